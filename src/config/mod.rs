@@ -1,0 +1,261 @@
+//! What an operator can set: one struct per section, each value with its unit in its type.
+//!
+//! Values come from flags, the environment, files and defaults, in this order of precedence. Everything is read before
+//! anything is used, and all mistakes are reported at once.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::client::secret::Secret;
+use crate::client::{AuthenticationMethod, ClientId, GrantType, Rights};
+use crate::token::keyring::KeyId;
+use crate::token::scope::Scope;
+
+/// All settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `issuer`: the `iss` of tokens and the base of published URLs (RFC 8414 section 2). `None` takes the public
+    /// listener's own address, which is right on one machine only.
+    pub issuer: Option<String>,
+    /// `[public]`: the listener for clients and resource servers.
+    pub public: ListenerConfig,
+    /// `[admin]`: the listener for operators.
+    pub admin: ListenerConfig,
+    /// `[store]` or `[redis]`.
+    pub store: StoreConfig,
+    /// `[keys]`: what token and secret digests are made with.
+    pub keys: KeysConfig,
+    /// `[tokens]`.
+    pub tokens: TokensConfig,
+    /// `[[clients]]`: clients that exist by configuration alone.
+    pub clients: Vec<DeclaredClient>,
+    /// `[authentication]`.
+    pub authentication: AuthenticationConfig,
+    /// `[http]`.
+    pub http: HttpConfig,
+    /// `[drain]`.
+    pub drain: DrainConfig,
+    /// `[log]`.
+    pub log: LogConfig,
+    /// `[metrics]`.
+    pub metrics: MetricsConfig,
+}
+
+/// Where a listener listens, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerConfig {
+    /// `address`. Port 0 takes a free one.
+    pub address: SocketAddr,
+    /// `unix`: a socket file for callers on the same machine, beside the address.
+    pub unix: Option<PathBuf>,
+    /// `tls_certificate_file` and `tls_key_file`: PEM files; both or neither. The unix socket is never encrypted.
+    pub tls: Option<TlsFiles>,
+}
+
+/// The PEM files of a TLS listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TlsFiles {
+    /// The certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Which store, and how to reach it.
+#[derive(Clone, Debug)]
+pub enum StoreConfig {
+    /// `store.path`: a folder of this process alone.
+    Embedded {
+        /// The folder; created when missing.
+        path: PathBuf,
+    },
+    /// `[redis]`: present as soon as `redis.url` is set.
+    Redis(RedisConfig),
+}
+
+/// `[redis]`.
+#[derive(Clone, Debug)]
+pub struct RedisConfig {
+    /// `url` (or `url_file`): `redis://`, `rediss://`, `unix://`, with user, password and database number. A secret.
+    pub url: Secret,
+    /// `key_prefix`: put before every key.
+    pub key_prefix: String,
+    /// `connect_timeout`.
+    pub connect_timeout: Duration,
+    /// `response_timeout`: how long one command may take before the request is answered 503.
+    pub response_timeout: Duration,
+    /// `connections`: multiplexed connections for the hot path.
+    pub connections: usize,
+    /// `ca_file`: PEM of the authority that signed Redis' certificate, for `rediss://`.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `[keys]`.
+#[derive(Clone, Debug)]
+pub struct KeysConfig {
+    /// The keys, the active one first. Empty with the embedded store: a key is then made and kept in its folder.
+    ///
+    /// `[[keys.digest]]` with `id` and `secret` or `secret_file`; `keys.active` names the active one, by default the
+    /// first.
+    pub digest: Vec<DigestKeyConfig>,
+}
+
+/// One `[[keys.digest]]`.
+#[derive(Clone, Debug)]
+pub struct DigestKeyConfig {
+    /// `id`: two characters of `[0-9A-Za-z]`.
+    pub id: KeyId,
+    /// `secret` (or `secret_file`): at least 32 bytes of text or file content.
+    pub secret: Secret,
+}
+
+/// `[tokens]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokensConfig {
+    /// `access_lifetime`: of access tokens for which nothing else is said.
+    pub access_lifetime: Duration,
+    /// `refresh_lifetime`: of refresh tokens for which nothing else is said.
+    pub refresh_lifetime: Duration,
+    /// `max_lifetime`: no token lives longer, whatever an issuer asks for.
+    pub max_lifetime: Duration,
+    /// `imports`: whether tokens made elsewhere may be taken over by value. Off, every text without our prefix is
+    /// refused without a look-up.
+    pub imports: bool,
+}
+
+/// One `[[clients]]`: a client that exists as long as the configuration names it, and cannot be changed otherwise.
+#[derive(Clone, Debug)]
+pub struct DeclaredClient {
+    /// `client_id`.
+    pub client_id: ClientId,
+    /// `client_secret` (or `client_secret_file`); none for a public client.
+    pub client_secret: Option<Secret>,
+    /// `client_name`.
+    pub client_name: Option<String>,
+    /// `token_endpoint_auth_method`; unset takes either way of sending the secret.
+    pub authentication: Option<AuthenticationMethod>,
+    /// `grant_types`.
+    pub grant_types: Vec<GrantType>,
+    /// `scope`.
+    pub scope: Scope,
+    /// `audiences`.
+    pub audiences: Vec<String>,
+    /// `rights`.
+    pub rights: Rights,
+    /// `access_token_lifetime`.
+    pub access_token_lifetime: Option<Duration>,
+}
+
+/// `[authentication]`: of callers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuthenticationConfig {
+    /// `failures_per_client`: wrong secrets for one client from one source before it must wait.
+    pub failures_per_client: u32,
+    /// `failures_per_source`: wrong secrets from one source, over all clients, before it must wait.
+    pub failures_per_source: u32,
+    /// `max_wait`: the longest that a client or source must wait; the wait starts at a second and doubles.
+    pub max_wait: Duration,
+    /// `hashing_threads`: how many slow secret comparisons may run at once; each takes 19 MiB.
+    pub hashing_threads: usize,
+    /// `hashing_queue`: how many more may wait for their turn before callers are answered 503.
+    pub hashing_queue: usize,
+    /// `secret_overlap`: how long the old secret keeps working after a rotation, unless the rotation says otherwise.
+    pub secret_overlap: Duration,
+    /// `trusted_proxies`: addresses, or networks as `10.0.0.0/8`, whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
+}
+
+/// An address range, as `address/prefix-length`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The first address.
+    pub address: IpAddr,
+    /// How many leading bits count.
+    pub prefix_length: u8,
+}
+
+impl Network {
+    /// Whether `address` lies in the range. An IPv4 address written inside IPv6 counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let shift = 32 - u32::from(self.prefix_length.min(32));
+                u32::from(own).checked_shr(shift) == u32::from(other).checked_shr(shift)
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let shift = 128 - u32::from(self.prefix_length.min(128));
+                u128::from(own).checked_shr(shift) == u128::from(other).checked_shr(shift)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// `[http]`: what a peer may send, and how long it may take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpConfig {
+    /// `max_body_bytes`: a longer body is answered 413.
+    pub max_body_bytes: usize,
+    /// `max_header_bytes`: a longer head is answered 431.
+    pub max_header_bytes: usize,
+    /// `max_headers`: more header lines are answered 431.
+    pub max_headers: usize,
+    /// `max_connections`, over both listeners; further ones wait in the kernel's queue.
+    pub max_connections: usize,
+    /// `header_timeout`: from the first byte of a head, or the opening of the connection, to its end.
+    pub header_timeout: Duration,
+    /// `body_timeout`: from the end of the head to the end of the body.
+    pub body_timeout: Duration,
+    /// `idle_timeout`: between two requests on one connection.
+    pub idle_timeout: Duration,
+    /// `request_timeout`: from the end of the body to the answer; beyond it the answer is 503.
+    pub request_timeout: Duration,
+}
+
+/// `[drain]`: how the service ends on SIGTERM.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DrainConfig {
+    /// `min`: how long it keeps accepting after readiness has turned false, for load balancers to notice.
+    pub min: Duration,
+    /// `max`: from the signal to closing whatever is still open.
+    pub max: Duration,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogConfig {
+    /// `format`.
+    pub format: LogFormat,
+    /// `level`: `error`, `warn`, `info` or `debug`, or directives as `info,introspectd::store=debug`.
+    pub level: String,
+    /// `access`: which requests are logged.
+    pub access: AccessLog,
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Which requests are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// None.
+    Off,
+    /// Those answered 5xx.
+    Errors,
+    /// All.
+    All,
+}
+
+/// `[metrics]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricsConfig {
+    /// `latency_buckets`: upper edges of the request histogram, ascending, at most 64.
+    pub latency_buckets: Vec<Duration>,
+}

@@ -1,0 +1,5 @@
+//! introspectd
+pub mod client;
+pub mod config;
+pub mod store;
+pub mod token;

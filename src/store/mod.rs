@@ -1,0 +1,250 @@
+//! Where tokens, grants and clients are kept. One contract, two stores, one list of tests over both.
+//!
+//! # The contract
+//!
+//! - Keys are digests and ids. No method is ever given a token, a secret or a password.
+//! - A write has happened for good when its method returns `Ok`: it is read by every later read on every node, and it
+//!   survives the end of the process by `kill -9`. When a method returns `Err`, the write may or may not have happened.
+//! - A read returns what is there, or `Err`. Absence is an answer (`None`), never a way to report a fault: callers turn
+//!   absence into `active:false` and a fault into 503.
+//! - A store forgets a token's record, and whatever it keeps beside it, when the token's `exp` has passed. That frees
+//!   memory; it decides nothing. It may still return an expired record, and callers check `exp` themselves.
+//! - A store may not forget anything earlier, and there is no way to clear it.
+//! - [`Stamp`]s are written by the store with its own clock, in the order in which it took the writes in.
+//! - Every method is bounded in time: beyond the deadline of the configuration it returns
+//!   [`StoreErrorKind::Unavailable`].
+//! - Dropping the future of a read is harmless. Dropping that of a write leaves the write either done or not done,
+//!   never half done.
+
+pub mod embedded;
+pub mod redis;
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::client::ClientId;
+use crate::token::decision::Standing;
+use crate::token::digest::{GrantId, TokenDigest};
+use crate::token::record::{Grant, Reason, Record, State};
+use crate::token::time::{Now, Stamp};
+
+use self::embedded::EmbeddedStore;
+use self::redis::RedisStore;
+
+/// The store that the configuration chose.
+#[derive(Debug)]
+pub enum Store {
+    /// One process, one folder, nothing else to run.
+    Embedded(EmbeddedStore),
+    /// Redis: any number of nodes.
+    Redis(RedisStore),
+}
+
+/// A client's record as the store holds it: opaque to the store but for what it needs to replace it safely.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientDocument {
+    /// Counts the writes to this client, from 1: a replacement must name the version that it replaces.
+    pub version: u64,
+    /// When the client was created. Tokens stamped at or before it belonged to a deleted client of the same id.
+    pub created: Stamp,
+    /// The record as JSON.
+    pub body: Bytes,
+}
+
+/// What ends a token from outside, read together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The client that owns the token; `None` when there is none of that id.
+    pub client: Option<ClientDocument>,
+    /// The grant; approved when the token belongs to none.
+    pub grant: Standing,
+}
+
+/// How putting tokens in ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Insertion {
+    /// All are kept.
+    Done,
+    /// One of the digests was there already; it is unchanged, and none of the others can be relied on.
+    Exists,
+}
+
+/// How changing a token's state ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transition {
+    /// It was in another state before.
+    Changed,
+    /// It was in that state already.
+    Unchanged,
+    /// There is no such token, or it has expired.
+    Absent,
+}
+
+/// How writing a client ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientWrite {
+    /// Written, with this version.
+    Done {
+        /// The version to name in the next replacement.
+        version: u64,
+    },
+    /// Not written: there is one of that id (creation), or it has another version or is gone (replacement).
+    Conflict,
+}
+
+impl Store {
+    /// The record of the first of `digests` that is kept, with its digest.
+    ///
+    /// `digests` has at most [`crate::token::keyring::KeyRing::MAX_KEYS`] elements and is read in one round trip.
+    pub async fn token(&self, digests: &[TokenDigest]) -> Result<Option<(TokenDigest, Record)>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.token(digests).await,
+            Self::Redis(store) => store.token(digests).await,
+        }
+    }
+
+    /// What surrounds a token of this client and grant, read in one round trip.
+    pub async fn surroundings(&self, client_id: &str, grant: Option<GrantId>) -> Result<Surroundings, StoreError> {
+        match self {
+            Self::Embedded(store) => store.surroundings(client_id, grant).await,
+            Self::Redis(store) => store.surroundings(client_id, grant).await,
+        }
+    }
+
+    /// Keeps new tokens until their `exp`, each stamped with the store's clock. A record whose `exp` has passed is
+    /// accepted and forgotten at once.
+    pub async fn insert(&self, tokens: &[(TokenDigest, Record)], now: Now) -> Result<Insertion, StoreError> {
+        match self {
+            Self::Embedded(store) => store.insert(tokens, now).await,
+            Self::Redis(store) => store.insert(tokens, now).await,
+        }
+    }
+
+    /// Sets the state of a token, leaving everything else and its expiry as they are.
+    ///
+    /// With [`State::Revoked`] on a token that is revoked already, the first reason stays.
+    pub async fn set_state(&self, digest: TokenDigest, state: State, now: Now) -> Result<Transition, StoreError> {
+        match self {
+            Self::Embedded(store) => store.set_state(digest, state, now).await,
+            Self::Redis(store) => store.set_state(digest, state, now).await,
+        }
+    }
+
+    /// Ends a grant with all its tokens, those not yet issued included: one write, kept until the grant's expiry.
+    pub async fn revoke_grant(&self, grant: Grant, reason: Reason, now: Now) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(store) => store.revoke_grant(grant, reason, now).await,
+            Self::Redis(store) => store.revoke_grant(grant, reason, now).await,
+        }
+    }
+
+    /// One client's record.
+    pub async fn client(&self, client_id: &str) -> Result<Option<ClientDocument>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.client(client_id).await,
+            Self::Redis(store) => store.client(client_id).await,
+        }
+    }
+
+    /// Up to `limit` clients in the order of their ids, those after `after`.
+    pub async fn clients(
+        &self,
+        after: Option<&ClientId>,
+        limit: usize,
+    ) -> Result<Vec<(ClientId, ClientDocument)>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.clients(after, limit).await,
+            Self::Redis(store) => store.clients(after, limit).await,
+        }
+    }
+
+    /// Keeps a new client, with version 1 and created now.
+    pub async fn create_client(&self, id: &ClientId, body: Bytes, now: Now) -> Result<ClientWrite, StoreError> {
+        match self {
+            Self::Embedded(store) => store.create_client(id, body, now).await,
+            Self::Redis(store) => store.create_client(id, body, now).await,
+        }
+    }
+
+    /// Replaces a client's record if it still has this version; the creation stamp stays.
+    pub async fn replace_client(&self, id: &ClientId, version: u64, body: Bytes) -> Result<ClientWrite, StoreError> {
+        match self {
+            Self::Embedded(store) => store.replace_client(id, version, body).await,
+            Self::Redis(store) => store.replace_client(id, version, body).await,
+        }
+    }
+
+    /// Deletes a client; `false` when there was none.
+    pub async fn delete_client(&self, id: &ClientId) -> Result<bool, StoreError> {
+        match self {
+            Self::Embedded(store) => store.delete_client(id).await,
+            Self::Redis(store) => store.delete_client(id).await,
+        }
+    }
+
+    /// Whether the store answers at this moment: for readiness.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(store) => store.probe().await,
+            Self::Redis(store) => store.probe().await,
+        }
+    }
+
+    /// Finishes what is under way and lets go of files and connections. Later calls return
+    /// [`StoreErrorKind::Unavailable`].
+    pub async fn close(&self) {
+        match self {
+            Self::Embedded(store) => store.close().await,
+            Self::Redis(store) => store.close().await,
+        }
+    }
+}
+
+/// A fault of the store. Nothing can be concluded about any token from it.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    detail: Box<str>,
+}
+
+/// What kind of fault, for counting and for whether to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StoreErrorKind {
+    /// Not reachable, not answering in time, or closed. May pass by itself.
+    Unavailable,
+    /// Reachable and refusing: out of memory, read-only, misconfigured, disk full. May pass when an operator acts.
+    Refused,
+    /// What was read is not what was written.
+    Damaged,
+}
+
+impl StoreError {
+    /// A fault with what the log should say of it. `detail` must not hold a key, a value or a password.
+    pub fn new(kind: StoreErrorKind, detail: impl Into<Box<str>>) -> Self {
+        Self { kind, detail: detail.into() }
+    }
+
+    /// What kind of fault.
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// Whether the same call may succeed later without anybody doing anything.
+    pub fn is_transient(&self) -> bool {
+        self.kind == StoreErrorKind::Unavailable
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            StoreErrorKind::Unavailable => "store unavailable",
+            StoreErrorKind::Refused => "store refused",
+            StoreErrorKind::Damaged => "store damaged",
+        };
+        write!(formatter, "{what}: {}", self.detail)
+    }
+}
+
+impl std::error::Error for StoreError {}

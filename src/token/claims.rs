@@ -1,0 +1,268 @@
+//! Claims beyond those that have a place of their own in the record: checked and rendered once, when a token is issued.
+
+use std::fmt;
+
+use serde::de::{self, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+/// Members that only the server writes into an introspection answer, and names that readers take for an error.
+///
+/// Custom data that could change `active` would change everything, so these are refused when a token is issued.
+pub const RESERVED: [&str; 17] = [
+    "active",
+    "aud",
+    "authorization_details",
+    "client_id",
+    "cnf",
+    "error",
+    "error_description",
+    "exp",
+    "iat",
+    "iss",
+    "jti",
+    "nbf",
+    "scope",
+    "sub",
+    "token_introspection",
+    "token_type",
+    "username",
+];
+
+/// Rendered members of the introspection answer: `"name":value` pairs joined by commas, without the outer braces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims(Box<str>);
+
+/// Why claims were refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimsError {
+    /// `authorization_details` is not an array of objects that each have a string `type` (RFC 9396 section 2).
+    #[error("authorization_details must be an array of objects with a string type")]
+    AuthorizationDetails,
+    /// `cnf` is not an object with at least one member (RFC 7800 section 3.1).
+    #[error("cnf must be an object with at least one member")]
+    Confirmation,
+    /// Nested deeper than [`Claims::MAX_DEPTH`].
+    #[error("claims are nested deeper than {} levels", Claims::MAX_DEPTH)]
+    Depth,
+    /// A claim is `null`: readers fail on it, and leaving it out means the same.
+    #[error("claim {0} is null: leave it out instead")]
+    Null(String),
+    /// One of [`RESERVED`].
+    #[error("claim {0} is reserved")]
+    Reserved(String),
+    /// `acr` is not a string or `auth_time` is not a whole number of seconds (RFC 9470 section 6.2).
+    #[error("claim {0} has the wrong type")]
+    Type(String),
+    /// Rendered longer than [`Claims::MAX_BYTES`].
+    #[error("claims are longer than {} bytes", Claims::MAX_BYTES)]
+    TooLong,
+}
+
+impl Claims {
+    /// The most that all claims of a token may take, rendered, in bytes.
+    pub const MAX_BYTES: usize = 8 * 1024;
+    /// The deepest nesting of arrays and objects.
+    pub const MAX_DEPTH: usize = 16;
+
+    /// Checks and renders the claims of a token to be issued.
+    ///
+    /// # Errors
+    /// [`ClaimsError`] names the claim and the rule.
+    pub fn build(
+        confirmation: Option<&Value>,
+        authorization_details: Option<&Value>,
+        extra: &Map<String, Value>,
+    ) -> Result<Self, ClaimsError> {
+        let mut text = String::new();
+        if let Some(value) = confirmation {
+            if value.as_object().is_none_or(Map::is_empty) {
+                return Err(ClaimsError::Confirmation);
+            }
+            push(&mut text, "cnf", value)?;
+        }
+        if let Some(value) = authorization_details {
+            let typed = |element: &Value| element.get("type").is_some_and(Value::is_string);
+            if !value.as_array().is_some_and(|elements| elements.iter().all(typed)) {
+                return Err(ClaimsError::AuthorizationDetails);
+            }
+            push(&mut text, "authorization_details", value)?;
+        }
+        for (name, value) in extra {
+            if RESERVED.contains(&name.as_str()) {
+                return Err(ClaimsError::Reserved(name.clone()));
+            }
+            if value.is_null() {
+                return Err(ClaimsError::Null(name.clone()));
+            }
+            if (name == "acr" && !value.is_string()) || (name == "auth_time" && !value.is_u64()) {
+                return Err(ClaimsError::Type(name.clone()));
+            }
+            push(&mut text, name, value)?;
+        }
+        Self::from_rendered(text.into()).ok_or(ClaimsError::TooLong)
+    }
+
+    /// Takes what [`Claims::as_str`] gave; `None` when it is too long.
+    pub fn from_rendered(text: Box<str>) -> Option<Self> {
+        (text.len() <= Self::MAX_BYTES).then_some(Self(text))
+    }
+
+    /// The rendered members, possibly none.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there are no members.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn push(text: &mut String, name: &str, value: &Value) -> Result<(), ClaimsError> {
+    if depth(value) > Claims::MAX_DEPTH {
+        return Err(ClaimsError::Depth);
+    }
+    if !text.is_empty() {
+        text.push(',');
+    }
+    text.push_str(&Value::from(name).to_string());
+    text.push(':');
+    text.push_str(&value.to_string());
+    Ok(())
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(elements) => 1 + elements.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// A JSON value in which no object names a member twice, at any depth.
+///
+/// `serde_json::Value` silently keeps the last of two; another reader may keep the first, and then two programs see two
+/// different tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StrictValue(pub Value);
+
+impl<'de> Deserialize<'de> for StrictValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Self)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value without repeated member names")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let mut array = Vec::new();
+        while let Some(StrictValue(element)) = elements.next_element()? {
+            array.push(element);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some((name, StrictValue(value))) = members.next_entry::<String, StrictValue>()? {
+            if object.contains_key(&name) {
+                return Err(de::Error::custom("a member name is repeated"));
+            }
+            object.insert(name, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn build(extra: Value) -> Result<Claims, ClaimsError> {
+        Claims::build(None, None, extra.as_object().unwrap())
+    }
+
+    #[test]
+    fn claims_are_rendered_as_members() {
+        let claims = Claims::build(
+            Some(&json!({"x5t#S256": "abc"})),
+            Some(&json!([{"type": "payment"}])),
+            json!({"department": "a \"b\"", "level": 3}).as_object().unwrap(),
+        )
+        .unwrap();
+        let parsed: Value = serde_json::from_str(&format!("{{{}}}", claims.as_str())).unwrap();
+        assert_eq!(parsed["cnf"]["x5t#S256"], "abc");
+        assert_eq!(parsed["authorization_details"][0]["type"], "payment");
+        assert_eq!(parsed["department"], "a \"b\"");
+        assert_eq!(parsed["level"], 3);
+    }
+
+    #[test]
+    fn no_claim_can_take_the_place_of_a_registered_member() {
+        for name in RESERVED {
+            assert_eq!(build(json!({name: "x"})), Err(ClaimsError::Reserved(name.into())));
+        }
+    }
+
+    #[test]
+    fn null_wrong_types_depth_and_size_are_refused() {
+        assert_eq!(build(json!({"a": null})), Err(ClaimsError::Null("a".into())));
+        assert_eq!(build(json!({"acr": 1})), Err(ClaimsError::Type("acr".into())));
+        assert_eq!(build(json!({"auth_time": "now"})), Err(ClaimsError::Type("auth_time".into())));
+        let deep = (0..=Claims::MAX_DEPTH).fold(json!(1), |inner, _| json!([inner]));
+        assert_eq!(build(json!({ "a": deep })), Err(ClaimsError::Depth));
+        assert_eq!(build(json!({"a": "x".repeat(Claims::MAX_BYTES)})), Err(ClaimsError::TooLong));
+        let none = Map::new();
+        assert_eq!(Claims::build(Some(&json!("x")), None, &none), Err(ClaimsError::Confirmation));
+        assert_eq!(Claims::build(Some(&json!({})), None, &none), Err(ClaimsError::Confirmation));
+        for details in [json!({}), json!([1]), json!([{"type": 1}])] {
+            assert_eq!(Claims::build(None, Some(&details), &none), Err(ClaimsError::AuthorizationDetails));
+        }
+    }
+
+    #[test]
+    fn repeated_member_names_are_refused_at_any_depth() {
+        assert!(serde_json::from_str::<StrictValue>(r#"{"a":1,"b":[{"c":1}]}"#).is_ok());
+        for text in [r#"{"a":1,"a":1}"#, r#"{"x":[{"a":1,"a":2}]}"#, r#"{"x":{"a":1,"\u0061":2}}"#] {
+            assert!(serde_json::from_str::<StrictValue>(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! What a token is: its text, its digest, its record, and whether it is alive.
+//!
+//! The heart of the product, and the room that depends on no other: no input or output, no clock, no HTTP. Time is an
+//! argument everywhere here.
+//!
+//! - [`value`] the text of a token, as made here and as presented by a peer
+//! - [`keyring`] the keys behind digests and check values, and their rotation
+//! - [`digest`] the name under which a store knows a token
+//! - [`record`] what is known of a token; [`codec`] its stored form
+//! - [`decision`] the one rule that says whether a token is active
+//! - [`claims`] registered and extra claims; [`scope`] scope sets; [`time`] seconds, stamps and the clock
+
+pub mod claims;
+pub mod codec;
+pub mod decision;
+pub mod digest;
+pub mod keyring;
+pub mod record;
+pub mod scope;
+pub mod time;
+pub mod value;

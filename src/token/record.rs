@@ -1,0 +1,92 @@
+//! What is known of a token: the record that a store keeps under its digest.
+
+use super::claims::Claims;
+use super::digest::GrantId;
+use super::scope::Scope;
+use super::time::{Stamp, UnixSeconds};
+use super::value::TokenKind;
+
+/// The metadata of one token. Immutable once issued, but for its [`State`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Approved or revoked: independent of expiry and of what else may end the token.
+    pub state: State,
+    /// When the store took the record in, by the store's clock; compared with epochs.
+    pub stamp: Stamp,
+    /// Access or refresh.
+    pub kind: TokenKind,
+    /// `iat`.
+    pub issued_at: UnixSeconds,
+    /// `nbf`: not active before.
+    pub not_before: Option<UnixSeconds>,
+    /// `exp`: not active at or after. Every token has one; it is also when the store forgets the record.
+    pub expires_at: UnixSeconds,
+    /// `client_id`: the client the token was issued to, its owner.
+    pub client_id: Box<str>,
+    /// `sub`.
+    pub subject: Option<Box<str>>,
+    /// `username`, shown only to callers that may see it.
+    pub username: Option<Box<str>>,
+    /// `scope`.
+    pub scope: Scope,
+    /// `aud`: the resource servers that may use it.
+    pub audience: Vec<Box<str>>,
+    /// The family the token belongs to; none for a token that stands alone.
+    pub grant: Option<Grant>,
+    /// `cnf`, `authorization_details` and every further claim.
+    pub claims: Claims,
+}
+
+/// The grant of a token, and how long its last token can live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Names the grant.
+    pub id: GrantId,
+    /// No token of the grant outlives this second: a mark that revokes the grant must be kept until then.
+    pub expires_at: UnixSeconds,
+}
+
+/// Approved or revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Usable as far as the token itself goes.
+    Approved,
+    /// Ended early, with the reason.
+    Revoked(Reason),
+}
+
+/// Why a token was revoked, as one byte of the record.
+///
+/// Open-ended: a node of an older version must treat a reason it does not know as revoked all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason(std::num::NonZeroU8);
+
+impl Reason {
+    /// Somebody entitled to asked for it: its client, or an operator. The only reason that approval can undo.
+    pub const REQUESTED: Self = Self(std::num::NonZeroU8::MIN);
+
+    /// The reason that a stored byte stands for; `None` for 0, which is the approved state.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        std::num::NonZeroU8::new(byte).map(Self)
+    }
+
+    /// The byte that is stored.
+    pub fn to_byte(self) -> u8 {
+        self.0.get()
+    }
+}
+
+impl State {
+    /// The state that a stored byte stands for.
+    pub fn from_byte(byte: u8) -> Self {
+        Reason::from_byte(byte).map_or(Self::Approved, Self::Revoked)
+    }
+
+    /// The byte that is stored: 0 for approved, else the reason.
+    pub fn to_byte(self) -> u8 {
+        match self {
+            Self::Approved => 0,
+            Self::Revoked(reason) => reason.to_byte(),
+        }
+    }
+}

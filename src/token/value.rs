@@ -1,0 +1,200 @@
+//! The text of a token: how one is written, and how one presented by a peer is told from garbage.
+//!
+//! ```text
+//! itd_at_ 01 kV3…(43 characters)…w  9fJ2_aQx
+//! |       |  |                      `- check value, 48 bits of keyed BLAKE3: garbage costs no look-up
+//! |       |  `- 256 random bits, base64url
+//! |       `- id of the key that the digest and the check value were made with
+//! `- prefix for secret scanners: itd_at_ access token, itd_rt_ refresh token
+//! ```
+//!
+//! A scanner finds ours with `itd_[ar]t_[0-9A-Za-z]{2}[0-9A-Za-z_-]{51}`.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
+
+use super::keyring::KeyId;
+
+/// What a token may be used for. RFC 7662 and RFC 7009 call it the token type of the hint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TokenKind {
+    /// Shown to resource servers.
+    Access,
+    /// Shown to the token endpoint only, by the client it was issued to.
+    Refresh,
+}
+
+impl TokenKind {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Access => "itd_at_",
+            Self::Refresh => "itd_rt_",
+        }
+    }
+}
+
+const PREFIX_LENGTH: usize = 7;
+const RANDOM_BYTES: usize = 32;
+const RANDOM_LENGTH: usize = 43;
+const CHECK_LENGTH: usize = 8;
+/// Length of the part that is hashed: one BLAKE3 block holds it.
+const BODY_LENGTH: usize = PREFIX_LENGTH + KeyId::LENGTH + RANDOM_LENGTH;
+
+/// A token's text in our hands, made here or taken over from elsewhere. Wiped when dropped, and never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenValue(Zeroizing<String>);
+
+impl TokenValue {
+    /// Length of every token made here, in characters.
+    pub const LENGTH: usize = BODY_LENGTH + CHECK_LENGTH;
+    /// Sizes, in bytes, that a token made elsewhere may have.
+    pub const IMPORT_BYTES: std::ops::RangeInclusive<usize> = 8..=4096;
+
+    /// Writes everything but the check value: prefix, key id, random bits.
+    pub(super) fn body(kind: TokenKind, key: KeyId, random: &[u8; RANDOM_BYTES]) -> Self {
+        let mut text = Zeroizing::new(String::with_capacity(Self::LENGTH));
+        text.push_str(kind.prefix());
+        text.push_str(key.as_str());
+        URL_SAFE_NO_PAD.encode_string(random, &mut text);
+        Self(text)
+    }
+
+    pub(super) fn push_check(&mut self, check: [u8; CheckValue::BYTES]) {
+        URL_SAFE_NO_PAD.encode_string(check, &mut self.0);
+    }
+
+    /// Takes over a token that was made elsewhere.
+    ///
+    /// # Errors
+    /// [`ImportError`] when the text cannot be sent as a Bearer token (RFC 6750 section 2.1), is too short or too long,
+    /// or starts with a prefix of ours, where it would be refused for want of a check value.
+    pub fn import(text: &str) -> Result<Self, ImportError> {
+        if !Self::IMPORT_BYTES.contains(&text.len()) {
+            return Err(ImportError::Length);
+        }
+        let unpadded = text.trim_end_matches('=');
+        if !unpadded.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte)) {
+            return Err(ImportError::Syntax);
+        }
+        if has_prefix(text) {
+            return Err(ImportError::Prefix);
+        }
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// The text, for the one answer that hands it out and for hashing.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The same text as a peer would present it.
+    pub fn as_presented(&self) -> Presented<'_> {
+        Presented(&self.0)
+    }
+}
+
+impl fmt::Debug for TokenValue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("TokenValue(redacted)")
+    }
+}
+
+/// Why a token made elsewhere was not taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImportError {
+    /// Outside [`TokenValue::IMPORT_BYTES`].
+    #[error("token must have {} to {} characters", TokenValue::IMPORT_BYTES.start(), TokenValue::IMPORT_BYTES.end())]
+    Length,
+    /// It begins like a token of ours.
+    #[error("token begins with a prefix that is reserved for tokens made here")]
+    Prefix,
+    /// Not a `b64token` of RFC 6750 section 2.1.
+    #[error("token must consist of letters, digits and -._~+/, with = only at its end")]
+    Syntax,
+}
+
+/// A token's text as a peer sent it: any text at all. Borrowed from the request, and never printed.
+#[derive(Clone, Copy)]
+pub struct Presented<'a>(&'a str);
+
+impl<'a> Presented<'a> {
+    /// Wraps what a peer sent as a token.
+    pub fn new(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    pub(super) fn text(self) -> &'a str {
+        self.0
+    }
+
+    /// Cuts the text into the parts that a token made here has; tells foreign texts from broken ones of ours.
+    pub(super) fn form(self) -> Form<'a> {
+        if !has_prefix(self.0) {
+            return Form::Foreign;
+        }
+        // A prefix of ours is ASCII, but the rest may be anything: cut bytes, not characters.
+        let bytes = self.0.as_bytes();
+        if bytes.len() != TokenValue::LENGTH {
+            return Form::Broken;
+        }
+        let (body, check) = bytes.split_at(BODY_LENGTH);
+        let Some(key) = KeyId::from_bytes(&body[PREFIX_LENGTH..PREFIX_LENGTH + KeyId::LENGTH]) else {
+            return Form::Broken;
+        };
+        let mut value = [0; CheckValue::BYTES];
+        match URL_SAFE_NO_PAD.decode_slice(check, &mut value) {
+            Ok(CheckValue::BYTES) => Form::Ours { body, key, check: CheckValue(value) },
+            _ => Form::Broken,
+        }
+    }
+}
+
+impl fmt::Debug for Presented<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Presented(redacted)")
+    }
+}
+
+/// What a presented text looks like before any key is used.
+pub(super) enum Form<'a> {
+    /// Has a prefix of ours but not the rest: never one of our tokens.
+    Broken,
+    /// Made elsewhere, or garbage: only a look-up can tell.
+    Foreign,
+    /// All parts are there; the check value is still to be compared.
+    Ours { body: &'a [u8], key: KeyId, check: CheckValue },
+}
+
+pub(super) struct CheckValue(pub(super) [u8; Self::BYTES]);
+
+impl CheckValue {
+    pub(super) const BYTES: usize = 6;
+}
+
+fn has_prefix(text: &str) -> bool {
+    [TokenKind::Access, TokenKind::Refresh].iter().any(|kind| text.starts_with(kind.prefix()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn import_takes_bearer_syntax_only() {
+        assert!(TokenValue::import("legacy-token.1~+/==").is_ok());
+        assert_eq!(TokenValue::import("short"), Err(ImportError::Length));
+        assert_eq!(TokenValue::import(&"a".repeat(4097)), Err(ImportError::Length));
+        assert_eq!(TokenValue::import("with space"), Err(ImportError::Syntax));
+        assert_eq!(TokenValue::import("pad=in=middle"), Err(ImportError::Syntax));
+        assert_eq!(TokenValue::import("itd_at_whatever"), Err(ImportError::Prefix));
+    }
+
+    #[test]
+    fn a_token_is_never_printed() {
+        let value = TokenValue::import("legacy-token-1").unwrap();
+        assert!(!format!("{value:?} {:?}", value.as_presented()).contains("legacy"));
+    }
+}
