@@ -197,7 +197,6 @@ impl Service {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err wants")]
 fn internal(error: impl std::fmt::Display) -> ClientError {
     ClientError::Internal(error.to_string())
 }
