@@ -5,4 +5,5 @@ pub mod config;
 pub mod form;
 pub mod service;
 pub mod store;
+pub mod telemetry;
 pub mod token;
