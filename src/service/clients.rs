@@ -148,16 +148,19 @@ impl Service {
         Ok((client, secret))
     }
 
-    /// Revokes a client with all its tokens, or approves it again.
+    /// Revokes a client with all its tokens, or approves it again; `false` when it was in that state already.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn set_client_state(&self, id: &ClientId, state: ClientState) -> Result<Client, ClientError> {
+    pub async fn set_client_state(&self, id: &ClientId, state: ClientState) -> Result<bool, ClientError> {
+        let mut changed = false;
         self.change_client(id, |client| {
+            changed = client.state != state;
             client.state = state;
             Ok(())
         })
-        .await
+        .await?;
+        Ok(changed)
     }
 
     /// Deletes a client. Its tokens are inactive from then on, also if a client of the same id is created later.

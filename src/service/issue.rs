@@ -31,6 +31,8 @@ pub struct NewToken {
     pub expires_at: Option<UnixSeconds>,
     /// Whether a refresh token is to be issued with it, and when that one ends.
     pub refresh: Option<RefreshExpiry>,
+    /// Whether the token belongs to a grant even if no refresh token is issued with it, so that it can be revoked by it.
+    pub with_grant: bool,
     /// Everything else.
     pub claims: Claims,
     /// A token made elsewhere, to be taken over instead of making one.
@@ -99,17 +101,16 @@ impl Service {
             now.seconds().plus(new.owner.client.access_token_lifetime.unwrap_or(usual))
         });
         self.check_lifetime(access_expiry, new.not_before, now)?;
-        let grant = match new.refresh {
+        let refresh_expiry = new.refresh.map(|expiry| match expiry {
+            RefreshExpiry::Usual => now.seconds().plus(self.tokens.refresh_lifetime.as_secs()).max(access_expiry),
+            RefreshExpiry::At(end) => end,
+        });
+        if let Some(end) = refresh_expiry {
+            self.check_lifetime(end, new.not_before, now)?;
+        }
+        let grant = match refresh_expiry.or_else(|| new.with_grant.then_some(access_expiry)) {
+            Some(expires_at) => Some(Grant { id: random_grant()?, expires_at }),
             None => None,
-            Some(expiry) => {
-                let usual = now.seconds().plus(self.tokens.refresh_lifetime.as_secs());
-                let expires_at = match expiry {
-                    RefreshExpiry::Usual => usual.max(access_expiry),
-                    RefreshExpiry::At(end) => end,
-                };
-                self.check_lifetime(expires_at, new.not_before, now)?;
-                Some(Grant { id: random_grant()?, expires_at })
-            }
         };
         // No access token outlives the authorization it comes from.
         let access_expiry = grant.map_or(access_expiry, |grant| access_expiry.min(grant.expires_at));
