@@ -290,12 +290,11 @@ async fn within<T>(
     state: &State,
     request: impl Future<Output = RedisResult<T>>,
 ) -> Result<T, Fault> {
-    match timeout_at(deadline, request).await {
-        Ok(reply) => reply.map_err(|error| Fault::of_client(&error)),
-        Err(_) => {
-            doubt(state);
-            Err(Fault::silence())
-        }
+    if let Ok(reply) = timeout_at(deadline, request).await {
+        reply.map_err(|error| Fault::of_client(&error))
+    } else {
+        doubt(state);
+        Err(Fault::silence())
     }
 }
 

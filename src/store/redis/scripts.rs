@@ -101,7 +101,7 @@ const FIND: &str = "\
 local head = redis.call('GETRANGE', KEYS[1], 0, 1)
 if head == '' then return 0 end
 local expires = redis.call('PEXPIRETIME', KEYS[1])
-if #head < 2 or expires < 0 then return redis.error_reply('DAMAGED') end
+if #head < 2 or expires < 0 then return redis.error_reply('DAMAGED not as written') end
 if expires <= tonumber(ARGV[1]) then return 0 end
 local state = string.sub(head, 2, 2)
 ";
@@ -186,7 +186,7 @@ pub(super) static REPLACE_CLIENT: LazyLock<Script> = LazyLock::new(|| {
         "\
 local head = redis.call('GETRANGE', KEYS[1], 0, 15)
 if head == '' then return 0 end
-if #head < 16 then return redis.error_reply('DAMAGED') end
+if #head < 16 then return redis.error_reply('DAMAGED not as written') end
 if string.sub(head, 1, 8) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2] .. string.sub(head, 9, 16) .. ARGV[3])
 return 1
@@ -206,7 +206,8 @@ pub(super) const ABSENT: i64 = 0;
 pub(super) const UNCHANGED: i64 = 1;
 /// It was in another state before.
 pub(super) const CHANGED: i64 = 2;
-/// The code of the error by which a script says that what it read is not what was written.
+/// The code of the error by which a script says that what it read is not what was written. Redis takes the first word
+/// for the code only when others follow.
 pub(super) const DAMAGED: &str = "DAMAGED";
 
 #[cfg(test)]
