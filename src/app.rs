@@ -1,9 +1,10 @@
 //! Configuration to running service: opens the store, binds the sockets, starts the owned tasks, and waits for the end.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+use http::Request;
 
 use crate::admin::AdminFace;
 use crate::auth::verify::{Authenticator, AuthenticatorError};
@@ -14,8 +15,8 @@ use crate::http::health::Readiness;
 use crate::http::metadata::MetadataDocument;
 use crate::http::observe::Observer;
 use crate::http::scanning::ScanningBudget;
-use crate::http::{Context, PublicFace};
-use crate::server::{BindError, Server};
+use crate::http::{Answer, Context, PublicFace};
+use crate::server::{BindError, Bound, Handler, Peer, Refusal, RequestBody, Server};
 use crate::service::Service;
 use crate::service::hashing::HashingPool;
 use crate::service::registry::Registry;
@@ -33,8 +34,7 @@ pub struct App {
     service: Arc<Service>,
     context: Arc<Context>,
     drain: Drain,
-    public: Server,
-    admin: Server,
+    server: Server,
 }
 
 /// Why a service could not be built. The texts name settings and files, never a secret.
@@ -48,7 +48,7 @@ pub enum StartError {
     Embedded(#[from] embedded::OpenError),
     /// The key in the embedded store's folder.
     #[error(transparent)]
-    KeyFile(#[from] embedded::KeyFileError),
+    KeyFile(#[from] embedded::key::KeyError),
     /// The Redis section.
     #[error(transparent)]
     Redis(#[from] crate::store::redis::RedisConfigError),
@@ -78,18 +78,14 @@ impl App {
     /// # Errors
     /// [`StartError`].
     pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let (store, keys) = open_store(&config, &clock)?;
+        let (store, keys) = open_store(&config, &clock).await?;
         let (store, keys) = (Arc::new(store), Arc::new(keys));
         let now = clock.now().seconds();
         let declared = config.clients.iter().map(|client| declare(client, &keys, now));
         let metrics = Arc::new(Metrics::new(&config.metrics));
         let drain = Drain::new(&config.drain);
-        let public = Server::bind("public", &config.public, &config.http).await?;
-        let admin = Server::bind("admin", &config.admin, &config.http).await?;
-        let issuer = config.issuer.clone().unwrap_or_else(|| {
-            let scheme = if config.public.tls.is_some() { "https" } else { "http" };
-            format!("{scheme}://{}", public.address())
-        });
+        let server = Server::bind(&[(PUBLIC, &config.public), (ADMIN, &config.admin)], &config.http)?;
+        let issuer = config.issuer.clone().unwrap_or_else(|| url(&server.bound()[0]));
         let service = Arc::new(Service {
             registry: Registry::new(declared, Arc::clone(&store)),
             store,
@@ -103,22 +99,17 @@ impl App {
             authenticator: Authenticator::new(Arc::clone(&service), &config.authentication)?,
             service: Arc::clone(&service),
             limits: config.http.clone(),
-            scanning: ScanningBudget::new(config.authentication.unknown_tokens_per_second),
+            scanning: ScanningBudget::new(1000),
             authentication: config.authentication,
             readiness: Readiness::new(drain.clone()),
             observer: Observer::new(metrics, config.log.access),
         });
-        Ok(Self { service, context, drain, public, admin })
+        Ok(Self { service, context, drain, server })
     }
 
-    /// Where the public listener listens.
-    pub fn public_address(&self) -> SocketAddr {
-        self.public.address()
-    }
-
-    /// Where the admin listener listens.
-    pub fn admin_address(&self) -> SocketAddr {
-        self.admin.address()
+    /// Where the listeners listen: the public one first, then the admin one.
+    pub fn bound(&self) -> &[Bound] {
+        self.server.bound()
     }
 
     /// What the product does, for those who run it in their own process.
@@ -133,16 +124,47 @@ impl App {
 
     /// Answers until the drain has come to its end.
     pub async fn run(self) -> Outcome {
-        let Self { service, context, drain, public, admin } = self;
-        let metadata = MetadataDocument::new(&service.issuer);
+        let Self { service, context, drain, server } = self;
         let prober = tokio::spawn(watch_store(Arc::clone(&context)));
-        let public = public.serve(PublicFace::new(Arc::clone(&context), metadata), drain.clone());
-        let admin = admin.serve(AdminFace::new(context), drain.clone());
-        let ((public, admin), ()) = tokio::join!(async { tokio::join!(public, admin) }, drain.conduct());
+        let faces = Faces {
+            public: PublicFace::new(Arc::clone(&context), MetadataDocument::new(&service.issuer)),
+            admin: AdminFace::new(context),
+        };
+        let outcome = server.serve(faces, &drain).await;
         prober.abort();
         service.store.close().await;
-        public.and(admin)
+        outcome
     }
+}
+
+const PUBLIC: &str = "public";
+const ADMIN: &str = "admin";
+
+/// Both faces behind one server, so that they share its connection limit and its end.
+#[derive(Clone, Debug)]
+struct Faces {
+    public: PublicFace,
+    admin: AdminFace,
+}
+
+impl Handler for Faces {
+    async fn handle(&self, request: Request<RequestBody>, peer: &Peer) -> Answer {
+        if peer.listener == ADMIN {
+            self.admin.handle(request, peer).await
+        } else {
+            self.public.handle(request, peer).await
+        }
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Answer {
+        self.public.refuse(refusal)
+    }
+}
+
+/// The URL of a listener.
+pub fn url(bound: &Bound) -> String {
+    let scheme = if bound.encrypted { "https" } else { "http" };
+    format!("{scheme}://{}", bound.address)
 }
 
 /// Asks the store from time to time whether it answers, for readiness and for the gauge. Never ends.
@@ -171,7 +193,7 @@ async fn watch_store(context: Arc<Context>) {
     }
 }
 
-fn open_store(config: &Config, clock: &Clock) -> Result<(Store, KeyRing), StartError> {
+async fn open_store(config: &Config, clock: &Clock) -> Result<(Store, KeyRing), StartError> {
     match &config.store {
         StoreConfig::Embedded { path } => {
             let store = EmbeddedStore::open(path, clock.clone())?;
@@ -183,7 +205,7 @@ fn open_store(config: &Config, clock: &Clock) -> Result<(Store, KeyRing), StartE
         }
         StoreConfig::Redis(redis) => {
             let keys = key_ring(&config.keys, config.tokens.imports)?.ok_or(StartError::NoKeys)?;
-            Ok((Store::Redis(RedisStore::new(redis)?), keys))
+            Ok((Store::Redis(RedisStore::open(redis).await?), keys))
         }
     }
 }
@@ -191,9 +213,7 @@ fn open_store(config: &Config, clock: &Clock) -> Result<(Store, KeyRing), StartE
 fn key_ring(config: &KeysConfig, imports: bool) -> Result<Option<KeyRing>, StartError> {
     let mut keys = Vec::new();
     for key in &config.digest {
-        keys.push(
-            Key::derive(key.id, key.secret.expose().as_bytes()).ok_or(StartError::ShortKey(key.id))?,
-        );
+        keys.push(Key::derive(key.id, key.secret.expose().as_bytes()).ok_or(StartError::ShortKey(key.id))?);
     }
     let mut keys = keys.into_iter();
     keys.next().map(|active| KeyRing::new(active, keys.collect(), imports)).transpose().map_err(Into::into)
@@ -202,7 +222,7 @@ fn key_ring(config: &KeysConfig, imports: bool) -> Result<Option<KeyRing>, Start
 /// The key of a store that is one machine's own, made when the store is.
 fn key_from_folder(path: &Path, imports: bool) -> Result<KeyRing, StartError> {
     let id = KeyId::from_bytes(b"00").expect("two digits are a key id");
-    let secret = embedded::load_or_create_key(path)?;
+    let secret = embedded::key::load_or_create_key(path)?;
     let key = Key::derive(id, secret.expose().as_bytes()).ok_or(StartError::ShortKey(id))?;
     Ok(KeyRing::new(key, Vec::new(), imports)?)
 }

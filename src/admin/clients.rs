@@ -2,7 +2,6 @@
 
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
-use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -14,7 +13,7 @@ use crate::form;
 use crate::http::error::ApiError;
 use crate::http::request::{self, MediaType};
 use crate::http::{Answer, Context, respond};
-use crate::server::Peer;
+use crate::server::{Peer, RequestBody};
 use crate::service::clients::{ClientError, NewClient, Overlap};
 
 /// What can be done to a client beyond changing its record.
@@ -49,7 +48,7 @@ const MIN_SECRET_BYTES: usize = 8;
 ///
 /// # Errors
 /// 400 `invalid_client_metadata`, 401, 403, 409, 503.
-pub async fn collection(context: &Context, request: Request<Incoming>, peer: &Peer) -> Result<Answer, ApiError> {
+pub async fn collection(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
     if request.method() == Method::POST {
         return create(context, request, peer).await;
     }
@@ -73,7 +72,7 @@ pub async fn collection(context: &Context, request: Request<Incoming>, peer: &Pe
     Ok(respond::json(StatusCode::OK, page.to_string().into()))
 }
 
-async fn create(context: &Context, request: Request<Incoming>, peer: &Peer) -> Result<Answer, ApiError> {
+async fn create(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
     let (head, body) = request::read(context, request, MediaType::Json).await?;
     let now = context.service.now();
     authorise(context, &head, peer, now, &[Right::Admin]).await?;
@@ -90,9 +89,8 @@ async fn create(context: &Context, request: Request<Incoming>, peer: &Peer) -> R
     let secret = match members.get("client_secret") {
         None => None,
         Some(secret) => {
-            let usable = |secret: &&str| {
-                (MIN_SECRET_BYTES..=Secret::MAX_BYTES).contains(&secret.len()) && is_vschar(secret)
-            };
+            let usable =
+                |secret: &&str| (MIN_SECRET_BYTES..=Secret::MAX_BYTES).contains(&secret.len()) && is_vschar(secret);
             let secret = secret.as_str().filter(usable);
             Some(Secret::new(
                 secret.ok_or_else(|| invalid("client_secret must have 8 to 1024 printable ASCII characters"))?,
@@ -111,7 +109,7 @@ async fn create(context: &Context, request: Request<Incoming>, peer: &Peer) -> R
 pub async fn one(
     context: &Context,
     id: &ClientId,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
     peer: &Peer,
 ) -> Result<Answer, ApiError> {
     let service = &context.service;
@@ -148,7 +146,7 @@ pub async fn act(
     context: &Context,
     id: &ClientId,
     action: Action,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
     peer: &Peer,
 ) -> Result<Answer, ApiError> {
     let (head, body) = request::read(context, request, MediaType::Json).await?;
@@ -189,9 +187,8 @@ fn with_secret(client: &Client, secret: Option<&Secret>) -> Value {
 }
 
 fn read_metadata(members: Map<String, Value>) -> Result<ClientMetadata, ApiError> {
-    serde_json::from_value(Value::Object(members)).map_err(|error| {
-        ApiError::bad_request("invalid_client_metadata", error.to_string().replace(['`', '"'], "'"))
-    })
+    serde_json::from_value(Value::Object(members))
+        .map_err(|error| ApiError::bad_request("invalid_client_metadata", error.to_string().replace(['`', '"'], "'")))
 }
 
 fn paging(head: &Parts) -> Result<(Option<ClientId>, usize), ApiError> {

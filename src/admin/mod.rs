@@ -18,14 +18,13 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
-use hyper::body::Incoming;
 
 use crate::auth::{Caller, Method as Proof};
 use crate::client::{ClientId, Right};
 use crate::form::{self, Form};
 use crate::http::error::ApiError;
 use crate::http::{Answer, Context, health, request, respond};
-use crate::server::{Handler, Peer, Refusal};
+use crate::server::{Handler, Peer, Refusal, RequestBody};
 use crate::telemetry::metrics::{Endpoint, Outcome};
 use crate::token::time::Now;
 
@@ -41,7 +40,7 @@ impl AdminFace {
         Self { context }
     }
 
-    async fn answer(&self, route: Route, request: Request<Incoming>, peer: &Peer) -> Result<Answer, ApiError> {
+    async fn answer(&self, route: Route, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
         let (methods, allow) = route.methods();
         if request.method() == Method::OPTIONS && !methods.is_empty() {
             return Ok(respond::options(allow));
@@ -64,7 +63,7 @@ impl AdminFace {
 }
 
 impl Handler for AdminFace {
-    async fn handle(&self, request: Request<Incoming>, peer: &Peer) -> Answer {
+    async fn handle(&self, request: Request<RequestBody>, peer: &Peer) -> Answer {
         let watch = self.context.observer.begin();
         let route = Route::of(request.uri().path());
         let endpoint = route.endpoint();

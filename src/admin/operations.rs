@@ -6,7 +6,6 @@ use crate::telemetry::metrics;
 /// Every number, in the text form that Prometheus reads.
 pub fn metrics(context: &Context) -> Answer {
     let numbers = context.observer.metrics();
-    numbers.hashing_queue.set(context.service.hashing.depth() as u64);
     numbers.draining.set(context.readiness.is_draining());
     respond::text(metrics::CONTENT_TYPE, numbers.render())
 }

@@ -1,7 +1,6 @@
 //! `POST /admin/tokens`: tokens issued by an authorization server, or taken over from one.
 
 use http::{Request, StatusCode};
-use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -12,7 +11,7 @@ use crate::client::{Client, ClientId, ClientState, EVERY_AUDIENCE, Right, is_vsc
 use crate::http::error::ApiError;
 use crate::http::request::{self, MediaType};
 use crate::http::{Answer, Context, respond};
-use crate::server::Peer;
+use crate::server::{Peer, RequestBody};
 use crate::service::issue::{IssueError, IssuedToken, NewToken, RefreshExpiry};
 use crate::service::registry::KnownClient;
 use crate::token::claims::Claims;
@@ -64,7 +63,7 @@ const MAX_AUDIENCES: usize = 64;
 ///
 /// # Errors
 /// 400 with the member and the rule, 401, 403, 409 for a token that exists already, 503.
-pub async fn issue(context: &Context, request: Request<Incoming>, peer: &Peer) -> Result<Answer, ApiError> {
+pub async fn issue(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
     let (head, body) = request::read(context, request, MediaType::Json).await?;
     let now = context.service.now();
     let caller = authorise(context, &head, peer, now, &[Right::Issue, Right::Admin]).await?;
@@ -183,9 +182,8 @@ fn audience(value: Option<Audience>) -> Result<Vec<Box<str>>, ApiError> {
         Some(Audience::One(name)) => vec![name],
         Some(Audience::Several(names)) => names,
     };
-    let usable = |name: &String| {
-        (1..=MAX_AUDIENCE_BYTES).contains(&name.len()) && is_vschar(name) && name != EVERY_AUDIENCE
-    };
+    let usable =
+        |name: &String| (1..=MAX_AUDIENCE_BYTES).contains(&name.len()) && is_vschar(name) && name != EVERY_AUDIENCE;
     if names.len() > MAX_AUDIENCES || !names.iter().all(usable) {
         return Err(ApiError::invalid_request("aud must be at most 64 texts of 1 to 1024 printable ASCII characters"));
     }

@@ -109,9 +109,9 @@ impl Caller {
                 .map_err(|error| Failure::Usage(format!("cannot read {}: {error}", file.display())))?;
             return Ok(Secret::new(text.trim_end_matches(['\r', '\n'])));
         }
-        std::env::var("ITD_CLIENT_SECRET").map(Secret::new).map_err(|_| {
-            Failure::Usage("no secret: give --client-secret-file or set ITD_CLIENT_SECRET".to_owned())
-        })
+        std::env::var("ITD_CLIENT_SECRET")
+            .map(Secret::new)
+            .map_err(|_| Failure::Usage("no secret: give --client-secret-file or set ITD_CLIENT_SECRET".to_owned()))
     }
 
     async fn send(

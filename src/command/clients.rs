@@ -4,9 +4,9 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use super::Failure;
 use super::caller::{Caller, Content, Listener};
 use super::output::{self, Format};
-use super::Failure;
 
 /// Create, read, change and delete clients.
 #[derive(Debug, Args)]
@@ -71,7 +71,7 @@ struct Members {
     /// A name for people.
     #[arg(long)]
     name: Option<String>,
-    /// How it proves who it is: client_secret_basic, client_secret_post or none.
+    /// How it proves who it is: `client_secret_basic`, `client_secret_post` or `none`.
     #[arg(long)]
     auth_method: Option<String>,
     /// What it may ask the token endpoint for, separated by commas.
@@ -118,11 +118,10 @@ impl ClientCommand {
     /// # Errors
     /// When the service cannot be asked or refuses.
     pub async fn run(self, format: Format) -> Result<(), Failure> {
-        let ask = |method, path: String, content| async move {
-            self.caller.ask(Listener::Admin, method, &path, content).await
-        };
+        let caller = &self.caller;
+        let ask = async |method, path: String, content| caller.ask(Listener::Admin, method, &path, content).await;
         let answer = match self.verb {
-            ClientVerb::List => return list(&ask, format).await,
+            ClientVerb::List => return list(caller, format).await,
             ClientVerb::Create { id, members } => {
                 let mut members = members.into_json();
                 if let Some(id) = id {
@@ -149,15 +148,11 @@ impl ClientCommand {
     }
 }
 
-async fn list<F, Asked>(ask: F, format: Format) -> Result<(), Failure>
-where
-    F: Fn(Method, String, Content) -> Asked,
-    Asked: Future<Output = Result<Value, Failure>>,
-{
+async fn list(caller: &Caller, format: Format) -> Result<(), Failure> {
     let mut clients = Vec::new();
     let mut path = "/admin/clients?limit=1000".to_owned();
     loop {
-        let page = ask(Method::GET, path, Content::None).await?;
+        let page = caller.ask(Listener::Admin, Method::GET, &path, Content::None).await?;
         clients.extend(page["clients"].as_array().cloned().unwrap_or_default());
         let Some(next) = page["next"].as_str() else { break };
         path = format!("/admin/clients?limit=1000&after={}", crate::form::encode(next));

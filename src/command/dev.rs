@@ -5,7 +5,6 @@
 //! once it is opened without `--dev`. Only loopback addresses are taken.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,7 +102,7 @@ pub async fn seed(service: &Arc<Service>) -> Result<Seeds, Failure> {
         .map_err(Failure::failed)?
         .ok_or_else(|| Failure::failed("the application that was just created is gone"))?;
     // Issued an hour ago for a minute: its time is over, and the store has forgotten it as it forgets every other.
-    let past = Now::from_unix(Duration::from_micros(now.stamp().0).saturating_sub(Duration::from_secs(3_600)));
+    let past = Now::from_unix(Duration::from_micros(now.stamp().0).saturating_sub(Duration::from_hours(1)));
     let expired = issue(service, &owner, 60, past).await?;
     let active = issue(service, &owner, 86_400, now).await?;
     let revoked = issue(service, &owner, 86_400, now).await?;
@@ -144,12 +143,7 @@ async fn create(
     service.store.create_client(&client.client_id, body.into(), now).await.map(|_| ()).map_err(Failure::failed)
 }
 
-async fn issue(
-    service: &Arc<Service>,
-    owner: &KnownClient,
-    lifetime: u64,
-    now: Now,
-) -> Result<TokenValue, Failure> {
+async fn issue(service: &Arc<Service>, owner: &KnownClient, lifetime: u64, now: Now) -> Result<TokenValue, Failure> {
     let new = NewToken {
         owner: owner.clone(),
         subject: Some("alice".into()),
@@ -167,8 +161,8 @@ async fn issue(
 }
 
 /// One line for programs.
-pub fn as_json((public, admin): (SocketAddr, SocketAddr), seeds: Option<&Seeds>) -> Value {
-    let mut line = json!({"public": format!("http://{public}"), "admin": format!("http://{admin}")});
+pub fn as_json(places: &[String], seeds: Option<&Seeds>) -> Value {
+    let mut line = json!({"public": places[0], "admin": places[1]});
     if let Some(seeds) = seeds {
         let client = |(id, secret): (&str, &str)| json!({"client_id": id, "client_secret": secret});
         line["clients"] = json!({
@@ -186,31 +180,32 @@ pub fn as_json((public, admin): (SocketAddr, SocketAddr), seeds: Option<&Seeds>)
 }
 
 /// Commands to paste.
-pub fn as_text((public, admin): (SocketAddr, SocketAddr), seeds: &Seeds) -> String {
+pub fn as_text(places: &[String], seeds: &Seeds) -> String {
+    let (public, admin) = (&places[0], &places[1]);
     let basic = |(id, secret): (&str, &str)| format!("-u {id}:{secret}");
     let (server, application, operator) = (basic(RESOURCE_SERVER), basic(APPLICATION), basic(OPERATOR));
     let mut text = String::new();
     let _ = write!(
         text,
         "\n\
-         introspectd listens on http://{public} (admin: http://{admin}).\n\
+         introspectd listens on {public} (admin: {admin}).\n\
          These secrets are known to everybody: --dev is for trying it out on this machine.\n\
          \n\
          # Is a token active? An active, an expired and a revoked one:\n\
-         curl {server} -d token={} http://{public}/introspect\n\
-         curl {server} -d token={} http://{public}/introspect\n\
-         curl {server} -d token={} http://{public}/introspect\n\
+         curl {server} -d token={} {public}/introspect\n\
+         curl {server} -d token={} {public}/introspect\n\
+         curl {server} -d token={} {public}/introspect\n\
          \n\
          # Get a token as an application:\n\
-         curl {application} -d grant_type=client_credentials http://{public}/token\n\
+         curl {application} -d grant_type=client_credentials {public}/token\n\
          \n\
          # Issue one for a user, as an operator:\n\
          curl {operator} --json '{{\"client_id\":\"{}\",\"sub\":\"bob\",\"scope\":\"read\",\"aud\":\"{AUDIENCE}\"}}' \
-         http://{admin}/admin/tokens\n\
+         {admin}/admin/tokens\n\
          \n\
          # Revoke the active one, as the application it was issued to, and ask again:\n\
-         curl {application} -d token={} http://{public}/revoke\n\
-         curl {server} -d token={} http://{public}/introspect\n\
+         curl {application} -d token={} {public}/revoke\n\
+         curl {server} -d token={} {public}/introspect\n\
          \n",
         seeds.active.expose(),
         seeds.expired.expose(),

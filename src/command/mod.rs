@@ -65,6 +65,7 @@ pub enum Failure {
 
 impl Failure {
     /// A failure with what to print of it.
+    #[expect(clippy::needless_pass_by_value, reason = "the signature that map_err wants")]
     pub fn failed(message: impl ToString) -> Self {
         Self::Failed(message.to_string())
     }

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::Failure;
 use super::dev;
 use super::settings::ConfigFiles;
-use crate::app::App;
+use crate::app::{self, App};
 use crate::config::{Config, Sources};
 use crate::shutdown::Outcome;
 use crate::telemetry::logging;
@@ -70,7 +70,7 @@ impl Serve {
         if self.dev {
             dev::check(&config)?;
         }
-        logging::init(&config.log).map_err(Failure::failed)?;
+        logging::start(&config.log).map_err(Failure::failed)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
         let outcome = runtime.block_on(self.serve(config));
         drop(folder);
@@ -81,14 +81,14 @@ impl Serve {
         let app = App::build(config, Clock::System).await.map_err(|error| Failure::failed(error.to_string()))?;
         let signals = app.drain().on_signals().map_err(Failure::failed)?;
         let seeds = if self.dev { Some(dev::seed(app.service()).await?) } else { None };
-        let places = (app.public_address(), app.admin_address());
-        tracing::info!(public = %places.0, admin = %places.1, "listening");
+        let places: Vec<String> = app.bound().iter().map(app::url).collect();
+        tracing::info!(public = places[0], admin = places[1], "listening");
         let running = tokio::spawn(app.run());
         match self.print {
-            Print::Json => println!("{}", dev::as_json(places, seeds.as_ref())),
+            Print::Json => println!("{}", dev::as_json(&places, seeds.as_ref())),
             Print::Text => {
                 if let Some(seeds) = &seeds {
-                    print!("{}", dev::as_text(places, seeds));
+                    print!("{}", dev::as_text(&places, seeds));
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Every way to refuse a request: status, RFC error code, what the peer is told, and what only the log is told.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use http::header::{ACCEPT_ENCODING, ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
@@ -10,13 +11,17 @@ use crate::auth::Refusal as AuthRefusal;
 use crate::auth::verify::Refused;
 use crate::client::Right;
 use crate::form::FormError;
-use crate::server::Refusal;
-use crate::server::body::BodyError;
+use crate::server::{BodyError, Refusal};
 use crate::store::StoreError;
 
 /// A refusal: `{"error","error_description"}` (RFC 6749 section 5.2) under a status that is never a success.
+///
+/// Boxed, so that the results of functions that seldom fail stay small.
 #[derive(Debug)]
-pub struct ApiError {
+pub struct ApiError(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     status: StatusCode,
     code: &'static str,
     description: Cow<'static, str>,
@@ -35,16 +40,17 @@ const RETRY_SECONDS: u64 = 1;
 
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, description: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, description: description.into(), headers: HeaderMap::new(), log: None, overload: false }
+        let description = description.into();
+        Self(Box::new(Parts { status, code, description, headers: HeaderMap::new(), log: None, overload: false }))
     }
 
     fn with(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.headers.append(name, HeaderValue::from_static(value));
+        self.0.headers.append(name, HeaderValue::from_static(value));
         self
     }
 
-    fn logged(mut self, message: impl ToString) -> Self {
-        self.log = Some(message.to_string());
+    fn logged(mut self, message: impl fmt::Display) -> Self {
+        self.0.log = Some(message.to_string());
         self
     }
 
@@ -83,7 +89,7 @@ impl ApiError {
     pub fn insufficient_scope(status: StatusCode, right: Right) -> Self {
         let mut error = Self::new(status, "insufficient_scope", "The access token does not carry the scope for this");
         let challenge = format!(r#"{BEARER_CHALLENGE}, error="insufficient_scope", scope="{}""#, right.scope());
-        error.headers.append(
+        error.0.headers.append(
             WWW_AUTHENTICATE,
             HeaderValue::try_from(challenge).expect("constants of printable characters make a header value"),
         );
@@ -139,12 +145,12 @@ impl ApiError {
     }
 
     /// 500: a fault of ours; the peer learns nothing, the log does.
-    pub fn internal(message: impl ToString) -> Self {
+    pub fn internal(message: impl fmt::Display) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "The server failed to answer").logged(message)
     }
 
     /// 503: the state of things could not be read or written (RFC 7009 section 2.2.1).
-    pub fn unavailable(message: impl ToString) -> Self {
+    pub fn unavailable(message: impl fmt::Display) -> Self {
         let description = "The server cannot answer at the moment, try again later";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", description)
             .retry_after(RETRY_SECONDS)
@@ -152,44 +158,44 @@ impl ApiError {
     }
 
     /// 503: there is too much to do at the moment.
-    pub fn overloaded(message: impl ToString) -> Self {
-        Self { overload: true, ..Self::unavailable(message) }
+    pub fn overloaded(message: impl fmt::Display) -> Self {
+        let mut error = Self::unavailable(message);
+        error.0.overload = true;
+        error
     }
 
     fn retry_after(mut self, seconds: u64) -> Self {
-        self.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        self.0.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         self
     }
 
     /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// The RFC's code.
     pub fn code(&self) -> &'static str {
-        self.code
+        self.0.code
     }
 
     /// Whether a 503 is due to too much work, and not to the store.
     pub fn is_overload(&self) -> bool {
-        self.overload
+        self.0.overload
     }
 
     /// What the log is told, if there is more to say than the answer does.
     pub fn log(&self) -> Option<&str> {
-        self.log.as_deref()
+        self.0.log.as_deref()
     }
 
     /// The answer.
     pub fn into_answer(self) -> Answer {
-        let body = format!(
-            r#"{{"error":"{}","error_description":"{}"}}"#,
-            self.code,
-            self.description.chars().map(printable).collect::<String>()
-        );
-        let mut answer = respond::json(self.status, body.into());
-        answer.headers_mut().extend(self.headers);
+        let Parts { status, code, description, headers, .. } = *self.0;
+        let description: String = description.chars().map(printable).collect();
+        let body = format!(r#"{{"error":"{code}","error_description":"{description}"}}"#);
+        let mut answer = respond::json(status, body.into());
+        answer.headers_mut().extend(headers);
         answer
     }
 }

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use hyper::body::Incoming;
 
 use super::error::ApiError;
 use super::request::{self, MediaType};
@@ -11,7 +10,7 @@ use crate::auth::credentials::Credentials;
 use crate::auth::{Caller, Method};
 use crate::client::Right;
 use crate::form::{Form, Parameter};
-use crate::server::Peer;
+use crate::server::{Peer, RequestBody};
 use crate::telemetry::metrics::Outcome;
 use crate::token::answer::INACTIVE;
 use crate::token::decision::Inactive;
@@ -24,7 +23,11 @@ use crate::token::value::Presented;
 /// # Errors
 /// In this order: the body's, the caller's, the caller's right, the missing token, the store's. An inactive token is an
 /// answer and not an error.
-pub async fn handle(context: &Context, request: Request<Incoming>, peer: &Peer) -> Result<(Answer, Outcome), ApiError> {
+pub async fn handle(
+    context: &Context,
+    request: Request<RequestBody>,
+    peer: &Peer,
+) -> Result<(Answer, Outcome), ApiError> {
     let (head, body) = request::read(context, request, MediaType::Form).await?;
     let form = Form::parse(&body)?;
     let now = context.service.now();

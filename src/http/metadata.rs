@@ -1,8 +1,8 @@
 //! Authorization server metadata (RFC 8414), made once: what is true of this server, and nothing else.
 
 use bytes::Bytes;
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, PRAGMA};
 use http::StatusCode;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, PRAGMA};
 use serde_json::json;
 
 use super::{Answer, respond};

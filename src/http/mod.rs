@@ -26,11 +26,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
 
 use crate::auth::verify::Authenticator;
 use crate::config::{AuthenticationConfig, HttpConfig};
-use crate::server::{Handler, Peer, Refusal};
+use crate::server::{Handler, Peer, Refusal, RequestBody};
 use crate::service::Service;
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
@@ -90,7 +89,7 @@ impl PublicFace {
     async fn answer(
         &self,
         route: Route,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         peer: &Peer,
     ) -> Result<(Answer, Outcome), ApiError> {
         let context = &self.context;
@@ -151,7 +150,7 @@ impl Route {
 }
 
 impl Handler for PublicFace {
-    async fn handle(&self, request: Request<Incoming>, peer: &Peer) -> Answer {
+    async fn handle(&self, request: Request<RequestBody>, peer: &Peer) -> Answer {
         let route = self.route(request.uri().path());
         let watch = self.context.observer.begin();
         let answer = self.answer(route, request, peer).await;

@@ -14,9 +14,7 @@ use crate::auth::throttle::Limit;
 use crate::auth::verify::Refused;
 use crate::auth::{Caller, Refusal};
 use crate::config::AccessLog;
-use crate::telemetry::metrics::{
-    ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Metrics, Outcome,
-};
+use crate::telemetry::metrics::{ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Metrics, Outcome};
 use crate::token::decision::Inactive;
 use crate::token::value::TokenKind;
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use http::request::Parts;
 use http::{Method, Request};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 
 use super::Context;
 use super::error::ApiError;
@@ -15,8 +15,7 @@ use crate::auth::credentials::{BodyCredentials, Credentials};
 use crate::auth::throttle::Source;
 use crate::config::Network;
 use crate::form::{Form, Parameter};
-use crate::server::Peer;
-use crate::server::body::read_body;
+use crate::server::{Peer, RequestBody};
 use crate::token::time::Now;
 
 /// A body that an endpoint understands.
@@ -65,13 +64,12 @@ pub fn expect_method(method: &Method, allowed: &[Method], allow: &'static str) -
 /// 400, 408, 413 or 415.
 pub async fn read(
     context: &Context,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
     expected: MediaType,
 ) -> Result<(Parts, Bytes), ApiError> {
     let (head, body) = request.into_parts();
     check_media_type(&head.headers, expected, body.is_end_stream())?;
-    let limits = &context.limits;
-    let body = read_body(body, limits.max_body_bytes, limits.body_timeout).await?;
+    let body = body.read(context.limits.max_body_bytes).await?;
     Ok((head, body))
 }
 
@@ -109,13 +107,7 @@ impl Context {
     ///
     /// # Errors
     /// 400, 401, 429 or 503.
-    pub async fn authenticate(
-        &self,
-        head: &Parts,
-        form: &Form<'_>,
-        peer: &Peer,
-        now: Now,
-    ) -> Result<Caller, ApiError> {
+    pub async fn authenticate(&self, head: &Parts, form: &Form<'_>, peer: &Peer, now: Now) -> Result<Caller, ApiError> {
         let body = BodyCredentials {
             client_id: form.get(Parameter::ClientId),
             client_secret: form.get(Parameter::ClientSecret),
@@ -193,7 +185,8 @@ mod tests {
             for line in forwarded {
                 headers.append("x-forwarded-for", HeaderValue::from_str(line).unwrap());
             }
-            let peer = Peer { address: Some(format!("{peer}:1").parse().unwrap()), encrypted: false, listener: "public" };
+            let peer =
+                Peer { address: Some(format!("{peer}:1").parse().unwrap()), encrypted: false, listener: "public" };
             source(&headers, &peer, &trusted)
         };
         let of = |address: &str| Source::of(Some(address.parse().unwrap()));

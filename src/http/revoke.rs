@@ -1,7 +1,6 @@
 //! `POST /revoke` (RFC 7009): order only, no rules of its own.
 
 use http::{Request, StatusCode};
-use hyper::body::Incoming;
 
 use super::error::ApiError;
 use super::request::{self, MediaType};
@@ -9,7 +8,7 @@ use super::{Answer, Context, respond};
 use crate::auth::Method;
 use crate::client::Right;
 use crate::form::{Form, Parameter};
-use crate::server::Peer;
+use crate::server::{Peer, RequestBody};
 use crate::service::revoke::Revocation;
 use crate::token::value::Presented;
 
@@ -18,7 +17,7 @@ use crate::token::value::Presented;
 ///
 /// # Errors
 /// In this order: the body's, the caller's, the missing token, `invalid_grant` for a token of another client, the store's.
-pub async fn handle(context: &Context, request: Request<Incoming>, peer: &Peer) -> Result<Answer, ApiError> {
+pub async fn handle(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
     let (head, body) = request::read(context, request, MediaType::Form).await?;
     let form = Form::parse(&body)?;
     let now = context.service.now();
@@ -34,8 +33,6 @@ pub async fn handle(context: &Context, request: Request<Incoming>, peer: &Peer) 
             Ok(respond::empty(StatusCode::OK))
         }
         Revocation::NothingToDo => Ok(respond::empty(StatusCode::OK)),
-        Revocation::NotOwned => {
-            Err(ApiError::bad_request("invalid_grant", "The token was not issued to this client"))
-        }
+        Revocation::NotOwned => Err(ApiError::bad_request("invalid_grant", "The token was not issued to this client")),
     }
 }

@@ -1,7 +1,6 @@
 //! `POST /token` (RFC 6749 section 3.2): tokens that a client asks for on its own behalf.
 
 use http::{Request, StatusCode};
-use hyper::body::Incoming;
 use serde_json::json;
 
 use super::error::ApiError;
@@ -10,7 +9,7 @@ use super::{Answer, Context, respond};
 use crate::auth::{Caller, Method};
 use crate::client::{GrantType, policy};
 use crate::form::{Form, Parameter};
-use crate::server::Peer;
+use crate::server::{Peer, RequestBody};
 use crate::service::issue::{IssueError, NewToken};
 use crate::token::claims::Claims;
 use crate::token::scope::Scope;
@@ -21,7 +20,7 @@ use crate::token::value::TokenKind;
 ///
 /// # Errors
 /// The codes of section 5.2, and `invalid_target` of RFC 8707.
-pub async fn handle(context: &Context, request: Request<Incoming>, peer: &Peer) -> Result<Answer, ApiError> {
+pub async fn handle(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
     let (head, body) = request::read(context, request, MediaType::Form).await?;
     let form = Form::parse(&body)?;
     let now = context.service.now();
@@ -36,12 +35,7 @@ pub async fn handle(context: &Context, request: Request<Incoming>, peer: &Peer) 
     }
 }
 
-async fn client_credentials(
-    context: &Context,
-    caller: &Caller,
-    form: &Form<'_>,
-    now: Now,
-) -> Result<Answer, ApiError> {
+async fn client_credentials(context: &Context, caller: &Caller, form: &Form<'_>, now: Now) -> Result<Answer, ApiError> {
     let client = caller.client();
     if !client.may_use(GrantType::ClientCredentials) || client.is_public() {
         return Err(ApiError::bad_request("unauthorized_client", "The client may not use this grant type"));
