@@ -1,13 +1,14 @@
 //! The database file as redb sees it, with its syncs counted.
 //!
 //! redb does the reading, writing and locking; this layer only watches. What it sees is how an operator learns the
-//! price of durability (syncs per commit), and how the tests prove that a write is synced before it is acknowledged.
+//! price of durability (syncs per commit), how the tests fill the disk, and how they prove that what is acknowledged
+//! would outlast a power loss.
 
 use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
@@ -16,26 +17,14 @@ use redb::{BackendError, DatabaseError, StorageBackend};
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     syncs: AtomicU64,
-    unsynced: AtomicBool,
-    /// Tests fill the disk by setting this.
     #[cfg(test)]
-    pub(super) full: AtomicBool,
+    pub(super) hands: super::tests::Hands,
 }
 
 impl Traffic {
     /// How often the file was synced.
     pub(super) fn syncs(&self) -> u64 {
         self.syncs.load(Ordering::Relaxed)
-    }
-
-    /// Whether anything was written since the last sync.
-    pub(super) fn is_unsynced(&self) -> bool {
-        self.unsynced.load(Ordering::Acquire)
-    }
-
-    #[cfg(test)]
-    fn refuse_when_full(&self) -> io::Result<()> {
-        if self.full.load(Ordering::Acquire) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 }
 
@@ -63,26 +52,21 @@ impl StorageBackend for WatchedFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         #[cfg(test)]
-        self.traffic.refuse_when_full()?;
-        self.traffic.unsynced.store(true, Ordering::Release);
+        self.traffic.hands.set_len(len)?;
         self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        // Cleared before the sync: a write that comes in meanwhile is not known to be covered by it.
-        self.traffic.unsynced.store(false, Ordering::Release);
-        let result = self.file.sync_data();
-        if result.is_err() {
-            self.traffic.unsynced.store(true, Ordering::Release);
-        }
+        self.file.sync_data()?;
+        #[cfg(test)]
+        self.traffic.hands.sync();
         self.traffic.syncs.fetch_add(1, Ordering::Relaxed);
-        result
+        Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         #[cfg(test)]
-        self.traffic.refuse_when_full()?;
-        self.traffic.unsynced.store(true, Ordering::Release);
+        self.traffic.hands.write(offset, data)?;
         self.file.write(offset, data)
     }
 

@@ -30,8 +30,19 @@ use crate::token::time::{Clock, Stamp};
 /// The most writes that share a transaction: bounds how long the first of them waits for the last.
 const MAX_GROUP: usize = 512;
 
-/// How long to wait before opening the file is tried again. A full disk does not get emptier faster by being asked.
-const REOPEN_INTERVAL: Duration = Duration::from_millis(500);
+/// How long writes are refused after a fault before the next one is tried, and how long to wait before a file that did
+/// not open is tried again. While a disk is full, each try costs the readers the time that opening the file takes.
+const REST: Duration = Duration::from_millis(500);
+
+/// After a fault.
+struct Trouble {
+    /// What everybody who writes is told.
+    fault: Fault,
+    /// When the file was last tried.
+    since: Instant,
+    /// Whether it could be opened again, so that reads work.
+    is_open: bool,
+}
 
 /// The thread's own state.
 pub(super) struct Writer {
@@ -40,7 +51,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     stamp: Stamp,
     earliest: Option<u32>,
-    broken: Option<(Fault, Instant)>,
+    trouble: Option<Trouble>,
     /// Its end tells whoever waits in `close` that the file has been let go of. Dropped last.
     _ended: watch::Sender<()>,
 }
@@ -54,7 +65,7 @@ impl Writer {
         (stamp, earliest): (Stamp, Option<u32>),
         ended: watch::Sender<()>,
     ) -> Self {
-        Self { folder, clock, shared, stamp, earliest, broken: None, _ended: ended }
+        Self { folder, clock, shared, stamp, earliest, trouble: None, _ended: ended }
     }
 
     /// Writes until the queue is closed and empty.
@@ -62,8 +73,9 @@ impl Writer {
         loop {
             let patience = if self.is_behind() { Duration::ZERO } else { look_interval(&self.clock) };
             let taken = self.shared.queue.take(MAX_GROUP, patience);
-            if taken.reopen && self.broken.is_none() {
-                self.reopen(Fault::unavailable("the file is being opened again after a failed read"));
+            self.mend();
+            if taken.reopen && self.trouble.is_none() {
+                self.reopen(Fault::unavailable("the file was opened again after a failed read"));
             }
             if !taken.writes.is_empty() || self.is_behind() {
                 self.turn(taken.writes);
@@ -76,14 +88,13 @@ impl Writer {
 
     /// Whether something has expired and could be forgotten now.
     fn is_behind(&self) -> bool {
-        self.broken.is_none() && self.earliest.is_some_and(|earliest| earliest <= second(self.clock.now().seconds()))
+        self.trouble.is_none() && self.earliest.is_some_and(|earliest| earliest <= second(self.clock.now().seconds()))
     }
 
     /// One group of writes, from the queue to the answers.
     fn turn(&mut self, mut writes: Vec<Write>) {
-        self.try_to_mend();
-        let result = match &self.broken {
-            Some((fault, _)) => Err(fault.clone()),
+        let result = match &self.trouble {
+            Some(trouble) => Err(trouble.fault.clone()),
             // A panic inside redb ends this group only: the file is opened anew, which finds damage if there is any.
             None => panic::catch_unwind(AssertUnwindSafe(|| self.commit(&mut writes)))
                 .unwrap_or_else(|_| Err(Fault::panicked())),
@@ -91,11 +102,13 @@ impl Writer {
         if result.is_ok() {
             self.shared.statistics.count_writes(writes.len());
         }
+        #[cfg(test)]
+        self.shared.traffic.hands.answer(&writes, result.is_ok());
         for write in writes {
             write.answer(result.as_ref().err());
         }
         if let Err(fault) = result
-            && self.broken.is_none()
+            && self.trouble.is_none()
         {
             self.reopen(fault);
         }
@@ -122,8 +135,6 @@ impl Writer {
         let Done { changed, stamp, earliest, forgotten } = changes.finish(self.clock.now().seconds(), limit)?;
         if changed {
             transaction.commit()?;
-            // Holds in every test that writes anything: what is about to be acknowledged is not in a cache only.
-            debug_assert!(!shared.traffic.is_unsynced(), "a commit ends with a sync");
             shared.statistics.count_commit(forgotten);
         } else {
             // Every answer rests on what earlier transactions have made durable.
@@ -134,33 +145,35 @@ impl Writer {
         Ok(())
     }
 
-    /// Closes the file and opens it again. `fault` is what everybody is told until that has worked.
+    /// Closes the file and opens it again. `fault` is what everybody who writes is told for a while.
     fn reopen(&mut self, fault: Fault) {
         tracing::error!(fault = fault.detail(), "store: opening the file again after a fault");
         self.shared.replace(Access::Faulty(fault.clone()));
-        self.broken = Some((fault, Instant::now()));
-        self.try_to_mend_now();
+        let is_open = self.open();
+        self.trouble = Some(Trouble { fault, since: Instant::now(), is_open });
     }
 
-    fn try_to_mend(&mut self) {
-        if self.broken.as_ref().is_some_and(|(_, tried)| tried.elapsed() >= REOPEN_INTERVAL) {
-            self.try_to_mend_now();
+    /// Ends the trouble when it has lasted long enough and the file is open.
+    fn mend(&mut self) {
+        let Some(trouble) = self.trouble.take_if(|trouble| trouble.since.elapsed() >= REST) else { return };
+        if !trouble.is_open && !self.open() {
+            self.trouble = Some(Trouble { since: Instant::now(), ..trouble });
         }
     }
 
-    fn try_to_mend_now(&mut self) {
+    fn open(&mut self) -> bool {
         match open::open_database(&self.folder, &self.shared.traffic) {
             Ok(Opened { database, stamp, earliest }) => {
                 self.stamp = self.stamp.max(stamp);
                 self.earliest = earliest;
-                self.broken = None;
                 self.shared.replace(Access::Open(database));
                 tracing::info!("store: the file is open again");
+                true
             }
             Err(error) => {
-                let fault = Fault::not_reopened(&error);
-                self.shared.replace(Access::Faulty(fault.clone()));
-                self.broken = Some((fault, Instant::now()));
+                tracing::error!(%error, "store: the file does not open");
+                self.shared.replace(Access::Faulty(Fault::not_reopened(&error)));
+                false
             }
         }
     }
