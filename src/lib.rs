@@ -1,5 +1,6 @@
 //! introspectd
 pub mod client;
 pub mod config;
+pub mod shutdown;
 pub mod store;
 pub mod token;
