@@ -1,0 +1,284 @@
+//! Labels as closed sets: each value is a variant, so a series is an index and the number of series is known.
+
+use crate::store::StoreErrorKind;
+use crate::token::decision::Inactive;
+use crate::token::value::TokenKind;
+
+/// One label with all the values it can have.
+pub trait Label: Copy + 'static {
+    /// The label's name.
+    const NAME: &'static str;
+    /// The text of each value, in the order of [`Label::position`].
+    const VALUES: &'static [&'static str];
+
+    /// Which of the values this is.
+    fn position(self) -> usize;
+}
+
+/// The labels of one metric: none, one, or two.
+pub trait Labels: Copy + 'static {
+    /// Each label's name and values.
+    const LABELS: &'static [(&'static str, &'static [&'static str])];
+    /// How many series there are: the product of the numbers of values.
+    const SERIES: usize;
+
+    /// Which of the series this is.
+    fn position(self) -> usize;
+}
+
+impl Labels for () {
+    const LABELS: &'static [(&'static str, &'static [&'static str])] = &[];
+    const SERIES: usize = 1;
+
+    fn position(self) -> usize {
+        0
+    }
+}
+
+impl<A: Label> Labels for A {
+    const LABELS: &'static [(&'static str, &'static [&'static str])] = &[(A::NAME, A::VALUES)];
+    const SERIES: usize = A::VALUES.len();
+
+    #[inline]
+    fn position(self) -> usize {
+        Label::position(self)
+    }
+}
+
+impl<A: Label, B: Label> Labels for (A, B) {
+    const LABELS: &'static [(&'static str, &'static [&'static str])] = &[(A::NAME, A::VALUES), (B::NAME, B::VALUES)];
+    const SERIES: usize = A::VALUES.len() * B::VALUES.len();
+
+    #[inline]
+    fn position(self) -> usize {
+        Label::position(self.0) * B::VALUES.len() + Label::position(self.1)
+    }
+}
+
+/// Makes an enum whose variants are the values of one label.
+macro_rules! label {
+    (
+        $(#[$about:meta])*
+        $type:ident is $name:literal { $($(#[$what:meta])* $variant:ident = $text:literal,)+ }
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $type { $($(#[$what])* $variant,)+ }
+
+        impl $type {
+            /// All values.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+        }
+
+        impl Label for $type {
+            const NAME: &'static str = $name;
+            const VALUES: &'static [&'static str] = &[$($text,)+];
+
+            #[inline]
+            fn position(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+label! {
+    /// What was asked for. Every path that no route answers counts as one.
+    Endpoint is "endpoint" {
+        /// `POST /introspect`.
+        Introspect = "introspect",
+        /// `POST /revoke`.
+        Revoke = "revoke",
+        /// `POST /token`.
+        Token = "token",
+        /// The published metadata.
+        Metadata = "metadata",
+        /// Everything of the admin listener but health and metrics.
+        Admin = "admin",
+        /// Health and metrics.
+        Operations = "operations",
+        /// No route of ours.
+        Unknown = "unknown",
+    }
+}
+
+label! {
+    /// How a request ended.
+    Outcome is "outcome" {
+        /// The token is active.
+        Active = "active",
+        /// The token is not active, for whatever reason.
+        Inactive = "inactive",
+        /// Done, at endpoints that have no token to judge.
+        Done = "done",
+        /// The request was malformed or asked for what does not exist.
+        BadRequest = "bad_request",
+        /// The caller did not prove who it is.
+        Unauthorized = "unauthorized",
+        /// The caller may not do this.
+        Forbidden = "forbidden",
+        /// Too many wrong secrets.
+        RateLimited = "rate_limited",
+        /// Too much to do, or too late.
+        Overloaded = "overloaded",
+        /// The store could not be read or written.
+        StoreError = "store_error",
+        /// A fault of ours.
+        InternalError = "internal_error",
+    }
+}
+
+label! {
+    /// Which listener took a connection.
+    Listener is "listener" {
+        /// For clients and resource servers.
+        Public = "public",
+        /// For operators.
+        Admin = "admin",
+    }
+}
+
+label! {
+    /// The HTTP version of a connection.
+    Protocol is "protocol" {
+        /// HTTP/1.1, and 1.0.
+        Http1 = "h1",
+        /// HTTP/2.
+        Http2 = "h2",
+    }
+}
+
+label! {
+    /// What the store was asked to do.
+    StoreOperation is "operation" {
+        /// Read a token.
+        Token = "token",
+        /// Read what surrounds a token.
+        Surroundings = "surroundings",
+        /// Keep new tokens.
+        Insert = "insert",
+        /// Revoke or approve a token.
+        SetState = "set_state",
+        /// End a grant.
+        RevokeGrant = "revoke_grant",
+        /// Read or list clients.
+        ReadClient = "read_client",
+        /// Create, replace or delete a client.
+        WriteClient = "write_client",
+        /// Ask whether it is there.
+        Probe = "probe",
+    }
+}
+
+label! {
+    /// How a call of the store ended.
+    StoreResult is "result" {
+        /// With an answer, absence included.
+        Answered = "answered",
+        /// With a fault.
+        Failed = "failed",
+    }
+}
+
+label! {
+    /// How a caller tried to prove who it is.
+    ClientAuthMethod is "method" {
+        /// `Authorization: Basic`.
+        Basic = "client_secret_basic",
+        /// Secret in the body.
+        Post = "client_secret_post",
+        /// `Authorization: Bearer`.
+        Bearer = "bearer",
+        /// Not at all: a public client names itself.
+        None = "none",
+    }
+}
+
+label! {
+    /// How that ended.
+    ClientAuthResult is "result" {
+        /// The caller is known.
+        Accepted = "accepted",
+        /// It is not.
+        Rejected = "rejected",
+        /// It was told to wait before it tries again.
+        Limited = "limited",
+        /// There was no slot left for a slow comparison, or the store failed.
+        Unavailable = "unavailable",
+    }
+}
+
+label! {
+    /// Which limit turned a caller away.
+    LimitedBy is "by" {
+        /// Wrong secrets for one client.
+        Client = "client",
+        /// Wrong secrets from one source.
+        Source = "source",
+    }
+}
+
+impl Label for Inactive {
+    const NAME: &'static str = "reason";
+    const VALUES: &'static [&'static str] =
+        &["malformed", "unknown", "expired", "not_yet_valid", "revoked", "parent_revoked", "not_for_caller"];
+
+    #[inline]
+    fn position(self) -> usize {
+        match self {
+            Self::Malformed => 0,
+            Self::Unknown => 1,
+            Self::Expired => 2,
+            Self::NotYetValid => 3,
+            Self::Revoked => 4,
+            Self::ParentRevoked => 5,
+            Self::NotForCaller => 6,
+        }
+    }
+}
+
+impl Label for TokenKind {
+    const NAME: &'static str = "kind";
+    const VALUES: &'static [&'static str] = &["access", "refresh"];
+
+    #[inline]
+    fn position(self) -> usize {
+        match self {
+            Self::Access => 0,
+            Self::Refresh => 1,
+        }
+    }
+}
+
+impl Label for StoreErrorKind {
+    const NAME: &'static str = "kind";
+    const VALUES: &'static [&'static str] = &["unavailable", "refused", "damaged"];
+
+    #[inline]
+    fn position(self) -> usize {
+        match self {
+            Self::Unavailable => 0,
+            Self::Refused => 1,
+            Self::Damaged => 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_pair_of_labels_has_its_own_position() {
+        let mut seen = BTreeSet::new();
+        for &endpoint in Endpoint::ALL {
+            for &outcome in Outcome::ALL {
+                assert!(seen.insert(Labels::position((endpoint, outcome))));
+            }
+        }
+        assert_eq!(seen.len(), <(Endpoint, Outcome)>::SERIES);
+        assert_eq!(seen.last(), Some(&(seen.len() - 1)));
+    }
+}

@@ -1,0 +1,194 @@
+//! Every metric of the service: its name, its labels, its help text, and the fields that count it, in one list.
+//!
+//! Counting takes no lock, no allocation and no look-up: a metric is a field, a label is a variant, and a count is one
+//! add on a cache line that other threads do not write to. That is why the service does not count through the
+//! [`metrics`](::metrics) macros; libraries that do are shown on the same page by way of [`foreign`].
+
+mod cells;
+pub mod foreign;
+mod instrument;
+pub mod label;
+mod page;
+mod process;
+mod reference;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use instrument::{Counter, Held, Histogram, Level, Switch};
+pub use label::{
+    ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Listener, Outcome, Protocol, StoreOperation, StoreResult,
+};
+pub use page::Kind;
+pub use reference::reference;
+
+use crate::config::MetricsConfig;
+use crate::store::StoreErrorKind;
+use crate::token::decision::Inactive;
+use crate::token::value::TokenKind;
+use cells::Cells;
+use foreign::Foreign;
+use instrument::Instrument;
+use page::Page;
+
+/// The content type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// One metric of the list.
+#[derive(Clone, Copy, Debug)]
+pub struct Family {
+    /// Its name, unit included.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// What it says, in one sentence.
+    pub help: &'static str,
+    /// Its labels with all their values.
+    pub labels: &'static [(&'static str, &'static [&'static str])],
+}
+
+/// Makes the struct of all instruments, the list of them, and the order in which they are shown, from one table.
+macro_rules! metrics {
+    ($($(#[$about:meta])* $field:ident: $type:ty = $name:literal, $help:literal;)+) => {
+        /// All numbers of one server.
+        pub struct Metrics {
+            $($(#[$about])* #[doc = ""] #[doc = $help] pub $field: $type,)+
+            foreign: Arc<Foreign>,
+        }
+
+        /// The metrics that the service counts itself.
+        const COUNTED: &[Family] = &[$(Family {
+            name: $name,
+            kind: <$type as Instrument>::KIND,
+            help: $help,
+            labels: <$type as Instrument>::LABELS,
+        },)+];
+
+        impl Metrics {
+            /// All numbers at zero.
+            pub fn new(config: &MetricsConfig) -> Self {
+                let durations = &config.latency_buckets;
+                let edges: Arc<[u64]> =
+                    durations.iter().map(|edge| u64::try_from(edge.as_nanos()).unwrap_or(u64::MAX)).collect();
+                let mut count = 0;
+                $(
+                    let $field = count;
+                    count += <$type as Instrument>::cells(durations);
+                )+
+                let cells = Arc::new(Cells::new(count));
+                Self {
+                    $($field: <$type as Instrument>::over(&cells, $field, &edges),)+
+                    foreign: Arc::new(Foreign::default()),
+                }
+            }
+
+            fn render_counted(&self, page: &mut Page) {
+                $(
+                    page.head($name, <$type as Instrument>::KIND, $help);
+                    self.$field.render($name, page);
+                )+
+            }
+        }
+    };
+}
+
+metrics! {
+    /// `introspect_requests_total`
+    requests: Counter<(Endpoint, Outcome)> = "introspect_requests_total",
+        "Requests answered, by endpoint and by how they ended.";
+    /// `introspect_inactive_total`
+    inactive: Counter<Inactive> = "introspect_inactive_total",
+        "Tokens that were answered as not active, by the reason that callers are not told.";
+    /// `introspect_request_duration_seconds`
+    request_duration: Histogram<Endpoint> = "introspect_request_duration_seconds",
+        "Time from the end of a request's head to its answer.";
+    /// `introspect_http_requests_in_flight`
+    requests_in_flight: Level = "introspect_http_requests_in_flight",
+        "Requests that are being answered.";
+    /// `introspect_http_connections`
+    connections: Level = "introspect_http_connections",
+        "Connections that are open.";
+    /// `introspect_http_connections_accepted_total`
+    connections_accepted: Counter<(Listener, Protocol)> = "introspect_http_connections_accepted_total",
+        "Connections that were accepted.";
+    /// `introspect_store_duration_seconds`
+    store_duration: Histogram<(StoreOperation, StoreResult)> = "introspect_store_duration_seconds",
+        "Time that calls of the store took.";
+    /// `introspect_store_errors_total`
+    store_errors: Counter<StoreErrorKind> = "introspect_store_errors_total",
+        "Calls of the store that failed.";
+    /// `introspect_store_up`
+    store_up: Switch = "introspect_store_up",
+        "1 if the store answered when it was last asked, else 0.";
+    /// `introspect_client_auth_total`
+    client_auth: Counter<(ClientAuthMethod, ClientAuthResult)> = "introspect_client_auth_total",
+        "Attempts of callers to prove who they are.";
+    /// `introspect_client_auth_hashing_queue`
+    hashing_queue: Level = "introspect_client_auth_hashing_queue",
+        "Slow secret comparisons that wait for their turn.";
+    /// `introspect_tokens_issued_total`
+    tokens_issued: Counter<TokenKind> = "introspect_tokens_issued_total",
+        "Tokens that were issued or imported.";
+    /// `introspect_tokens_revoked_total`
+    tokens_revoked: Counter<()> = "introspect_tokens_revoked_total",
+        "Tokens that were revoked one by one; those revoked through their grant or client are not counted.";
+    /// `introspect_rate_limited_total`
+    rate_limited: Counter<LimitedBy> = "introspect_rate_limited_total",
+        "Callers that were told to wait because of wrong secrets.";
+    /// `introspect_draining`
+    draining: Switch = "introspect_draining",
+        "1 from the signal to stop until the process ends, else 0.";
+    /// `introspect_foreign_series_refused_total`
+    foreign_series_refused: Counter<()> = "introspect_foreign_series_refused_total",
+        "Series of libraries that are not shown, because there were too many or their names are taken.";
+}
+
+const BUILD: Family = Family {
+    name: "introspect_build_info",
+    kind: Kind::Gauge,
+    help: "Always 1; its label says which version runs.",
+    labels: &[("version", &[env!("CARGO_PKG_VERSION")])],
+};
+
+impl Metrics {
+    /// Counts a request that was answered, and how long that took.
+    #[inline]
+    pub fn observe_request(&self, endpoint: Endpoint, outcome: Outcome, duration: Duration) {
+        self.requests.increment((endpoint, outcome));
+        self.request_duration.observe(endpoint, duration);
+    }
+
+    /// Counts a call of the store, how it ended and how long it took.
+    #[inline]
+    pub fn observe_store(&self, operation: StoreOperation, error: Option<StoreErrorKind>, duration: Duration) {
+        let result = if error.is_some() { StoreResult::Failed } else { StoreResult::Answered };
+        self.store_duration.observe((operation, result), duration);
+        if let Some(kind) = error {
+            self.store_errors.increment(kind);
+        }
+    }
+
+    /// The recorder through which the metrics of libraries reach the same page.
+    pub fn recorder(self: &Arc<Self>) -> foreign::Recorder {
+        foreign::Recorder::new(Arc::clone(self))
+    }
+
+    /// The page that Prometheus reads. Reads files of `/proc`, so not for the hot path.
+    pub fn render(&self) -> String {
+        let mut page = Page::with_capacity(32 * 1024);
+        self.render_counted(&mut page);
+        page.head(BUILD.name, BUILD.kind, BUILD.help);
+        page.sample(BUILD.name, "", &[("version", env!("CARGO_PKG_VERSION"))], None, 1);
+        process::render(&mut page);
+        self.foreign.render(&mut page);
+        page.finish()
+    }
+}
+
+/// Every metric of the service, in the order of the page.
+pub fn catalogue() -> impl Iterator<Item = &'static Family> {
+    COUNTED.iter().chain([&BUILD]).chain(process::FAMILIES)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! What operators see of a running process: log lines and numbers.
+//!
+//! - [`logging`] the format and the levels of log lines, and what is never in one
+//! - [`metrics`] every number, its name and labels, and the page that shows them
+
+pub mod logging;
+pub mod metrics;
