@@ -2,15 +2,44 @@
 //!
 //! Values come from flags, the environment, files and defaults, in this order of precedence. Everything is read before
 //! anything is used, and all mistakes are reported at once.
+//!
+//! A setting is declared where it is read, in `sections`, and nowhere else. [`Config::load`], [`print()`], [`schema()`]
+//! and [`reference()`] all follow from that.
 
+mod declaration;
+mod error;
+mod format;
+mod kind;
+mod print;
+mod reader;
+mod reference;
+mod schema;
+mod sections;
+mod source;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use error::{ConfigError, ConfigErrors};
+pub use print::print;
+pub use reference::reference;
+pub use schema::schema;
+pub use source::{Environment, ProcessEnvironment, Sources};
+pub use tree::Origin;
 
 use crate::client::secret::Secret;
 use crate::client::{AuthenticationMethod, ClientId, GrantType, Rights};
 use crate::token::keyring::KeyId;
 use crate::token::scope::Scope;
+use declaration::Declarations;
+use reader::{Log, Reader};
+use tree::Node;
 
 /// All settings.
 #[derive(Clone, Debug)]
@@ -42,6 +71,39 @@ pub struct Config {
     pub metrics: MetricsConfig,
 }
 
+impl Config {
+    /// Reads all sources. Everything that is wrong with them comes back at once.
+    pub fn load<E: Environment>(sources: &Sources<E>) -> Result<Self, ConfigErrors> {
+        load(sources).map(|(config, _)| config)
+    }
+}
+
+impl Default for Config {
+    /// What an empty configuration means.
+    fn default() -> Self {
+        let nothing = Sources { files: vec![], environment: BTreeMap::new(), overrides: vec![] };
+        Self::load(&nothing).expect("the defaults are valid: a test loads them")
+    }
+}
+
+fn load<E: Environment>(sources: &Sources<E>) -> Result<(Config, Log), ConfigErrors> {
+    let mut errors = Vec::new();
+    let tree = source::gather(sources, &declarations(), &mut errors);
+    let mut log = Log::default();
+    let config = sections::read(&mut Reader::new(&tree, &mut log));
+    reader::reject_unknown(&tree, "", "", &mut log);
+    errors.append(&mut log.errors);
+    ConfigErrors::check(errors)?;
+    Ok((config, log))
+}
+
+/// All settings there are, as reading nothing brings them to light.
+fn declarations() -> Declarations {
+    let mut log = Log::default();
+    sections::read(&mut Reader::new(&Node::empty(), &mut log));
+    log.declarations
+}
+
 /// Where a listener listens, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListenerConfig {
@@ -51,6 +113,8 @@ pub struct ListenerConfig {
     pub unix: Option<PathBuf>,
     /// `tls_certificate_file` and `tls_key_file`: PEM files; both or neither. The unix socket is never encrypted.
     pub tls: Option<TlsFiles>,
+    /// `insecure`, of the admin listener only: an address that other machines reach may go without TLS.
+    pub insecure: bool,
 }
 
 /// The PEM files of a TLS listener.

@@ -250,7 +250,7 @@ fn pairs<L: Labels>(position: usize) -> Vec<(&'static str, &'static str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::label::{Endpoint, Outcome};
+    use super::super::label::{Endpoint, Label, Outcome};
     use super::*;
 
     #[test]
@@ -270,7 +270,6 @@ mod tests {
                 let pairs = pairs::<(Endpoint, Outcome)>(Labels::position(labels));
                 assert_eq!(pairs[0].0, "endpoint");
                 assert_eq!(pairs[1].0, "outcome");
-                use super::super::label::Label;
                 assert_eq!(pairs[0].1, Endpoint::VALUES[Label::position(endpoint)]);
                 assert_eq!(pairs[1].1, Outcome::VALUES[Label::position(outcome)]);
             }

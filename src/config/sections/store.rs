@@ -1,0 +1,148 @@
+//! `[store]`, `[redis]` and `[keys]`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use redis::IntoConnectionInfo as _;
+
+use super::clients::repeated;
+use crate::config::reader::Reader;
+use crate::config::{DigestKeyConfig, KeysConfig, RedisConfig, StoreConfig};
+use crate::token::keyring::{Key, KeyId, KeyRing};
+
+/// Beside the process, so that the first start needs no decision; a service manager sets its own.
+const PATH: &str = "./data";
+
+/// Put before every key, and paid for once per token: short, yet nobody else's by accident.
+const KEY_PREFIX: &str = "itd:";
+
+/// The longest prefix: it is paid for with every token.
+const MAX_KEY_PREFIX_BYTES: usize = 32;
+
+/// A connection inside one data centre is made in a few milliseconds; beyond 300 the node is better off answering 503.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// A read takes less than a millisecond. A quarter of a second outlasts a fork or a fail-over's hiccup and is still
+/// shorter than what callers of an introspection endpoint usually wait.
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// Each connection carries any number of requests at once. Two, so that a large answer on one does not hold up the
+/// other; more only spread the batches thinner.
+const CONNECTIONS: usize = 2;
+
+pub(super) fn store(reader: &mut Reader<'_>) -> StoreConfig {
+    let redis_origin = reader.section_origin("redis", &["url", "url_file"]);
+    let path = reader.section("store", "The embedded store: durable, for one process.", |section| {
+        let path: PathBuf =
+            section.value("path", PATH.into(), "Its folder; created when missing. Not used with Redis.");
+        if section.is_set("path")
+            && let Some(origin) = &redis_origin
+        {
+            section.reject("path", format!("redis.url is set too, in {origin}; only one store can be used"));
+        }
+        path
+    });
+    let redis = reader.section("redis", "The Redis store: for any number of nodes; used when `url` is set.", redis);
+    redis.map_or(StoreConfig::Embedded { path }, StoreConfig::Redis)
+}
+
+fn redis(section: &mut Reader<'_>) -> Option<RedisConfig> {
+    let url = section.secret(
+        "url",
+        false,
+        "`redis://`, `rediss://` (TLS) or `unix://`, with user, password and database number.",
+    );
+    let key_prefix: String = section.value("key_prefix", KEY_PREFIX.into(), "Put before every key.");
+    // Braces decide which Redis Cluster slot a key lives in, and that is ours to choose.
+    if key_prefix.len() > MAX_KEY_PREFIX_BYTES
+        || !key_prefix.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'{' && byte != b'}')
+    {
+        section.reject(
+            "key_prefix",
+            format!("must be at most {MAX_KEY_PREFIX_BYTES} printable ASCII characters without spaces and braces"),
+        );
+    }
+    let connect_timeout = section.within(
+        "connect_timeout",
+        CONNECT_TIMEOUT,
+        Duration::from_millis(10)..=Duration::from_secs(30),
+        "How long opening a connection may take.",
+    );
+    let response_timeout = section.within(
+        "response_timeout",
+        RESPONSE_TIMEOUT,
+        Duration::from_millis(1)..=Duration::from_secs(30),
+        "How long one command may take before the request is answered 503.",
+    );
+    let connections = section.within("connections", CONNECTIONS, 1..=64, "Multiplexed connections for the hot path.");
+    let ca_file: Option<PathBuf> =
+        section.optional("ca_file", "PEM file of the authority that signed Redis' certificate, for `rediss://`.");
+    if let Some(url) = &url {
+        if url.expose().into_connection_info().is_err() {
+            let key = if section.is_set("url") { "url" } else { "url_file" };
+            section.reject(key, "must hold a redis://, rediss:// or unix:// URL");
+        } else if ca_file.is_some() && !["rediss://", "valkeys://"].iter().any(|tls| url.expose().starts_with(tls)) {
+            section.reject("ca_file", "has no effect unless redis.url begins with rediss://");
+        }
+    }
+    if !section.is_set("url") && !section.is_set("url_file") {
+        for key in ["key_prefix", "connect_timeout", "response_timeout", "connections", "ca_file"] {
+            if section.is_set(key) {
+                section.reject(key, "has no effect without redis.url");
+            }
+        }
+    }
+    url.map(|url| RedisConfig { url, key_prefix, connect_timeout, response_timeout, connections, ca_file })
+}
+
+pub(super) fn keys(reader: &mut Reader<'_>, store: &StoreConfig) -> KeysConfig {
+    reader.section("keys", "What token and secret digests are made with.", |section| {
+        let active: Option<KeyId> = section.optional(
+            "active",
+            "The `id` of the key that new digests are made with; without it, the first of the list.",
+        );
+        let mut digest = section.tables(
+            "digest",
+            "The keys: one active, the others recognise what was made before a rotation. With the embedded store and \
+             without keys, one is made and kept in its folder.",
+            |element| {
+                let id = element.required("id", "Names the key; carried in each token.");
+                let secret = element.secret("secret", true, "At least 32 bytes of text.");
+                if let Some(secret) = &secret
+                    && secret.expose().len() < Key::MIN_MATERIAL_BYTES
+                {
+                    let key = if element.is_set("secret") { "secret" } else { "secret_file" };
+                    element.reject(
+                        key,
+                        format!(
+                            "must hold at least {} bytes; `openssl rand -base64 32` makes enough",
+                            Key::MIN_MATERIAL_BYTES
+                        ),
+                    );
+                }
+                Some(DigestKeyConfig { id: id?, secret: secret? })
+            },
+        );
+        if digest.len() > KeyRing::MAX_KEYS {
+            section.reject("digest", format!("must have at most {} keys", KeyRing::MAX_KEYS));
+        }
+        for id in repeated(digest.iter().map(|key| key.id)) {
+            section.reject("digest", format!("two keys have the id {id}"));
+        }
+        if let Some(active) = active {
+            match digest.iter().position(|key| key.id == active) {
+                Some(position) => digest[..=position].rotate_right(1),
+                None => section.reject("active", format!("no key of keys.digest has the id {active}")),
+            }
+        }
+        if matches!(store, StoreConfig::Redis(_)) && !section.is_set("digest") {
+            section.complain(
+                "digest",
+                "is missing, and with redis.url every node needs the same keys; make one with \
+                 `openssl rand -base64 32 > digest.key` and name it: [[keys.digest]] id = \"01\" \
+                 secret_file = \"digest.key\"",
+            );
+        }
+        KeysConfig { digest }
+    })
+}

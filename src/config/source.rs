@@ -1,0 +1,163 @@
+//! Where settings are said: files, the environment, flags; gathered into one tree, the stronger over the weaker.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::declaration::{Declarations, PREFIX, Shape, variable};
+use super::error::ConfigError;
+use super::format::Format;
+use super::tree::{Node, Origin, Value};
+
+/// All sources, weakest first: files in their order, the environment, flags.
+#[derive(Clone, Debug, Default)]
+pub struct Sources<E = ProcessEnvironment> {
+    /// Files given with `-c`: `.toml`, `.yaml`, `.yml` or `.json`. A later one wins over an earlier one.
+    pub files: Vec<PathBuf>,
+    /// Variables.
+    pub environment: E,
+    /// Flags: a key as `public.address`, and its value as text. A later one wins over an earlier one.
+    pub overrides: Vec<(String, String)>,
+}
+
+/// Where variables are read from. Tests bring a map, because the environment of a process is shared by all its tests.
+pub trait Environment {
+    /// All variables.
+    fn variables(&self) -> Vec<(OsString, OsString)>;
+}
+
+/// The environment of this process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcessEnvironment;
+
+impl Environment for ProcessEnvironment {
+    fn variables(&self) -> Vec<(OsString, OsString)> {
+        std::env::vars_os().collect()
+    }
+}
+
+impl Environment for BTreeMap<String, String> {
+    fn variables(&self) -> Vec<(OsString, OsString)> {
+        self.iter().map(|(name, value)| (name.into(), value.into())).collect()
+    }
+}
+
+/// Variables under our prefix that are not settings: the command line reads them.
+const RESERVED: [&str; 1] = ["INTROSPECTD_CONFIG"];
+
+/// Puts all sources into one tree. What cannot be read is reported and left out.
+pub(super) fn gather<E: Environment>(
+    sources: &Sources<E>,
+    declarations: &Declarations,
+    errors: &mut Vec<ConfigError>,
+) -> Node {
+    let mut tree = Node::empty();
+    for file in &sources.files {
+        match read_file(file) {
+            Ok(node) => tree.overlay(node),
+            Err(error) => errors.push(error),
+        }
+    }
+    let mut variables = sources.environment.variables();
+    // A table given whole comes before its parts, which are stronger.
+    variables.sort();
+    for (name, value) in variables {
+        let Some(name) = name.to_str().filter(|name| is_ours(name, declarations)) else { continue };
+        let origin = Origin::Variable(name.into());
+        let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
+        let node = match value.into_string() {
+            Ok(value) => place(&key, value, &origin, declarations),
+            Err(_) => Err(ConfigError { key: Some(key), origin, message: "is not UTF-8".into() }),
+        };
+        match node {
+            Ok(node) => tree.overlay(node),
+            Err(error) => errors.push(error),
+        }
+    }
+    for (key, value) in &sources.overrides {
+        match place(key, value.clone(), &Origin::CommandLine, declarations) {
+            Ok(node) => tree.overlay(node),
+            Err(error) => errors.push(error),
+        }
+    }
+    tree
+}
+
+/// Whether a variable is meant for the settings.
+///
+/// For a Service called `introspectd`, Kubernetes puts variables like `INTROSPECTD_SERVICE_HOST` and
+/// `INTROSPECTD_PORT_8080_TCP_ADDR` into every pod of the namespace. They are not misspelt settings.
+fn is_ours(name: &str, declarations: &Declarations) -> bool {
+    let Some(rest) = name.strip_prefix(PREFIX) else { return false };
+    if RESERVED.contains(&name) {
+        return false;
+    }
+    let is_setting = declarations.shape(&rest.to_lowercase().replace("__", ".")).is_some();
+    let is_service_link = !rest.contains("__")
+        && (rest == "PORT"
+            || rest.ends_with("_PORT")
+            || rest.starts_with("PORT_")
+            || rest.contains("_PORT_")
+            || rest.starts_with("SERVICE_")
+            || rest.contains("_SERVICE_HOST")
+            || rest.contains("_SERVICE_PORT"));
+    is_setting || !is_service_link
+}
+
+fn read_file(path: &PathBuf) -> Result<Node, ConfigError> {
+    let origin = Origin::File(Arc::new(path.clone()));
+    let fault = |message: String| ConfigError { key: None, origin: origin.clone(), message };
+    let format = Format::of(path).ok_or_else(|| fault("must end in .toml, .yaml, .yml or .json".into()))?;
+    let bytes = std::fs::read(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|_| fault("is not UTF-8".into()))?;
+    let node = format.parse(&text).map_err(&fault)?;
+    match node.value {
+        Value::Table(_) => Ok(node.with_origin(&origin)),
+        // An empty YAML file.
+        Value::Null => Ok(Node::empty()),
+        other => Err(fault(format!("must hold a table of settings, and holds {}", other.kind()))),
+    }
+}
+
+/// The value of one variable or flag, at its place in a tree.
+fn place(key: &str, text: String, origin: &Origin, declarations: &Declarations) -> Result<Node, ConfigError> {
+    let fault = |key: Option<&str>, message: String| ConfigError {
+        key: key.map(str::to_owned),
+        origin: origin.clone(),
+        message,
+    };
+    let path: Vec<&str> = key.split('.').collect();
+    let Some(shape) = declarations.shape(key) else {
+        // The name of a variable says it already.
+        let named = (*origin == Origin::CommandLine).then_some(key);
+        return Err(fault(named, unknown(key, origin, declarations)));
+    };
+    let value = match shape {
+        Shape::Setting(_) => Value::Plain(text),
+        Shape::Section | Shape::Tables => {
+            let node: Option<Node> = serde_json::from_str(&text).ok();
+            match (shape, node.map(|node| node.with_origin(origin).value)) {
+                (Shape::Section, Some(value @ Value::Table(_))) | (Shape::Tables, Some(value @ Value::List(_))) => {
+                    value
+                }
+                (Shape::Section, _) => return Err(fault(Some(key), "must be a table, as JSON".into())),
+                _ => return Err(fault(Some(key), "must be a list of tables, as JSON".into())),
+            }
+        }
+    };
+    Ok(Node::at(&path, origin, value))
+}
+
+fn unknown(key: &str, origin: &Origin, declarations: &Declarations) -> String {
+    let name = |key: &str| match origin {
+        Origin::Variable(_) => variable(key),
+        _ => key.to_owned(),
+    };
+    let list = declarations.tables().find(|list| key.starts_with(&format!("{list}.")));
+    match (list, declarations.nearest(key)) {
+        (Some(list), _) => format!("names no setting; {} takes the whole list, as JSON", name(list)),
+        (None, Some(nearest)) => format!("names no setting; did you mean {}?", name(&nearest)),
+        (None, None) => "names no setting".into(),
+    }
+}

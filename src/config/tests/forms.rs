@@ -1,0 +1,369 @@
+//! Defaults, the three formats, precedence, the environment, flags.
+
+use std::time::Duration;
+
+use super::*;
+use crate::client::Right;
+
+/// All settings, each different from its default.
+const EVERYTHING: &str = r#"
+issuer = "https://id.example.com/t"
+
+[public]
+address = "0.0.0.0:9080"
+unix = "/run/introspectd/public.sock"
+tls_certificate_file = "public.pem"
+tls_key_file = "public.key"
+
+[admin]
+address = "[::]:9081"
+unix = "/run/introspectd/admin.sock"
+tls_certificate_file = "admin.pem"
+tls_key_file = "admin.key"
+insecure = true
+
+[redis]
+url = "rediss://user:hunter2@redis.example.com:6380/3"
+key_prefix = "x:"
+connect_timeout = "1s"
+response_timeout = "20ms"
+connections = 4
+ca_file = "ca.pem"
+
+[keys]
+active = "02"
+
+[[keys.digest]]
+id = "01"
+secret = "0123456789abcdef0123456789abcdef"
+
+[[keys.digest]]
+id = "02"
+secret = "fedcba9876543210fedcba9876543210"
+
+[tokens]
+access_lifetime = "5m"
+refresh_lifetime = "7d"
+max_lifetime = "90d"
+imports = false
+
+[[clients]]
+client_id = "gateway"
+client_secret = "swordfish"
+client_name = "The gateway"
+token_endpoint_auth_method = "client_secret_basic"
+grant_types = ["client_credentials", "refresh_token"]
+scope = "read write"
+audiences = ["https://api.example.com", "*"]
+rights = ["introspect", "admin"]
+access_token_lifetime = "60s"
+
+[[clients]]
+client_id = "app"
+token_endpoint_auth_method = "none"
+grant_types = ["refresh_token"]
+
+[authentication]
+failures_per_client = 3
+failures_per_source = 30
+max_wait = "1h"
+hashing_threads = 2
+hashing_queue = 8
+secret_overlap = "1h"
+trusted_proxies = ["10.0.0.0/8", "::1"]
+
+[http]
+max_body_bytes = 4096
+max_header_bytes = 8192
+max_headers = 50
+max_connections = 100
+header_timeout = "1s"
+body_timeout = "2s"
+idle_timeout = "3s"
+request_timeout = "4s"
+
+[drain]
+min = "0s"
+max = "1m"
+
+[log]
+format = "json"
+level = "warn,introspectd::store=debug"
+access = "off"
+
+[metrics]
+latency_buckets = ["1ms", "10ms", "1s"]
+"#;
+
+/// The same document in another format.
+fn everything_as_json() -> String {
+    let table: serde_json::Value = toml::from_str(EVERYTHING).unwrap();
+    serde_json::to_string_pretty(&table).unwrap()
+}
+
+fn everything_as_yaml() -> String {
+    // With words that YAML 1.1 would take for something else.
+    let table: serde_json::Value = toml::from_str(EVERYTHING).unwrap();
+    let yaml = serde_saphyr::to_string(&table).unwrap();
+    let plain = yaml.replace("\"off\"", "off").replace("'off'", "off").replace("\"01\"", "01").replace("'01'", "01");
+    assert!(plain.contains("access: off") && plain.contains("id: 01"), "{plain}");
+    plain
+}
+
+#[track_caller]
+fn check_everything(config: &Config) {
+    assert_eq!(config.issuer.as_deref(), Some("https://id.example.com/t"));
+    assert_eq!(
+        config.public,
+        ListenerConfig {
+            address: "0.0.0.0:9080".parse().unwrap(),
+            unix: Some("/run/introspectd/public.sock".into()),
+            tls: Some(TlsFiles { certificate: "public.pem".into(), key: "public.key".into() }),
+            insecure: false,
+        }
+    );
+    assert_eq!(
+        config.admin,
+        ListenerConfig {
+            address: "[::]:9081".parse().unwrap(),
+            unix: Some("/run/introspectd/admin.sock".into()),
+            tls: Some(TlsFiles { certificate: "admin.pem".into(), key: "admin.key".into() }),
+            insecure: true,
+        }
+    );
+    let StoreConfig::Redis(redis) = &config.store else { panic!("{:?}", config.store) };
+    assert_eq!(redis.url.expose(), "rediss://user:hunter2@redis.example.com:6380/3");
+    assert_eq!(redis.key_prefix, "x:");
+    assert_eq!(redis.connect_timeout, Duration::from_secs(1));
+    assert_eq!(redis.response_timeout, Duration::from_millis(20));
+    assert_eq!(redis.connections, 4);
+    assert_eq!(redis.ca_file, Some("ca.pem".into()));
+    let keys: Vec<_> = config.keys.digest.iter().map(|key| (key.id.as_str(), key.secret.expose())).collect();
+    assert_eq!(
+        keys,
+        [("02", "fedcba9876543210fedcba9876543210"), ("01", "0123456789abcdef0123456789abcdef")],
+        "the active key comes first"
+    );
+    assert_eq!(
+        config.tokens,
+        TokensConfig {
+            access_lifetime: Duration::from_secs(300),
+            refresh_lifetime: Duration::from_secs(7 * 86_400),
+            max_lifetime: Duration::from_secs(90 * 86_400),
+            imports: false,
+        }
+    );
+    let [gateway, app] = config.clients.as_slice() else { panic!("{:?}", config.clients) };
+    assert_eq!(gateway.client_id.as_str(), "gateway");
+    assert_eq!(gateway.client_secret.as_ref().unwrap().expose(), "swordfish");
+    assert_eq!(gateway.client_name.as_deref(), Some("The gateway"));
+    assert_eq!(gateway.authentication, Some(AuthenticationMethod::ClientSecretBasic));
+    assert_eq!(gateway.grant_types, [GrantType::ClientCredentials, GrantType::RefreshToken]);
+    assert_eq!(gateway.scope.as_str(), "read write");
+    assert_eq!(gateway.audiences, ["https://api.example.com", "*"]);
+    assert_eq!(gateway.rights, Rights::of(&[Right::Introspect, Right::Admin]));
+    assert_eq!(gateway.access_token_lifetime, Some(Duration::from_secs(60)));
+    assert_eq!(app.authentication, Some(AuthenticationMethod::None));
+    assert!(app.client_secret.is_none() && app.rights.is_empty());
+    assert_eq!(
+        config.authentication,
+        AuthenticationConfig {
+            failures_per_client: 3,
+            failures_per_source: 30,
+            max_wait: Duration::from_secs(3600),
+            hashing_threads: 2,
+            hashing_queue: 8,
+            secret_overlap: Duration::from_secs(3600),
+            trusted_proxies: vec![
+                Network { address: "10.0.0.0".parse().unwrap(), prefix_length: 8 },
+                Network { address: "::1".parse().unwrap(), prefix_length: 128 },
+            ],
+        }
+    );
+    assert_eq!(
+        config.http,
+        HttpConfig {
+            max_body_bytes: 4096,
+            max_header_bytes: 8192,
+            max_headers: 50,
+            max_connections: 100,
+            header_timeout: Duration::from_secs(1),
+            body_timeout: Duration::from_secs(2),
+            idle_timeout: Duration::from_secs(3),
+            request_timeout: Duration::from_secs(4),
+        }
+    );
+    assert_eq!(config.drain, DrainConfig { min: Duration::ZERO, max: Duration::from_secs(60) });
+    assert_eq!(
+        config.log,
+        LogConfig { format: LogFormat::Json, level: "warn,introspectd::store=debug".into(), access: AccessLog::Off }
+    );
+    assert_eq!(config.metrics.latency_buckets, [1, 10, 1000].map(Duration::from_millis));
+}
+
+#[test]
+fn an_empty_configuration_is_the_default() {
+    for case in
+        [Case::new(), Case::new().file("a.toml", ""), Case::new().file("a.yaml", ""), Case::new().file("a.json", "{}")]
+    {
+        let config = case.config();
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    }
+    let config = Config::default();
+    assert_eq!(config.issuer, None);
+    assert_eq!(config.public.address, "127.0.0.1:8080".parse().unwrap());
+    assert_eq!(config.admin.address, "127.0.0.1:8081".parse().unwrap());
+    assert!(matches!(&config.store, StoreConfig::Embedded { path } if path == "./data"));
+    assert!(config.keys.digest.is_empty() && config.clients.is_empty());
+    assert_eq!(config.tokens.access_lifetime, Duration::from_secs(900));
+    assert_eq!(config.authentication.hashing_threads, 1);
+    assert_eq!(config.http.idle_timeout, Duration::from_secs(75));
+    assert_eq!(config.metrics.latency_buckets.len(), 16);
+}
+
+#[test]
+fn every_setting_is_read_from_each_format() {
+    check_everything(&Case::new().file("all.toml", EVERYTHING).config());
+    check_everything(&Case::new().file("all.json", &everything_as_json()).config());
+    check_everything(&Case::new().file("all.yaml", &everything_as_yaml()).config());
+    check_everything(&Case::new().file("all.yml", &everything_as_yaml()).config());
+}
+
+/// Every setting that is declared appears in the document above, so the test above forgets none.
+#[test]
+fn the_document_of_everything_holds_every_setting() {
+    let document: serde_json::Value = toml::from_str(EVERYTHING).unwrap();
+    for declaration in declarations().iter() {
+        let pointer = format!("/{}", declaration.path.replace("[]", "/0").replace('.', "/"));
+        let embedded = declaration.path.starts_with("store");
+        assert!(embedded || document.pointer(&pointer).is_some(), "{} is missing", declaration.path);
+    }
+}
+
+/// Each setting through its own variable; lists of tables as JSON.
+#[test]
+fn every_setting_is_read_from_the_environment() {
+    let document: serde_json::Value = toml::from_str(EVERYTHING).unwrap();
+    let mut case = Case::new();
+    for declaration in declarations().iter() {
+        if declaration.path.contains("[]") || matches!(declaration.shape, declaration::Shape::Section) {
+            continue;
+        }
+        let pointer = format!("/{}", declaration.path.replace('.', "/"));
+        let Some(value) = document.pointer(&pointer) else { continue };
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        case = case.variable(&declaration::variable(&declaration.path), &text);
+    }
+    check_everything(&case.config());
+}
+
+#[test]
+fn every_setting_is_read_from_flags() {
+    let document: serde_json::Value = toml::from_str(EVERYTHING).unwrap();
+    let mut case = Case::new();
+    for (section, value) in document.as_object().unwrap() {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        case = case.flag(section, &text);
+    }
+    check_everything(&case.config());
+}
+
+#[test]
+fn the_stronger_source_wins() {
+    let mut case = Case::new();
+    let max_headers = |case: &Case| case.config().http.max_headers;
+    assert_eq!(max_headers(&case), 100);
+    case = case.file("one.toml", "[http]\nmax_headers = 11\nmax_connections = 5\n");
+    assert_eq!(max_headers(&case), 11);
+    case = case.file("two.yaml", "http:\n  max_headers: 12\n");
+    assert_eq!(max_headers(&case), 12);
+    case = case.variable("INTROSPECTD_HTTP", r#"{"max_headers": 13}"#);
+    assert_eq!(max_headers(&case), 13);
+    case = case.variable("INTROSPECTD_HTTP__MAX_HEADERS", "14");
+    assert_eq!(max_headers(&case), 14);
+    case = case.flag("http.max_headers", "15");
+    assert_eq!(max_headers(&case), 15);
+    case = case.flag("http.max_headers", "16");
+    assert_eq!(max_headers(&case), 16);
+    assert_eq!(case.config().http.max_connections, 5, "what a stronger source does not say stays");
+}
+
+#[test]
+fn a_list_is_replaced_as_a_whole() {
+    let case = Case::new()
+        .file("one.toml", "[[clients]]\nclient_id = \"a\"\nclient_secret = \"s\"\n")
+        .file("two.toml", "[[clients]]\nclient_id = \"b\"\nclient_secret = \"s\"\n");
+    let ids: Vec<_> = case.config().clients.iter().map(|client| client.client_id.to_string()).collect();
+    assert_eq!(ids, ["b"]);
+}
+
+#[test]
+fn plain_lists_in_the_environment_are_separated_by_commas() {
+    let case = Case::new()
+        .variable("INTROSPECTD_AUTHENTICATION__TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1")
+        .variable("INTROSPECTD_METRICS__LATENCY_BUCKETS", "1ms,2ms");
+    let config = case.config();
+    assert_eq!(config.authentication.trusted_proxies.len(), 2);
+    assert_eq!(config.metrics.latency_buckets, [1, 2].map(Duration::from_millis));
+}
+
+/// Kubernetes puts these into every pod of a namespace that has a Service called introspectd, or introspectd-admin.
+#[test]
+fn service_links_and_reserved_variables_are_no_settings() {
+    let mut case = Case::new().variable("INTROSPECTD_CONFIG", "/etc/introspectd.toml").variable("PATH", "/bin");
+    for name in [
+        "SERVICE_HOST",
+        "SERVICE_PORT",
+        "SERVICE_PORT_HTTP",
+        "PORT",
+        "PORT_8080_TCP",
+        "PORT_8080_TCP_ADDR",
+        "ADMIN_SERVICE_HOST",
+        "ADMIN_SERVICE_PORT",
+        "ADMIN_PORT",
+        "ADMIN_PORT_8081_TCP_PROTO",
+    ] {
+        case = case.variable(&format!("INTROSPECTD_{name}"), "tcp://10.0.0.1:8080");
+    }
+    case.config();
+}
+
+#[test]
+fn a_section_whose_lines_are_all_commented_out_is_empty() {
+    let config = Case::new().file("a.yaml", "redis:\n#  url: x\nhttp:\n  max_headers: 20\n").config();
+    assert!(matches!(config.store, StoreConfig::Embedded { .. }));
+    let config = Case::new().file("a.yaml", "http:\n  max_headers: 20\n").file("b.yaml", "http:\n").config();
+    assert_eq!(config.http.max_headers, 20);
+}
+
+#[test]
+fn what_is_in_effect_is_printed_with_its_origin_and_can_be_read_again() {
+    let case = Case::new()
+        .file(
+            "a.toml",
+            "[http]\nmax_headers = 20\n[[clients]]\nclient_id = \"a \\\"b\\\"\"\nclient_secret = \"hidden\"\n",
+        )
+        .variable("INTROSPECTD_DRAIN__MAX", "1m")
+        .flag("log.access", "all");
+    let page = case.printed();
+    for line in [
+        "# issuer is not set",
+        "[public]",
+        "address = \"127.0.0.1:8080\" # default",
+        "# unix is not set",
+        "max_headers = 20 # a.toml",
+        "[[clients]]",
+        "client_id = 'a \"b\"' # a.toml",
+        "client_secret = \"<redacted>\" # a.toml",
+        "max = \"1m\" # INTROSPECTD_DRAIN__MAX",
+        "access = \"all\" # command line",
+        "grant_types = [] # default",
+    ] {
+        assert!(page.lines().any(|held| held == line), "{line}\n{page}");
+    }
+    assert!(!page.contains("hidden"));
+    let again = Case::new().file("again.toml", &page).config();
+    assert_eq!(again.http, case.config().http);
+    assert_eq!(again.drain, case.config().drain);
+    assert_eq!(again.clients[0].client_id, case.config().clients[0].client_id);
+}
