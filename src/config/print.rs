@@ -29,9 +29,10 @@ pub fn print<E: Environment>(sources: &Sources<E>) -> Result<String, ConfigError
 }
 
 fn line(page: &mut String, effective: &Effective) {
-    let Effective { key, value, origin, secret, .. } = effective;
+    let Effective { key, value, origin, secret, used, .. } = effective;
     match value {
         None => write(page, format_args!("# {key} is not set\n")),
+        Some(value) if !used => write(page, format_args!("# {key} = {} is not in use\n", toml_value(value))),
         Some(_) if *secret => write(page, format_args!("{key} = \"<redacted>\" # {}\n", comment(origin))),
         Some(value) => write(page, format_args!("{key} = {} # {}\n", toml_value(value), comment(origin))),
     }

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use super::declaration::{Declaration, Declarations, Setting, Shape};
 use super::error::ConfigError;
 use super::kind::{Description, Kind};
-use super::tree::{Node, Origin, Value};
+use super::tree::{Node, Origin, Value, join};
 use crate::client::secret::Secret;
 
 /// Reads one table.
@@ -44,6 +44,8 @@ pub(super) struct Effective {
     pub(super) value: Option<Json>,
     pub(super) origin: Origin,
     pub(super) secret: bool,
+    /// Whether it makes a difference; false for a store that is not the chosen one.
+    pub(super) used: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -95,7 +97,7 @@ impl<'a> Reader<'a> {
     /// A secret, from the key itself or from the file that the key with `_file` names.
     pub(super) fn secret(&mut self, key: &str, required: bool, meaning: &'static str) -> Option<Secret> {
         let schema = serde_json::json!({"type": "string", "minLength": 1, "writeOnly": true});
-        let setting = Setting { noun: "text".into(), schema, default: None, required, secret: true };
+        let setting = Setting { name: "text, a secret".into(), schema, default: None, required, secret: true };
         self.declare(key, Shape::Setting(setting), meaning);
         let file_key = format!("{key}_file");
         let own = self.node(key).map(|node| (node.origin.clone(), String::parse(&node.value)));
@@ -127,7 +129,14 @@ impl<'a> Reader<'a> {
             }
         };
         let shown = value.is_some().then_some(Json::Null);
-        self.show(Effective { table: self.path.clone(), key: key.into(), value: shown, origin, secret: true });
+        self.show(Effective {
+            table: self.path.clone(),
+            key: key.into(),
+            value: shown,
+            origin,
+            secret: true,
+            used: true,
+        });
         value
     }
 
@@ -159,11 +168,12 @@ impl<'a> Reader<'a> {
         self.declare(key, Shape::Tables, meaning);
         let nodes = match self.node(key).map(|node| &node.value) {
             Some(Value::List(nodes)) => nodes.as_slice(),
+            // YAML's way to write a list of which every line is commented out.
+            Some(Value::Null) | None => &[],
             Some(other) => {
                 self.reject(key, format!("must be a list of tables, found {}", other.kind()));
                 &[]
             }
-            None => &[],
         };
         let pattern = format!("{}[]", join(&self.pattern, key));
         if nodes.is_empty() && !self.log.rehearsal {
@@ -188,8 +198,16 @@ impl<'a> Reader<'a> {
         self.node(key).is_some()
     }
 
+    /// How many elements the sources write into the list of this key, usable or not.
+    pub(super) fn elements(&self, key: &str) -> usize {
+        match self.node(key).map(|node| &node.value) {
+            Some(Value::List(nodes)) => nodes.len(),
+            _ => 0,
+        }
+    }
+
     /// Which source sets this key of the table.
-    pub(super) fn origin(&self, key: &str) -> Origin {
+    fn origin(&self, key: &str) -> Origin {
         self.node(key).map_or(Origin::Default, |node| node.origin.clone())
     }
 
@@ -197,6 +215,12 @@ impl<'a> Reader<'a> {
     pub(super) fn section_origin(&self, section: &str, keys: &[&str]) -> Option<Origin> {
         let table = self.node(section)?;
         keys.iter().find_map(|key| table.get(key)).map(|node| node.origin.clone())
+    }
+
+    /// Says that nothing of this table makes a difference.
+    pub(super) fn set_aside(&mut self) {
+        let own = self.log.effective.iter_mut().filter(|effective| effective.table == self.path);
+        own.for_each(|effective| effective.used = false);
     }
 
     /// Notes what is wrong with a key of the table.
@@ -224,9 +248,8 @@ impl<'a> Reader<'a> {
         description: Description,
         meaning: &'static str,
     ) -> Option<T> {
-        let Description { noun, schema } = description;
-        let setting =
-            Setting { noun: noun.clone(), schema, default: default.map(Kind::write), required, secret: false };
+        let Description { name, noun, schema } = description;
+        let setting = Setting { name, schema, default: default.map(Kind::write), required, secret: false };
         self.declare(key, Shape::Setting(setting), meaning);
         let value = match self.node(key).map(|node| &node.value) {
             Some(Value::Null) => {
@@ -249,7 +272,14 @@ impl<'a> Reader<'a> {
         };
         let in_effect = value.as_ref().or(default).map(Kind::write);
         let origin = self.origin(key);
-        self.show(Effective { table: self.path.clone(), key: key.into(), value: in_effect, origin, secret: false });
+        self.show(Effective {
+            table: self.path.clone(),
+            key: key.into(),
+            value: in_effect,
+            origin,
+            secret: false,
+            used: true,
+        });
         value
     }
 
@@ -274,15 +304,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Notes the keys that nothing reads and those that are given twice. Comes after reading, which declares the keys.
+/// Notes the keys that nothing reads. Comes after reading, which declares the keys.
 pub(super) fn reject_unknown(node: &Node, path: &str, pattern: &str, log: &mut Log) {
     let Value::Table(entries) = &node.value else { return };
-    for (position, (key, child)) in entries.iter().enumerate() {
+    for (key, child) in entries {
         let (at, declared) = (join(path, key), join(pattern, key));
         let fault = |message: String| ConfigError { key: Some(at.clone()), origin: child.origin.clone(), message };
-        if entries[..position].iter().any(|(earlier, _)| earlier == key) {
-            log.errors.push(fault("is given twice".into()));
-        }
         match (log.declarations.shape(&declared), &child.value) {
             (None, _) => {
                 let suggestion =
@@ -320,10 +347,6 @@ fn read_secret(path: &Path) -> Result<Secret, String> {
     if secret.is_empty() { Err(fault("is empty".into())) } else { Ok(Secret::new(secret)) }
 }
 
-fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-}
-
 /// How much of a wrong value is shown.
 const SHOWN_CHARACTERS: usize = 60;
 
@@ -353,5 +376,10 @@ fn bounded<T: Kind>(description: Description, range: &RangeInclusive<T>) -> Desc
         object.insert("maximum".into(), high.clone());
     }
     let plain = |json: &Json| json.as_str().map_or_else(|| json.to_string(), str::to_owned);
-    Description { noun: format!("{}, from {} to {}", description.noun, plain(&low), plain(&high)), schema }
+    let (low, high) = (plain(&low), plain(&high));
+    Description {
+        name: format!("{}, {low} to {high}", description.name),
+        noun: format!("{}, from {low} to {high}", description.noun),
+        schema,
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::declaration::{Declarations, PREFIX, Shape, variable};
 use super::error::ConfigError;
 use super::format::Format;
-use super::tree::{Node, Origin, Value};
+use super::tree::{Node, Origin, Value, join};
 
 /// All sources, weakest first: files in their order, the environment, flags.
 #[derive(Clone, Debug, Default)]
@@ -53,11 +53,15 @@ pub(super) fn gather<E: Environment>(
     errors: &mut Vec<ConfigError>,
 ) -> Node {
     let mut tree = Node::empty();
-    for file in &sources.files {
-        match read_file(file) {
-            Ok(node) => tree.overlay(node),
-            Err(error) => errors.push(error),
+    let mut add = |node: Result<Node, ConfigError>| match node {
+        Ok(node) => {
+            reject_repeated(&node, "", errors);
+            tree.overlay(node);
         }
+        Err(error) => errors.push(error),
+    };
+    for file in &sources.files {
+        add(read_file(file));
     }
     let mut variables = sources.environment.variables();
     // A table given whole comes before its parts, which are stronger.
@@ -66,22 +70,37 @@ pub(super) fn gather<E: Environment>(
         let Some(name) = name.to_str().filter(|name| is_ours(name, declarations)) else { continue };
         let origin = Origin::Variable(name.into());
         let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
-        let node = match value.into_string() {
+        add(match value.into_string() {
             Ok(value) => place(&key, value, &origin, declarations),
             Err(_) => Err(ConfigError { key: Some(key), origin, message: "is not UTF-8".into() }),
-        };
-        match node {
-            Ok(node) => tree.overlay(node),
-            Err(error) => errors.push(error),
-        }
+        });
     }
     for (key, value) in &sources.overrides {
-        match place(key, value.clone(), &Origin::CommandLine, declarations) {
-            Ok(node) => tree.overlay(node),
-            Err(error) => errors.push(error),
-        }
+        add(place(key, value.clone(), &Origin::CommandLine, declarations));
     }
     tree
+}
+
+/// Notes the keys that one source gives twice: JSON allows it, and readers disagree about which one counts.
+fn reject_repeated(node: &Node, path: &str, errors: &mut Vec<ConfigError>) {
+    match &node.value {
+        Value::Table(entries) => {
+            for (position, (key, child)) in entries.iter().enumerate() {
+                let at = join(path, key);
+                if entries[..position].iter().any(|(earlier, _)| earlier == key) {
+                    let message = "is given twice".into();
+                    errors.push(ConfigError { key: Some(at.clone()), origin: child.origin.clone(), message });
+                }
+                reject_repeated(child, &at, errors);
+            }
+        }
+        Value::List(elements) => {
+            for (position, element) in elements.iter().enumerate() {
+                reject_repeated(element, &format!("{path}[{position}]"), errors);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Whether a variable is meant for the settings.

@@ -128,6 +128,11 @@ impl Node {
     }
 }
 
+/// The path of a key in the table at another path.
+pub(super) fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
 /// Reads any of the three formats. A key given twice stays given twice, for the reader to complain about.
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -155,6 +160,15 @@ impl<'de> Visitor<'de> for AnyValue {
 
     /// What no setting can be is kept as the nearest that is out of range for all of them.
     fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Integer(i64::try_from(value).unwrap_or(i64::MAX)))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Value, E> {
+        let limit = if value < 0 { i64::MIN } else { i64::MAX };
+        Ok(Value::Integer(i64::try_from(value).unwrap_or(limit)))
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<Value, E> {
         Ok(Value::Integer(i64::try_from(value).unwrap_or(i64::MAX)))
     }
 
