@@ -4,4 +4,5 @@ pub mod config;
 pub mod server;
 pub mod shutdown;
 pub mod store;
+pub mod telemetry;
 pub mod token;

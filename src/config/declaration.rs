@@ -32,9 +32,9 @@ pub(super) enum Shape {
 /// What a value must be.
 #[derive(Clone, Debug)]
 pub(super) struct Setting {
-    /// As in "must be ..".
-    pub(super) noun: String,
-    /// The same as JSON Schema.
+    /// A word or two, for the reference.
+    pub(super) name: String,
+    /// What it must be, as JSON Schema.
     pub(super) schema: Json,
     /// What it is when nobody sets it; `None` when there is nothing then.
     pub(super) default: Option<Json>,

@@ -12,9 +12,11 @@ use crate::client::{AuthenticationMethod, ClientId, GrantType, Right};
 use crate::token::keyring::KeyId;
 use crate::token::scope::Scope;
 
-/// What a type is called in the reference, and what the schema says of it.
+/// What a type is called, and what the schema says of it.
 #[derive(Clone, Debug)]
 pub(super) struct Description {
+    /// A word or two, for the reference.
+    pub(super) name: String,
     /// As in "must be ..".
     pub(super) noun: String,
     pub(super) schema: Json,
@@ -39,15 +41,15 @@ fn text_of(value: &Value) -> Option<&str> {
     }
 }
 
-fn describe(noun: &str, schema: Json) -> Description {
-    Description { noun: noun.to_owned(), schema }
+fn describe(name: &str, noun: &str, schema: Json) -> Description {
+    Description { name: name.to_owned(), noun: noun.to_owned(), schema }
 }
 
 // === the plain ones ===
 
 impl Kind for bool {
     fn describe() -> Description {
-        describe("true or false", json!({"type": "boolean"}))
+        describe("boolean", "true or false", json!({"type": "boolean"}))
     }
 
     fn parse(value: &Value) -> Option<Self> {
@@ -65,7 +67,7 @@ impl Kind for bool {
 
 impl Kind for u32 {
     fn describe() -> Description {
-        describe("a whole number", json!({"type": "integer"}))
+        describe("integer", "a whole number", json!({"type": "integer"}))
     }
 
     fn parse(value: &Value) -> Option<Self> {
@@ -98,7 +100,7 @@ impl Kind for usize {
 
 impl Kind for String {
     fn describe() -> Description {
-        describe("text", json!({"type": "string"}))
+        describe("text", "text", json!({"type": "string"}))
     }
 
     fn parse(value: &Value) -> Option<Self> {
@@ -112,7 +114,7 @@ impl Kind for String {
 
 impl Kind for PathBuf {
     fn describe() -> Description {
-        describe("a path", json!({"type": "string", "minLength": 1}))
+        describe("path", "a path", json!({"type": "string", "minLength": 1}))
     }
 
     fn parse(value: &Value) -> Option<Self> {
@@ -126,7 +128,11 @@ impl Kind for PathBuf {
 
 impl Kind for SocketAddr {
     fn describe() -> Description {
-        describe("an IP address and a port, as 127.0.0.1:8080 or [::1]:8080", json!({"type": "string"}))
+        describe(
+            "address and port",
+            "an IP address and a port, as 127.0.0.1:8080 or [::1]:8080",
+            json!({"type": "string"}),
+        )
     }
 
     fn parse(value: &Value) -> Option<Self> {
@@ -143,6 +149,7 @@ impl<T: Kind> Kind for Vec<T> {
     fn describe() -> Description {
         let element = T::describe();
         Description {
+            name: format!("list: {}", element.name),
             noun: format!("a list, each element {}", element.noun),
             schema: json!({"type": "array", "items": element.schema}),
         }
@@ -175,6 +182,7 @@ const UNITS: [(&str, u64); 6] =
 impl Kind for Duration {
     fn describe() -> Description {
         describe(
+            "duration",
             "a duration with its unit (us, ms, s, m, h, d), as 250ms or 15m",
             json!({"type": "string", "pattern": "^[0-9]+(us|ms|s|m|h|d)$"}),
         )
@@ -209,7 +217,7 @@ pub(super) fn duration_text(duration: Duration) -> String {
 impl Kind for ClientId {
     fn describe() -> Description {
         let schema = json!({"type": "string", "minLength": 1, "maxLength": Self::MAX_BYTES, "pattern": "^[ -~]+$"});
-        describe("1 to 128 printable ASCII characters", schema)
+        describe("text", "1 to 128 printable ASCII characters", schema)
     }
 
     fn parse(value: &Value) -> Option<Self> {
@@ -223,7 +231,11 @@ impl Kind for ClientId {
 
 impl Kind for KeyId {
     fn describe() -> Description {
-        describe("two characters of 0-9, A-Z, a-z, as text", json!({"type": "string", "pattern": "^[0-9A-Za-z]{2}$"}))
+        describe(
+            "two letters or digits",
+            "two characters of 0-9, A-Z, a-z, as text",
+            json!({"type": "string", "pattern": "^[0-9A-Za-z]{2}$"}),
+        )
     }
 
     fn parse(value: &Value) -> Option<Self> {
@@ -237,7 +249,7 @@ impl Kind for KeyId {
 
 impl Kind for Scope {
     fn describe() -> Description {
-        describe("scopes separated by one space", json!({"type": "string", "maxLength": Self::MAX_BYTES}))
+        describe("text", "scopes separated by one space", json!({"type": "string", "maxLength": Self::MAX_BYTES}))
     }
 
     fn parse(value: &Value) -> Option<Self> {
@@ -251,7 +263,7 @@ impl Kind for Scope {
 
 impl Kind for Network {
     fn describe() -> Description {
-        describe("an address, or a network as 10.0.0.0/8", json!({"type": "string"}))
+        describe("network", "an address, or a network as 10.0.0.0/8", json!({"type": "string"}))
     }
 
     fn parse(value: &Value) -> Option<Self> {
@@ -283,7 +295,8 @@ macro_rules! choice {
         impl Kind for $type {
             fn describe() -> Description {
                 let words = [$($text,)+];
-                Description { noun: format!("one of {}", words.join(", ")), schema: json!({"enum": words}) }
+                let name = format!("`{}`", words.join("`, `"));
+                Description { name, noun: format!("one of {}", words.join(", ")), schema: json!({"enum": words}) }
             }
 
             fn parse(value: &Value) -> Option<Self> {

@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
     /// A secret, from the key itself or from the file that the key with `_file` names.
     pub(super) fn secret(&mut self, key: &str, required: bool, meaning: &'static str) -> Option<Secret> {
         let schema = serde_json::json!({"type": "string", "minLength": 1, "writeOnly": true});
-        let setting = Setting { noun: "text".into(), schema, default: None, required, secret: true };
+        let setting = Setting { name: "text, a secret".into(), schema, default: None, required, secret: true };
         self.declare(key, Shape::Setting(setting), meaning);
         let file_key = format!("{key}_file");
         let own = self.node(key).map(|node| (node.origin.clone(), String::parse(&node.value)));
@@ -168,11 +168,12 @@ impl<'a> Reader<'a> {
         self.declare(key, Shape::Tables, meaning);
         let nodes = match self.node(key).map(|node| &node.value) {
             Some(Value::List(nodes)) => nodes.as_slice(),
+            // YAML's way to write a list of which every line is commented out.
+            Some(Value::Null) | None => &[],
             Some(other) => {
                 self.reject(key, format!("must be a list of tables, found {}", other.kind()));
                 &[]
             }
-            None => &[],
         };
         let pattern = format!("{}[]", join(&self.pattern, key));
         if nodes.is_empty() && !self.log.rehearsal {
@@ -197,8 +198,16 @@ impl<'a> Reader<'a> {
         self.node(key).is_some()
     }
 
+    /// How many elements the sources write into the list of this key, usable or not.
+    pub(super) fn elements(&self, key: &str) -> usize {
+        match self.node(key).map(|node| &node.value) {
+            Some(Value::List(nodes)) => nodes.len(),
+            _ => 0,
+        }
+    }
+
     /// Which source sets this key of the table.
-    pub(super) fn origin(&self, key: &str) -> Origin {
+    fn origin(&self, key: &str) -> Origin {
         self.node(key).map_or(Origin::Default, |node| node.origin.clone())
     }
 
@@ -239,9 +248,8 @@ impl<'a> Reader<'a> {
         description: Description,
         meaning: &'static str,
     ) -> Option<T> {
-        let Description { noun, schema } = description;
-        let setting =
-            Setting { noun: noun.clone(), schema, default: default.map(Kind::write), required, secret: false };
+        let Description { name, noun, schema } = description;
+        let setting = Setting { name, schema, default: default.map(Kind::write), required, secret: false };
         self.declare(key, Shape::Setting(setting), meaning);
         let value = match self.node(key).map(|node| &node.value) {
             Some(Value::Null) => {
@@ -368,5 +376,10 @@ fn bounded<T: Kind>(description: Description, range: &RangeInclusive<T>) -> Desc
         object.insert("maximum".into(), high.clone());
     }
     let plain = |json: &Json| json.as_str().map_or_else(|| json.to_string(), str::to_owned);
-    Description { noun: format!("{}, from {} to {}", description.noun, plain(&low), plain(&high)), schema }
+    let (low, high) = (plain(&low), plain(&high));
+    Description {
+        name: format!("{}, {low} to {high}", description.name),
+        noun: format!("{}, from {low} to {high}", description.noun),
+        schema,
+    }
 }

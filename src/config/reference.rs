@@ -44,7 +44,7 @@ fn section<'a>(page: &mut String, table: &str, declarations: impl Iterator<Item 
         "\n| key | environment variable | type | default | meaning |\n|---|---|---|---|---|\n"
     });
     for (key, declaration, setting) in rows {
-        let kind = if setting.secret { "text; a secret" } else { &setting.noun };
+        let kind = &setting.name;
         let default = default_text(setting);
         let meaning = declaration.meaning;
         if in_list {
@@ -56,10 +56,10 @@ fn section<'a>(page: &mut String, table: &str, declarations: impl Iterator<Item 
         if setting.secret {
             let meaning = format!("A file that holds `{key}`; set one of the two.");
             if in_list {
-                write(page, format_args!("| `{key}_file` | a path | | {meaning} |\n"));
+                write(page, format_args!("| `{key}_file` | path | | {meaning} |\n"));
             } else {
                 let variable = variable(&declaration.path);
-                write(page, format_args!("| `{key}_file` | `{variable}_FILE` | a path | | {meaning} |\n"));
+                write(page, format_args!("| `{key}_file` | `{variable}_FILE` | path | | {meaning} |\n"));
             }
         }
     }

@@ -163,6 +163,15 @@ impl<'de> Visitor<'de> for AnyValue {
         Ok(Value::Integer(i64::try_from(value).unwrap_or(i64::MAX)))
     }
 
+    fn visit_i128<E>(self, value: i128) -> Result<Value, E> {
+        let limit = if value < 0 { i64::MIN } else { i64::MAX };
+        Ok(Value::Integer(i64::try_from(value).unwrap_or(limit)))
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<Value, E> {
+        Ok(Value::Integer(i64::try_from(value).unwrap_or(i64::MAX)))
+    }
+
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
         Ok(Value::Float(value))
     }

@@ -23,6 +23,7 @@ struct Issuer(String);
 impl Kind for Issuer {
     fn describe() -> Description {
         Description {
+            name: "URL".into(),
             noun: "an https URL without query and fragment (http is taken for loopback hosts only)".into(),
             schema: json!({"type": "string", "format": "uri"}),
         }

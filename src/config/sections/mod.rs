@@ -16,7 +16,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
     let issuer = listeners::issuer(reader);
     let (public, admin) = listeners::both(reader);
     let store = store::store(reader);
-    let keys = store::keys(reader, &store);
+    let keys = store::keys(reader);
     let tokens = limits::tokens(reader);
     let clients = clients::clients(reader, &tokens);
     Config {
@@ -42,6 +42,7 @@ struct WholeSeconds(std::time::Duration);
 impl super::kind::Kind for WholeSeconds {
     fn describe() -> super::kind::Description {
         super::kind::Description {
+            name: "duration".into(),
             noun: "a duration of whole seconds with its unit (s, m, h, d), as 15m or 30d".into(),
             schema: serde_json::json!({"type": "string", "pattern": "^[0-9]+(s|m|h|d)$"}),
         }

@@ -7,6 +7,7 @@ use redis::IntoConnectionInfo as _;
 
 use super::clients::repeated;
 use crate::config::reader::Reader;
+use crate::config::tree::Origin;
 use crate::config::{DigestKeyConfig, KeysConfig, RedisConfig, StoreConfig};
 use crate::token::keyring::{Key, KeyId, KeyRing};
 
@@ -31,7 +32,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_millis(250);
 const CONNECTIONS: usize = 2;
 
 pub(super) fn store(reader: &mut Reader<'_>) -> StoreConfig {
-    let redis_origin = reader.section_origin("redis", &["url", "url_file"]);
+    let redis_origin = redis_origin(reader);
     let path = reader.section("store", "The embedded store: durable, for one process.", |section| {
         let path: PathBuf =
             section.value("path", PATH.into(), "Its folder; created when missing. Not used with Redis.");
@@ -47,6 +48,11 @@ pub(super) fn store(reader: &mut Reader<'_>) -> StoreConfig {
     });
     let redis = reader.section("redis", "The Redis store: for any number of nodes; used when `url` is set.", redis);
     redis.map_or(StoreConfig::Embedded { path }, StoreConfig::Redis)
+}
+
+/// Who chose Redis; `None` when nobody did.
+fn redis_origin(reader: &Reader<'_>) -> Option<Origin> {
+    reader.section_origin("redis", &["url", "url_file"])
 }
 
 fn redis(section: &mut Reader<'_>) -> Option<RedisConfig> {
@@ -99,7 +105,8 @@ fn redis(section: &mut Reader<'_>) -> Option<RedisConfig> {
     url.map(|url| RedisConfig { url, key_prefix, connect_timeout, response_timeout, connections, ca_file })
 }
 
-pub(super) fn keys(reader: &mut Reader<'_>, store: &StoreConfig) -> KeysConfig {
+pub(super) fn keys(reader: &mut Reader<'_>) -> KeysConfig {
+    let shared = redis_origin(reader).is_some();
     reader.section("keys", "What token and secret digests are made with.", |section| {
         let active: Option<KeyId> = section.optional(
             "active",
@@ -139,7 +146,7 @@ pub(super) fn keys(reader: &mut Reader<'_>, store: &StoreConfig) -> KeysConfig {
                 None => section.reject("active", format!("no key of keys.digest has the id {active}")),
             }
         }
-        if matches!(store, StoreConfig::Redis(_)) && !section.is_set("digest") {
+        if shared && section.elements("digest") == 0 {
             section.complain(
                 "digest",
                 "is missing, and with redis.url every node needs the same keys; make one with \

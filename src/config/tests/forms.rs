@@ -147,9 +147,9 @@ fn check_everything(config: &Config) {
     assert_eq!(
         config.tokens,
         TokensConfig {
-            access_lifetime: Duration::from_secs(300),
-            refresh_lifetime: Duration::from_secs(7 * 86_400),
-            max_lifetime: Duration::from_secs(90 * 86_400),
+            access_lifetime: Duration::from_mins(5),
+            refresh_lifetime: Duration::from_hours(7 * 24),
+            max_lifetime: Duration::from_hours(90 * 24),
             imports: false,
         }
     );
@@ -162,7 +162,7 @@ fn check_everything(config: &Config) {
     assert_eq!(gateway.scope.as_str(), "read write");
     assert_eq!(gateway.audiences, ["https://api.example.com", "*"]);
     assert_eq!(gateway.rights, Rights::of(&[Right::Introspect, Right::Admin]));
-    assert_eq!(gateway.access_token_lifetime, Some(Duration::from_secs(60)));
+    assert_eq!(gateway.access_token_lifetime, Some(Duration::from_mins(1)));
     assert_eq!(app.authentication, Some(AuthenticationMethod::None));
     assert!(app.client_secret.is_none() && app.rights.is_empty());
     assert_eq!(
@@ -170,10 +170,10 @@ fn check_everything(config: &Config) {
         AuthenticationConfig {
             failures_per_client: 3,
             failures_per_source: 30,
-            max_wait: Duration::from_secs(3600),
+            max_wait: Duration::from_hours(1),
             hashing_threads: 2,
             hashing_queue: 8,
-            secret_overlap: Duration::from_secs(3600),
+            secret_overlap: Duration::from_hours(1),
             trusted_proxies: vec![
                 Network { address: "10.0.0.0".parse().unwrap(), prefix_length: 8 },
                 Network { address: "::1".parse().unwrap(), prefix_length: 128 },
@@ -193,7 +193,7 @@ fn check_everything(config: &Config) {
             request_timeout: Duration::from_secs(4),
         }
     );
-    assert_eq!(config.drain, DrainConfig { min: Duration::ZERO, max: Duration::from_secs(60) });
+    assert_eq!(config.drain, DrainConfig { min: Duration::ZERO, max: Duration::from_mins(1) });
     assert_eq!(
         config.log,
         LogConfig { format: LogFormat::Json, level: "warn,introspectd::store=debug".into(), access: AccessLog::Off }
@@ -215,7 +215,7 @@ fn an_empty_configuration_is_the_default() {
     assert_eq!(config.admin.address, "127.0.0.1:8081".parse().unwrap());
     assert!(matches!(&config.store, StoreConfig::Embedded { path } if path == "./data"));
     assert!(config.keys.digest.is_empty() && config.clients.is_empty());
-    assert_eq!(config.tokens.access_lifetime, Duration::from_secs(900));
+    assert_eq!(config.tokens.access_lifetime, Duration::from_mins(15));
     assert_eq!(config.authentication.hashing_threads, 1);
     assert_eq!(config.http.idle_timeout, Duration::from_secs(75));
     assert_eq!(config.metrics.latency_buckets.len(), 16);

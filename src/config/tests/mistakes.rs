@@ -144,6 +144,14 @@ fn a_redis_store_needs_keys_and_excludes_the_other_store() {
 }
 
 #[test]
+fn an_empty_list_of_keys_is_no_keys() {
+    let case = Case::new().variable("INTROSPECTD_REDIS__URL", "redis://r").file("a.toml", "[keys]\ndigest = []");
+    let errors = case.errors();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].starts_with("a.toml: keys.digest: is missing, and with redis.url"), "{errors:?}");
+}
+
+#[test]
 fn keys_must_fit_together() {
     let key = |id: &str| format!("[[keys.digest]]\nid = \"{id}\"\nsecret = \"{}\"\n", "k".repeat(32));
     let two = format!("{}{}", key("01"), key("01"));

@@ -116,3 +116,35 @@ fn settings_can_be_printed_for_debugging_without_their_secrets() {
     assert!(!format!("{:?}", case.config()).contains(MARK));
     assert!(!case.printed().contains(MARK));
 }
+
+/// A secret may consist of digits and be written without quotes.
+#[test]
+fn a_secret_that_looks_like_a_number_is_not_shown_either() {
+    for digits in ["123454321", "99912345432199999999999", "9991234543219999999999999999999999999999999999999"] {
+        for (name, content) in [
+            ("a.toml", format!("[redis]\nurl = {digits}\n")),
+            ("a.yaml", format!("redis:\n  url: {digits}\n")),
+            ("a.json", format!("{{\"redis\": {{\"url\": {digits}}}}}")),
+        ] {
+            let case = Case::new().file(name, &content);
+            let shown = case.errors().join("\n");
+            assert!(!shown.contains("12345"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_variable_that_is_not_text_is_refused_without_its_value() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt as _;
+
+    struct Latin;
+    impl Environment for Latin {
+        fn variables(&self) -> Vec<(OsString, OsString)> {
+            vec![("INTROSPECTD_REDIS__URL".into(), OsString::from_vec(b"hunter2\xE9".to_vec()))]
+        }
+    }
+    let sources = Sources { files: vec![], environment: Latin, overrides: vec![] };
+    let errors = Config::load(&sources).unwrap_err().to_string();
+    assert_eq!(errors, "INTROSPECTD_REDIS__URL: redis.url: is not UTF-8");
+}

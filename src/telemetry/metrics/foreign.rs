@@ -1,4 +1,4 @@
-//! Metrics of libraries, which count through the facade crate [`metrics`](::metrics).
+//! Metrics of libraries, which count through the facade crate [`metrics`].
 //!
 //! Registering takes a lock; the handles that come back do not. What is registered stays for the life of the process,
 //! so the number of series is bounded: one more is refused, and the refusal is counted.
@@ -98,26 +98,26 @@ impl Foreign {
             key.labels().map(|label| (label_name(label.key()), label.value().to_owned())).collect();
         labels.sort();
         labels.dedup_by(|later, earlier| later.0 == earlier.0);
-        let mut families = self.families();
-        let total: usize = families.values().map(|family| family.series.len()).sum();
         let reserved = labels.iter().any(|(name, _)| name == "le");
+        let mut families = self.families();
         if reserved || is_taken(&families, &name, kind) {
             return None;
         }
+        if let Some(known) = families.get(&name).and_then(|family| family.series.get(&labels)) {
+            return Some(known.clone());
+        }
+        if families.values().map(|family| family.series.len()).sum::<usize>() >= MAX_SERIES {
+            return None;
+        }
+        let series = match kind {
+            Kind::Counter => Series::Counter(Arc::default()),
+            Kind::Gauge => Series::Gauge(Arc::default()),
+            Kind::Histogram => Series::Histogram(Arc::default()),
+        };
         let family = family(&mut families, name)?;
         family.kind = Some(kind);
-        if !family.series.contains_key(&labels) {
-            if total >= MAX_SERIES {
-                return None;
-            }
-            let series = match kind {
-                Kind::Counter => Series::Counter(Arc::default()),
-                Kind::Gauge => Series::Gauge(Arc::default()),
-                Kind::Histogram => Series::Histogram(Arc::default()),
-            };
-            family.series.insert(labels.clone(), series);
-        }
-        family.series.get(&labels).cloned()
+        family.series.insert(labels, series.clone());
+        Some(series)
     }
 
     fn describe(&self, name: &KeyName, help: &SharedString) {
@@ -274,5 +274,92 @@ impl HistogramFn for Distribution {
         let bucket = EDGES.partition_point(|&edge| edge < value);
         self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         self.sum.change(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics::{Label, Level, Recorder as _};
+
+    use super::*;
+    use crate::config::Config;
+
+    static METADATA: Metadata<'_> = Metadata::new("tests", Level::INFO, None);
+
+    fn recorder() -> (Arc<Metrics>, Recorder) {
+        let metrics = Arc::new(Metrics::new(&Config::default().metrics));
+        let recorder = metrics.recorder();
+        (metrics, recorder)
+    }
+
+    fn page(metrics: &Metrics) -> String {
+        let mut page = Page::default();
+        metrics.foreign.render(&mut page);
+        page.finish()
+    }
+
+    #[test]
+    fn what_libraries_count_is_on_the_page() {
+        let (metrics, recorder) = recorder();
+        metrics::with_local_recorder(&recorder, || {
+            metrics::describe_counter!("pool.opened", "Connections\nopened.");
+            metrics::counter!("pool.opened", "to" => "a\"b").increment(2);
+            metrics::counter!("pool.opened", "to" => "a\"b").increment(1);
+            metrics::counter!("pool.opened", "to" => "other").absolute(7);
+            metrics::gauge!("pool.idle").set(1.5);
+            metrics::gauge!("pool.idle").increment(1.0);
+            metrics::gauge!("pool.idle").decrement(0.25);
+            metrics::histogram!("9wait").record(0.005);
+            metrics::histogram!("9wait").record(99.0);
+        });
+        let page = page(&metrics);
+        for line in [
+            "# HELP pool_opened Connections\\nopened.",
+            "# TYPE pool_opened counter",
+            "pool_opened{to=\"a\\\"b\"} 3",
+            "pool_opened{to=\"other\"} 7",
+            "pool_idle 2.25",
+            "# TYPE _9wait histogram",
+            "_9wait_bucket{le=\"0.005\"} 1",
+            "_9wait_bucket{le=\"10\"} 1",
+            "_9wait_bucket{le=\"+Inf\"} 2",
+            "_9wait_sum 99.005",
+            "_9wait_count 2",
+        ] {
+            assert!(page.lines().any(|held| held == line), "{line}\n{page}");
+        }
+        assert!(metrics.render().contains("pool_opened{to=\"other\"} 7"));
+    }
+
+    #[test]
+    fn the_number_of_series_is_bounded_and_refusals_are_counted() {
+        let (metrics, recorder) = recorder();
+        for number in 0..MAX_SERIES + 3 {
+            let key = Key::from_parts("many", vec![Label::new("number", number.to_string())]);
+            recorder.register_counter(&key, &METADATA).increment(1);
+        }
+        for number in 0..2 * MAX_SERIES {
+            recorder.describe_counter(format!("described_{number}").into(), None, "Never counted.".into());
+        }
+        assert_eq!(page(&metrics).lines().filter(|line| line.starts_with("many{")).count(), MAX_SERIES);
+        assert_eq!(metrics.foreign_series_refused.value(()), 3);
+        assert!(metrics.foreign.families().len() <= MAX_SERIES);
+        let known = Key::from_parts("many", vec![Label::new("number", "0")]);
+        recorder.register_counter(&known, &METADATA).increment(1);
+        assert!(page(&metrics).contains("many{number=\"0\"} 2\n"), "what is registered stays reachable");
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_refused() {
+        let (metrics, recorder) = recorder();
+        recorder.register_histogram(&Key::from_name("wait"), &METADATA).record(1.0);
+        for taken in ["introspect_requests_total", "introspect_request_duration_seconds_sum", "wait", "wait_count"] {
+            recorder.register_counter(&Key::from_name(taken), &METADATA).increment(1);
+        }
+        let key = Key::from_parts("other_wait", vec![Label::new("le", "1")]);
+        recorder.register_histogram(&key, &METADATA).record(1.0);
+        assert_eq!(metrics.foreign_series_refused.value(()), 5);
+        let page = page(&metrics);
+        assert_eq!(page.lines().filter(|line| line.starts_with("# TYPE")).count(), 1, "{page}");
     }
 }

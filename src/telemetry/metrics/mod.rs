@@ -2,7 +2,7 @@
 //!
 //! Counting takes no lock, no allocation and no look-up: a metric is a field, a label is a variant, and a count is one
 //! add on a cache line that other threads do not write to. That is why the service does not count through the
-//! [`metrics`](::metrics) macros; libraries that do are shown on the same page by way of [`foreign`].
+//! [`metrics`](mod@::metrics) macros; libraries that do are shown on the same page by way of [`foreign`].
 
 mod cells;
 pub mod foreign;
