@@ -23,6 +23,7 @@ use crate::support::{digest, eventually, grant, record};
 macro_rules! over {
     ($store:ident) => {
         over! { $store:
+            a_client_that_exists_is_listed_whatever_was_deleted_beside_it
             a_closed_store_is_unavailable
             a_created_client_is_read_back_everywhere
             a_deleted_client_is_gone
@@ -36,6 +37,7 @@ macro_rules! over {
             a_replacement_must_name_the_present_version
             a_token_is_read_back_as_it_was_put_in
             a_token_may_be_taken_over_revoked
+            a_write_whose_caller_goes_away_is_done_or_not_done
             an_approved_token_can_be_revoked_again
             an_expired_record_is_accepted_and_forgotten
             an_expired_token_has_no_state
@@ -258,6 +260,25 @@ async fn a_record_that_cannot_be_stored_leaves_no_companion_behind(subject: Subj
     let longest = Record { subject: Some(huge[..32_767].into()), ..fits };
     assert_eq!(subject.insert(3, &longest).await, Insertion::Done);
     assert_eq!(unstamped(subject.read(3).await.unwrap()), longest);
+}
+
+async fn a_write_whose_caller_goes_away_is_done_or_not_done(subject: Subject) {
+    for round in 0..50_u8 {
+        let numbers = [round * 2, round * 2 + 1];
+        let pair = numbers.map(|number| (digest(number), record(subject.within(60))));
+        let (store, now) = (Arc::clone(&subject.store), subject.now());
+        let insert = tokio::spawn(async move { store.insert(&pair, now).await });
+        for _ in 0..round {
+            tokio::task::yield_now().await;
+        }
+        insert.abort();
+        let _ = insert.await;
+        // What was on its way still arrives.
+        eventually("both are kept or neither", async || {
+            subject.read(numbers[0]).await.is_some() == subject.read(numbers[1]).await.is_some()
+        })
+        .await;
+    }
 }
 
 async fn an_expired_record_is_accepted_and_forgotten(subject: Subject) {
@@ -525,6 +546,29 @@ async fn of_concurrent_replacements_exactly_one_wins(subject: Subject) {
         assert_eq!(winners[0].1, ClientWrite::Done { version: version + 1 });
         let document = subject.store.client("app").await.unwrap().unwrap();
         assert_eq!((document.version, document.body), (version + 1, winners[0].0.clone()));
+    }
+}
+
+async fn a_client_that_exists_is_listed_whatever_was_deleted_beside_it(subject: Subject) {
+    for round in 0..30 {
+        let id = client_id(&round.to_string());
+        let mut writers = JoinSet::new();
+        for writer in 0..4_u8 {
+            let (store, id, now) = (Arc::clone(&subject.store), id.clone(), subject.now());
+            writers.spawn(async move {
+                for _ in 0..10 {
+                    if writer % 2 == 0 {
+                        store.create_client(&id, Bytes::new(), now).await.unwrap();
+                    } else {
+                        store.delete_client(&id).await.unwrap();
+                    }
+                }
+            });
+        }
+        writers.join_all().await;
+        let exists = subject.store.client(id.as_str()).await.unwrap().is_some();
+        let listed = subject.store.clients(None, 100).await.unwrap().iter().any(|(listed, _)| *listed == id);
+        assert_eq!(listed, exists, "{id}");
     }
 }
 

@@ -131,12 +131,12 @@ impl Lane {
             };
             match opened {
                 Ok(opened) => {
-                    tracing::info!("connected to Redis");
+                    tracing::info!(server = %endpoint, "connected to Redis");
                     let since = Instant::now();
                     let Some(fault) = self.serve(opened, &endpoint, &mut closing, attempted.take()).await else {
                         break;
                     };
-                    tracing::warn!(fault = fault.detail(), "gave up a connection to Redis");
+                    tracing::warn!(server = %endpoint, fault = fault.detail(), "gave up a connection to Redis");
                     self.state.store(Arc::new(State::Down(fault)));
                     reported = true;
                     // One that comes up and breaks at once is no progress.
@@ -147,9 +147,9 @@ impl Lane {
                 Err(fault) => {
                     // Once per outage: the attempts go on for as long as it lasts.
                     if reported {
-                        tracing::debug!(fault = fault.detail(), "still no connection to Redis");
+                        tracing::debug!(server = %endpoint, fault = fault.detail(), "still no connection to Redis");
                     } else {
-                        tracing::warn!(fault = fault.detail(), "no connection to Redis");
+                        tracing::warn!(server = %endpoint, fault = fault.detail(), "no connection to Redis");
                     }
                     reported = true;
                     self.state.store(Arc::new(State::Down(fault)));

@@ -1,5 +1,6 @@
 //! Where Redis is and how one gets in: what `[redis]` says, checked once, and opening connections by it.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -60,6 +61,13 @@ pub(super) struct Opened {
     pub(super) connection: MultiplexedConnection,
     /// Moves the bytes; ends when the connection is lost or nobody can send through it any more.
     pub(super) driver: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// For the log: host and port or path, nothing else of the URL.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.info.addr().fmt(formatter)
+    }
 }
 
 impl Endpoint {
@@ -157,33 +165,43 @@ impl Endpoint {
     }
 }
 
-/// Asks the server whether it is a primary. Any user may: `HELLO` is open to everybody, unlike `ROLE` and even `PING`.
+/// Asks the server whether it is a primary, and one that knows what we need. Any user may: `HELLO` is open to everybody,
+/// unlike `ROLE` and even `PING`.
 ///
 /// A replica answers reads like a primary does, and late: after a failover, a connection that stayed behind would show
 /// revoked tokens as active.
 pub(super) async fn check(connection: &mut MultiplexedConnection) -> Result<(), Fault> {
     let reply = connection.send_packed_command(&redis::cmd("HELLO")).await;
-    match reply.map_err(|error| Fault::of_client(&error))? {
-        Value::Map(members) => {
-            let role = members.iter().find_map(|(name, value)| (text(name)? == b"role").then_some(text(value)?));
-            match role {
-                Some(b"master") => Ok(()),
-                Some(_) => Err(Fault::unavailable("this Redis is a replica")),
-                None => Err(Fault::unexpected_reply()),
-            }
-        }
-        Value::ServerError(error) => Err(Fault::of_server(&error)),
+    judge(&reply.map_err(|error| Fault::of_client(&error))?)
+}
+
+fn judge(hello: &Value) -> Result<(), Fault> {
+    let members = match hello {
+        Value::Map(members) => members,
+        Value::ServerError(error) => return Err(Fault::of_server(error)),
+        _ => return Err(Fault::unexpected_reply()),
+    };
+    let member =
+        |wanted: &str| members.iter().find(|(name, _)| text(name) == Some(wanted)).and_then(|(_, it)| text(it));
+    let version = member("version").and_then(|version| version.split('.').next()?.parse::<u32>().ok());
+    match (member("role"), version) {
+        (_, Some(version)) if version < OLDEST_VERSION => Err(Fault::too_old()),
+        (Some("master"), Some(_)) => Ok(()),
+        (Some(_), Some(_)) => Err(Fault::unavailable("this Redis is a replica")),
         _ => Err(Fault::unexpected_reply()),
     }
 }
 
-fn text(value: &Value) -> Option<&[u8]> {
+fn text(value: &Value) -> Option<&str> {
     match value {
-        Value::BulkString(bytes) => Some(bytes),
-        Value::SimpleString(text) => Some(text.as_bytes()),
+        Value::BulkString(bytes) => str::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
         _ => None,
     }
 }
+
+/// The first version with script flags. Valkey counts on from 7.2.
+const OLDEST_VERSION: u32 = 7;
 
 fn parse_url(text: &str) -> Result<ConnectionInfo, RedisConfigError> {
     let url = redis::parse_redis_url(text)
@@ -191,6 +209,9 @@ fn parse_url(text: &str) -> Result<ConnectionInfo, RedisConfigError> {
     if url.fragment().is_some() {
         // Also how a password with an unescaped # reads, whose beginning would then be taken for a port.
         return Err(RedisConfigError::Url("holds a #, which must be written as %23"));
+    }
+    if !url.scheme().ends_with("unix") && url.query().is_some_and(|query| query.contains('@')) {
+        return Err(RedisConfigError::Url("holds an unescaped ?, which must be written as %3F"));
     }
     let info = redis::IntoConnectionInfo::into_connection_info(url)
         .map_err(|_| RedisConfigError::Url("the host, the database number or another part cannot be read"))?;
@@ -298,6 +319,7 @@ mod tests {
             "redis://:hunter2@localhost/x",
             "redis://:hunter2#@localhost",
             "redis://:hunter2/1@localhost",
+            "redis://hunter:2?@localhost",
             "redis://:hunter2@localhost:port",
             "rediss://:hunter2@localhost/#insecure",
             "unix://",
@@ -315,6 +337,33 @@ mod tests {
             assert_eq!((login.username(), login.password(), login.db()), (Some("itd"), Some("p#ss"), 3), "{url}");
             assert_eq!(login.protocol(), ProtocolVersion::RESP3);
         }
+    }
+
+    #[test]
+    fn a_url_in_the_log_is_host_and_port() {
+        let endpoint = Endpoint::new(&config("redis://itd:hunter2@redis.example:7000/1")).ok().unwrap();
+        assert_eq!(endpoint.to_string(), "redis.example:7000");
+    }
+
+    #[test]
+    fn only_a_primary_that_is_new_enough_will_do() {
+        let hello = |role: &str, version: &str| {
+            let text = |text: &str| Value::BulkString(text.into());
+            judge(&Value::Map(vec![
+                (text("server"), text("redis")),
+                (text("version"), text(version)),
+                (text("proto"), Value::Int(3)),
+                (text("role"), text(role)),
+                (text("modules"), Value::Array(vec![])),
+            ]))
+        };
+        assert!(hello("master", "7.0.15").is_ok());
+        assert!(hello("master", "10.1.0").is_ok());
+        for (role, version) in [("replica", "7.0.15"), ("slave", "7.2"), ("master", "6.2.14"), ("master", "")] {
+            assert!(hello(role, version).is_err(), "{role} {version}");
+        }
+        assert!(judge(&Value::Okay).is_err());
+        assert!(judge(&Value::Map(vec![])).is_err());
     }
 
     #[test]

@@ -41,6 +41,11 @@ impl Fault {
         Self::unavailable("no answer from Redis in time")
     }
 
+    /// A server of before script flags.
+    pub(super) fn too_old() -> Self {
+        Self::refused("this Redis is too old: 7.0 or later is needed")
+    }
+
     /// The store was closed.
     pub(super) fn closed() -> Self {
         Self::unavailable("the store is closed")
@@ -56,7 +61,7 @@ impl Fault {
             ErrorKind::Io => Self::unavailable("the connection to Redis was lost"),
             ErrorKind::Parse => Self::unavailable("what answered does not speak the Redis protocol"),
             ErrorKind::AuthenticationFailed => Self::refused("Redis did not accept the user name and password"),
-            ErrorKind::RESP3NotSupported => Self::refused("this Redis is too old: 7.0 or later is needed"),
+            ErrorKind::RESP3NotSupported => Self::too_old(),
             _ => Self::refused("the Redis client library refused"),
         }
     }
