@@ -21,9 +21,9 @@ use crate::service::Service;
 use crate::service::hashing::HashingPool;
 use crate::service::registry::Registry;
 use crate::shutdown::{Drain, Outcome};
-use crate::store::Store;
 use crate::store::embedded::{self, EmbeddedStore};
 use crate::store::redis::RedisStore;
+use crate::store::{Backend, Store, StoreObserver};
 use crate::telemetry::metrics::Metrics;
 use crate::token::keyring::{Key, KeyId, KeyRing, KeyRingError};
 use crate::token::time::Clock;
@@ -78,11 +78,12 @@ impl App {
     /// # Errors
     /// [`StartError`].
     pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let (store, keys) = open_store(&config, &clock).await?;
-        let (store, keys) = (Arc::new(store), Arc::new(keys));
+        let metrics = Arc::new(Metrics::new(&config.metrics));
+        let (backend, keys) = open_store(&config, &clock).await?;
+        let store = Arc::new(Store::new(backend).observed_by(Arc::clone(&metrics) as Arc<dyn StoreObserver>));
+        let keys = Arc::new(keys);
         let now = clock.now().seconds();
         let declared = config.clients.iter().map(|client| declare(client, &keys, now));
-        let metrics = Arc::new(Metrics::new(&config.metrics));
         let drain = Drain::new(&config.drain);
         let server = Server::bind(&[(PUBLIC, &config.public), (ADMIN, &config.admin)], &config.http)?;
         let issuer = config.issuer.clone().unwrap_or_else(|| url(&server.bound()[0]));
@@ -99,7 +100,7 @@ impl App {
             authenticator: Authenticator::new(Arc::clone(&service), &config.authentication)?,
             service: Arc::clone(&service),
             limits: config.http.clone(),
-            scanning: ScanningBudget::new(1000),
+            scanning: ScanningBudget::new(config.authentication.unknown_tokens_per_second),
             authentication: config.authentication,
             readiness: Readiness::new(drain.clone()),
             observer: Observer::new(metrics, config.log.access),
@@ -128,7 +129,7 @@ impl App {
         let prober = tokio::spawn(watch_store(Arc::clone(&context)));
         let faces = Faces {
             public: PublicFace::new(Arc::clone(&context), MetadataDocument::new(&service.issuer)),
-            admin: AdminFace::new(context),
+            admin: AdminFace::new(context, server.statistics()),
         };
         let outcome = server.serve(faces, &drain).await;
         prober.abort();
@@ -193,7 +194,7 @@ async fn watch_store(context: Arc<Context>) {
     }
 }
 
-async fn open_store(config: &Config, clock: &Clock) -> Result<(Store, KeyRing), StartError> {
+async fn open_store(config: &Config, clock: &Clock) -> Result<(Backend, KeyRing), StartError> {
     match &config.store {
         StoreConfig::Embedded { path } => {
             let store = EmbeddedStore::open(path, clock.clone())?;
@@ -201,11 +202,11 @@ async fn open_store(config: &Config, clock: &Clock) -> Result<(Store, KeyRing), 
                 Some(keys) => keys,
                 None => key_from_folder(path, config.tokens.imports)?,
             };
-            Ok((Store::Embedded(store), keys))
+            Ok((Backend::Embedded(store), keys))
         }
         StoreConfig::Redis(redis) => {
             let keys = key_ring(&config.keys, config.tokens.imports)?.ok_or(StartError::NoKeys)?;
-            Ok((Store::Redis(RedisStore::open(redis).await?), keys))
+            Ok((Backend::Redis(RedisStore::open(redis).await?), keys))
         }
     }
 }

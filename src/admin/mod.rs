@@ -24,7 +24,7 @@ use crate::client::{ClientId, Right};
 use crate::form::{self, Form};
 use crate::http::error::ApiError;
 use crate::http::{Answer, Context, health, request, respond};
-use crate::server::{Handler, Peer, Refusal, RequestBody};
+use crate::server::{Handler, Peer, Refusal, RequestBody, ServerStatistics};
 use crate::telemetry::metrics::{Endpoint, Outcome};
 use crate::token::time::Now;
 
@@ -32,12 +32,13 @@ use crate::token::time::Now;
 #[derive(Clone, Debug)]
 pub struct AdminFace {
     context: Arc<Context>,
+    statistics: Arc<ServerStatistics>,
 }
 
 impl AdminFace {
-    /// A face over `context`.
-    pub fn new(context: Arc<Context>) -> Self {
-        Self { context }
+    /// A face over `context`, which shows these counters of the server among its metrics.
+    pub fn new(context: Arc<Context>, statistics: Arc<ServerStatistics>) -> Self {
+        Self { context, statistics }
     }
 
     async fn answer(&self, route: Route, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
@@ -55,7 +56,7 @@ impl AdminFace {
             Route::Client(id) => clients::one(context, &id, request, peer).await,
             Route::ClientAction(id, action) => clients::act(context, &id, action, request, peer).await,
             Route::Tokens => tokens::issue(context, request, peer).await,
-            Route::Metrics => Ok(operations::metrics(context)),
+            Route::Metrics => Ok(operations::metrics(context, &self.statistics)),
             Route::Liveness => Ok(health::live()),
             Route::Readiness | Route::Unknown => Ok(context.readiness.answer()),
         }

@@ -187,6 +187,7 @@ mod tests {
             hashing_threads: 1,
             hashing_queue: 1,
             secret_overlap: Duration::ZERO,
+            unknown_tokens_per_second: 0,
             trusted_proxies: vec![],
         })
     }

@@ -65,7 +65,7 @@ mod tests {
     fn a_spent_budget_refills_with_time_and_is_each_callers_own() {
         let budget = ScanningBudget::new(5);
         let (one, other) = (ClientId::parse("one").unwrap(), ClientId::parse("other").unwrap());
-        let at = |milliseconds| Now::from_unix(Duration::from_millis(1_000_000 + milliseconds));
+        let at = |milliseconds: u64| Now::from_unix(Duration::from_millis(1_000_000 + milliseconds));
         let accepted = (0..60).filter(|_| budget.spend(&one, at(0)).is_ok()).count();
         assert_eq!(accepted, 50);
         assert_eq!(budget.spend(&one, at(0)), Err(1));

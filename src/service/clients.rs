@@ -204,10 +204,11 @@ fn internal(error: impl std::fmt::Display) -> ClientError {
     ClientError::Internal(error.to_string())
 }
 
+/// 128 random bits as hexadecimal digits: no two alike, and nothing in them that any place would have to encode.
 fn random_id() -> Result<ClientId, ClientError> {
-    let secret = Secret::generate().map_err(internal)?;
-    // 22 of its characters are 132 bits: no two alike, and nothing in them needs encoding anywhere.
-    ClientId::parse(&secret.expose()[..22]).ok_or_else(|| internal("a generated id is valid"))
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(internal)?;
+    ClientId::parse(&format!("{:032x}", u128::from_be_bytes(random))).ok_or_else(|| internal("a generated id is valid"))
 }
 
 fn to_bytes(client: &Client) -> Bytes {

@@ -140,9 +140,9 @@ impl Service {
         let scope = record.scope.clone();
         let mut tokens = vec![(digest, record)];
         let mut refresh = None;
-        if let Some(grant) = grant {
+        if let Some(expires_at) = refresh_expiry {
             let (value, digest) = self.keys.mint(TokenKind::Refresh).map_err(IssueError::Randomness)?;
-            let record = Record { kind: TokenKind::Refresh, expires_at: grant.expires_at, ..tokens[0].1.clone() };
+            let record = Record { kind: TokenKind::Refresh, expires_at, ..tokens[0].1.clone() };
             tokens.push((digest, record));
             refresh = Some(value);
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use introspectd::client::ClientId;
-use introspectd::store::{ClientWrite, Insertion, Store, StoreErrorKind, Transition};
+use introspectd::store::{Backend, ClientWrite, Insertion, Store, StoreErrorKind, Transition};
 use introspectd::token::claims::Claims;
 use introspectd::token::decision::Standing;
 use introspectd::token::record::{Reason, Record, State};
@@ -79,7 +79,7 @@ macro_rules! embedded {
                 let folder = tempfile::tempdir().unwrap();
                 let clock = Clock::manual(UnixSeconds(1_800_000_000));
                 let store = introspectd::store::embedded::EmbeddedStore::open(folder.path(), clock.clone()).unwrap();
-                Self { store: Arc::new(Store::Embedded(store)), clock, _keeper: Box::new(folder) }
+                Self { store: Arc::new(Store::new(Backend::Embedded(store))), clock, _keeper: Box::new(folder) }
             }
         }
 
@@ -100,7 +100,7 @@ struct Subject {
 impl Subject {
     async fn redis() -> Self {
         let server = RedisServer::start().await;
-        let store = Arc::new(Store::Redis(server.store().await));
+        let store = Arc::new(Store::new(Backend::Redis(server.store().await)));
         Self { store, clock: Clock::System, _keeper: Box::new(server) }
     }
 
