@@ -1,8 +1,8 @@
 //! The store that any number of nodes share: one Redis, or a Valkey, that takes writes.
 //!
-//! - [`endpoint`] where it is; [`connection`] the connections of the hot path, [`administration`] those beside it
-//! - [`keys`] what things are called there; [`scripts`] what must happen in one step; [`document`] how clients are kept
-//! - [`fault`] what goes wrong
+//! - `endpoint` where it is; `connection` the connections of the hot path, `administration` those beside it
+//! - `keys` what things are called there; `scripts` what must happen in one step; `document` how clients are kept
+//! - `fault` what goes wrong, without a key, a value or a password in it
 //!
 //! Redis expires what it keeps of a token together with the token, by its own clock. Its `maxmemory-policy` must be
 //! `noeviction`: any other may forget a revocation. A user for this service needs no more than
@@ -206,7 +206,8 @@ impl RedisStore {
     /// See [`crate::store::Store::delete_client`].
     ///
     /// The record goes first. If it is there again after its entry has gone, another node has created the client
-    /// meanwhile, and gets the entry back.
+    /// meanwhile, and gets the entry back. One server runs the three commands back to back; in Redis Cluster, where they
+    /// go to two, there is time for that.
     pub async fn delete_client(&self, id: &ClientId) -> Result<bool, StoreError> {
         let key = self.keys.client(id.as_str());
         let mut unlink = redis::cmd("UNLINK");

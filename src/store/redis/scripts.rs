@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use redis::Cmd;
 
-/// What `redis` expects of a value: a stamp from Redis' own clock, as the eight bytes that records and marks carry.
+/// What every script begins with: the time by Redis' own clock, also as the stamp of eight bytes that is stored.
 ///
 /// Microseconds since 1970 stay below 2^53 until the year 2255, so the doubles that Lua counts in are exact. They are
 /// split by hand since how wide `struct` packs depends on the platform that Redis was built for.
