@@ -151,7 +151,8 @@ struct Faces {
 impl Handler for Faces {
     async fn handle(&self, request: Request<RequestBody>, peer: &Peer) -> Answer {
         if peer.listener == ADMIN {
-            self.admin.handle(request, peer).await
+            // Large and seldom used: it would make the future of every introspection as large.
+            Box::pin(self.admin.handle(request, peer)).await
         } else {
             self.public.handle(request, peer).await
         }

@@ -4,7 +4,8 @@
 //!
 //! - Keys are digests and ids. No method is ever given a token, a secret or a password.
 //! - A write has happened for good when its method returns `Ok`: it is read by every later read on every node, and it
-//!   survives the end of the process by `kill -9`. When a method returns `Err`, the write may or may not have happened.
+//!   survives the end of our process by `kill -9`. That it survives the end of Redis rests on Redis' own settings. When a
+//!   method returns `Err`, the write may or may not have happened.
 //! - A read returns what is there, or `Err`. Absence is an answer (`None`), never a way to report a fault: callers turn
 //!   absence into `active:false` and a fault into 503.
 //! - A store forgets a token's record, and whatever it keeps beside it, when the token's `exp` has passed. That frees
@@ -14,7 +15,8 @@
 //! - Every method is bounded in time: beyond the deadline of the configuration it returns
 //!   [`StoreErrorKind::Unavailable`].
 //! - Dropping the future of a read is harmless. Dropping that of a write leaves the write either done or not done,
-//!   never half done.
+//!   never half done; of several tokens put in together, that holds for each.
+//! - A caller checks that a record can be encoded before it asks a store to keep it.
 
 pub mod embedded;
 pub mod redis;
@@ -74,6 +76,20 @@ pub enum StoreOperation {
     WriteClient,
     /// Ask whether it is there.
     Probe,
+}
+
+impl StoreOperation {
+    /// Everything that it can be asked to do.
+    pub const ALL: [Self; 8] = [
+        Self::Token,
+        Self::Surroundings,
+        Self::Insert,
+        Self::SetState,
+        Self::RevokeGrant,
+        Self::ReadClient,
+        Self::WriteClient,
+        Self::Probe,
+    ];
 }
 
 /// A client's record as the store holds it: opaque to the store but for what it needs to replace it safely.
@@ -211,7 +227,7 @@ impl Store {
         .await
     }
 
-    /// Up to `limit` clients in the order of their ids, those after `after`.
+    /// Up to `limit` clients in the order of their ids, those after `after`; fewer only when there are no more.
     pub async fn clients(
         &self,
         after: Option<&ClientId>,

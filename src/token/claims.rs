@@ -216,6 +216,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "so that tests can write json!() in the call")]
     fn build(extra: Value) -> Result<Claims, ClaimsError> {
         Claims::build(None, None, extra.as_object().unwrap())
     }

@@ -204,7 +204,7 @@ impl Ledger {
         let mut was_open = false;
         let mut end = None;
         loop {
-            let patience = end.map_or(Duration::from_secs(60), |end: Instant| end.duration_since(Instant::now()));
+            let patience = end.map_or(Duration::from_mins(1), |end: Instant| end.duration_since(Instant::now()));
             match lines.recv_timeout(patience) {
                 Ok(line) => {
                     was_open |= line == "open";
@@ -268,7 +268,7 @@ impl Ledger {
                     self.known.insert(subject, Known { condition, expires_at });
                 }
             }
-            ["opening" | "open" | "piled"] | ["running" | "test" | ""] => {}
+            ["opening" | "open" | "piled" | "running" | "test" | ""] => {}
             _ => panic!("the child says: {line}"),
         }
     }
@@ -365,7 +365,7 @@ pub(crate) fn write_until_killed(folder: &Path) {
     let clock = Clock::manual(UnixSeconds(variable(CLOCK).parse().unwrap()));
     // So that no child outlives a parent that was itself killed.
     thread::spawn(|| {
-        thread::sleep(Duration::from_secs(60));
+        thread::sleep(Duration::from_mins(1));
         std::process::exit(1);
     });
     say("opening");

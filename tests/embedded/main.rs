@@ -2,6 +2,8 @@
 //!
 //! What it promises as any other store does is tested in `tests/integration/stores.rs`, over both.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 mod child;
 mod common;
 mod expiry;

@@ -2,10 +2,14 @@
 //!
 //! - [`stores`] the store contract: one list of tests, run over every store
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
+//! - [`rfc7662`] introspection, sentence by sentence, over a real server
 //! - [`support`] servers, records, waiting
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-mod redis;
-mod stores;
+#[macro_use]
 mod support;
+
+mod redis;
+mod rfc7662;
+mod stores;

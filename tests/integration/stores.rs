@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use introspectd::client::ClientId;
+use introspectd::store::embedded::EmbeddedStore;
 use introspectd::store::{Backend, ClientWrite, Insertion, Store, StoreErrorKind, Transition};
 use introspectd::token::claims::Claims;
 use introspectd::token::decision::Standing;
@@ -70,24 +71,7 @@ macro_rules! over {
 
 over!(redis);
 
-/// The second run of the list, over the embedded store.
-#[allow(unused_macros, reason = "switched on by the line below")]
-macro_rules! embedded {
-    () => {
-        impl Subject {
-            async fn embedded() -> Self {
-                let folder = tempfile::tempdir().unwrap();
-                let clock = Clock::manual(UnixSeconds(1_800_000_000));
-                let store = introspectd::store::embedded::EmbeddedStore::open(folder.path(), clock.clone()).unwrap();
-                Self { store: Arc::new(Store::new(Backend::Embedded(store))), clock, _keeper: Box::new(folder) }
-            }
-        }
-
-        over!(embedded);
-    };
-}
-// SWITCH: take away the two slashes as soon as `EmbeddedStore::open` exists.
-// embedded!();
+over!(embedded);
 
 /// A store under test.
 struct Subject {
@@ -98,6 +82,14 @@ struct Subject {
 }
 
 impl Subject {
+    #[allow(clippy::unused_async, reason = "the other store's has to wait")]
+    async fn embedded() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(UnixSeconds(1_800_000_000));
+        let store = EmbeddedStore::open(folder.path(), clock.clone()).unwrap();
+        Self { store: Arc::new(Store::new(Backend::Embedded(store))), clock, _keeper: Box::new(folder) }
+    }
+
     async fn redis() -> Self {
         let server = RedisServer::start().await;
         let store = Arc::new(Store::new(Backend::Redis(server.store().await)));

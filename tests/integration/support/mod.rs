@@ -1,6 +1,22 @@
 //! What the tests share: records to keep, and waiting for a condition with a bound.
 
+pub(crate) mod api;
+pub(crate) mod node;
 pub(crate) mod redis;
+
+/// Makes each test two: the function is called with a kind of store, in a module of that kind's name.
+macro_rules! over_both_stores {
+    ($($name:ident)*) => {
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name($crate::support::node::Kind::Embedded).await; })*
+        }
+        mod redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name($crate::support::node::Kind::Redis).await; })*
+        }
+    };
+}
 
 use std::time::{Duration, Instant};
 
