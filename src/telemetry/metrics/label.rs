@@ -68,6 +68,11 @@ macro_rules! label {
         impl $type {
             /// All values.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The text of this value.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
         }
 
         impl Label for $type {
@@ -215,6 +220,8 @@ label! {
         Client = "client",
         /// Wrong secrets from one source.
         Source = "source",
+        /// Questions about unknown tokens by one caller.
+        UnknownTokens = "unknown_tokens",
     }
 }
 
