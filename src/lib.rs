@@ -1,6 +1,45 @@
-//! introspectd
+//! The token service of a fleet of APIs: issue, introspect (RFC 7662) and revoke (RFC 7009) at the cost of answering a
+//! constant.
+//!
+//! # One request
+//!
+//! ```text
+//!            socket              request                 (caller, token)
+//! [server] ----------> [http] ------------> [auth] -----------------------> [service] ---> [store]
+//!  TLS, HTTP/1 and 2    routes, forms,       who is calling, and             what the       embedded
+//!  time and size        statuses             how often it failed             product does   or Redis
+//!                       [admin]                                                  |
+//!                       the other listener            [client] records, rights, policy
+//!                                                     [token]  text, digest, record, decision: pure
+//! ```
+//!
+//! Arrows point one way: sockets know HTTP, HTTP knows the service, the service knows the store, all know [`token`] and
+//! [`client`], which know nobody.
+//!
+//! # The rooms
+//!
+//! - [`token`] what a token is, and whether it is alive
+//! - [`client`] who may ask, and for what
+//! - [`store`] where both are kept: one contract, two stores
+//! - [`service`] what can be done with them
+//! - [`auth`] who is calling
+//! - [`form`] the one wire format that all of OAuth shares
+//! - [`http`] the public face, [`admin`] the operators' face
+//! - [`server`] bytes and connections, [`shutdown`] how they end
+//! - [`config`] what can be set, [`telemetry`] what can be seen
+//! - [`app`] puts it together, [`command`] is the command line
+
+pub mod admin;
+pub mod app;
+pub mod auth;
 pub mod client;
+pub mod command;
 pub mod config;
+pub mod form;
+pub mod http;
+pub mod server;
+pub mod service;
+pub mod shutdown;
 pub mod store;
 pub mod telemetry;
 pub mod token;

@@ -1,12 +1,12 @@
 //! OAuth clients: applications, resource servers, operators; what they are registered with and what they may do.
 //!
 //! - [`Client`] the record, with member names of RFC 7591
+//! - [`metadata`] the record as operators send and see it
 //! - [`secret`] how a secret is made, kept and compared
 //! - [`policy`] what a client may see and ask for: pure functions
-//! - [`registry`] how records are found: declared in the configuration, else in the store
 
+pub mod metadata;
 pub mod policy;
-pub mod registry;
 pub mod secret;
 
 use std::fmt;

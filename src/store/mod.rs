@@ -20,6 +20,8 @@ pub mod embedded;
 pub mod redis;
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -33,12 +35,45 @@ use self::embedded::EmbeddedStore;
 use self::redis::RedisStore;
 
 /// The store that the configuration chose.
+pub struct Store {
+    backend: Backend,
+    observer: Option<Arc<dyn StoreObserver>>,
+}
+
+/// The two stores.
 #[derive(Debug)]
-pub enum Store {
+pub enum Backend {
     /// One process, one folder, nothing else to run.
     Embedded(EmbeddedStore),
     /// Redis: any number of nodes.
     Redis(RedisStore),
+}
+
+/// Is told of every call, when it has ended.
+pub trait StoreObserver: Send + Sync {
+    /// A call ended after `duration`, with or without a fault.
+    fn observed(&self, operation: StoreOperation, error: Option<StoreErrorKind>, duration: Duration);
+}
+
+/// What a store is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StoreOperation {
+    /// Read a token.
+    Token,
+    /// Read what surrounds a token.
+    Surroundings,
+    /// Keep new tokens.
+    Insert,
+    /// Revoke or approve a token.
+    SetState,
+    /// End a grant.
+    RevokeGrant,
+    /// Read or list clients.
+    ReadClient,
+    /// Create, replace or delete a client.
+    WriteClient,
+    /// Ask whether it is there.
+    Probe,
 }
 
 /// A client's record as the store holds it: opaque to the store but for what it needs to replace it safely.
@@ -94,57 +129,86 @@ pub enum ClientWrite {
 }
 
 impl Store {
+    /// A store of which nobody is told.
+    pub fn new(backend: Backend) -> Self {
+        Self { backend, observer: None }
+    }
+
+    /// The same store, with somebody who is told of every call.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn StoreObserver>) -> Self {
+        Self { observer: Some(observer), ..self }
+    }
+
     /// The record of the first of `digests` that is kept, with its digest.
     ///
     /// `digests` has at most [`crate::token::keyring::KeyRing::MAX_KEYS`] elements and is read in one round trip.
     pub async fn token(&self, digests: &[TokenDigest]) -> Result<Option<(TokenDigest, Record)>, StoreError> {
-        match self {
-            Self::Embedded(store) => store.token(digests).await,
-            Self::Redis(store) => store.token(digests).await,
-        }
+        self.observed(StoreOperation::Token, async {
+            match &self.backend {
+                Backend::Embedded(store) => store.token(digests).await,
+                Backend::Redis(store) => store.token(digests).await,
+            }
+        })
+        .await
     }
 
     /// What surrounds a token of this client and grant, read in one round trip.
     pub async fn surroundings(&self, client_id: &str, grant: Option<GrantId>) -> Result<Surroundings, StoreError> {
-        match self {
-            Self::Embedded(store) => store.surroundings(client_id, grant).await,
-            Self::Redis(store) => store.surroundings(client_id, grant).await,
-        }
+        self.observed(StoreOperation::Surroundings, async {
+            match &self.backend {
+                Backend::Embedded(store) => store.surroundings(client_id, grant).await,
+                Backend::Redis(store) => store.surroundings(client_id, grant).await,
+            }
+        })
+        .await
     }
 
     /// Keeps new tokens until their `exp`, each stamped with the store's clock. A record whose `exp` has passed is
     /// accepted and forgotten at once.
     pub async fn insert(&self, tokens: &[(TokenDigest, Record)], now: Now) -> Result<Insertion, StoreError> {
-        match self {
-            Self::Embedded(store) => store.insert(tokens, now).await,
-            Self::Redis(store) => store.insert(tokens, now).await,
-        }
+        self.observed(StoreOperation::Insert, async {
+            match &self.backend {
+                Backend::Embedded(store) => store.insert(tokens, now).await,
+                Backend::Redis(store) => store.insert(tokens, now).await,
+            }
+        })
+        .await
     }
 
     /// Sets the state of a token, leaving everything else and its expiry as they are.
     ///
     /// With [`State::Revoked`] on a token that is revoked already, the first reason stays.
     pub async fn set_state(&self, digest: TokenDigest, state: State, now: Now) -> Result<Transition, StoreError> {
-        match self {
-            Self::Embedded(store) => store.set_state(digest, state, now).await,
-            Self::Redis(store) => store.set_state(digest, state, now).await,
-        }
+        self.observed(StoreOperation::SetState, async {
+            match &self.backend {
+                Backend::Embedded(store) => store.set_state(digest, state, now).await,
+                Backend::Redis(store) => store.set_state(digest, state, now).await,
+            }
+        })
+        .await
     }
 
     /// Ends a grant with all its tokens, those not yet issued included: one write, kept until the grant's expiry.
     pub async fn revoke_grant(&self, grant: Grant, reason: Reason, now: Now) -> Result<(), StoreError> {
-        match self {
-            Self::Embedded(store) => store.revoke_grant(grant, reason, now).await,
-            Self::Redis(store) => store.revoke_grant(grant, reason, now).await,
-        }
+        self.observed(StoreOperation::RevokeGrant, async {
+            match &self.backend {
+                Backend::Embedded(store) => store.revoke_grant(grant, reason, now).await,
+                Backend::Redis(store) => store.revoke_grant(grant, reason, now).await,
+            }
+        })
+        .await
     }
 
     /// One client's record.
     pub async fn client(&self, client_id: &str) -> Result<Option<ClientDocument>, StoreError> {
-        match self {
-            Self::Embedded(store) => store.client(client_id).await,
-            Self::Redis(store) => store.client(client_id).await,
-        }
+        self.observed(StoreOperation::ReadClient, async {
+            match &self.backend {
+                Backend::Embedded(store) => store.client(client_id).await,
+                Backend::Redis(store) => store.client(client_id).await,
+            }
+        })
+        .await
     }
 
     /// Up to `limit` clients in the order of their ids, those after `after`.
@@ -153,51 +217,86 @@ impl Store {
         after: Option<&ClientId>,
         limit: usize,
     ) -> Result<Vec<(ClientId, ClientDocument)>, StoreError> {
-        match self {
-            Self::Embedded(store) => store.clients(after, limit).await,
-            Self::Redis(store) => store.clients(after, limit).await,
-        }
+        self.observed(StoreOperation::ReadClient, async {
+            match &self.backend {
+                Backend::Embedded(store) => store.clients(after, limit).await,
+                Backend::Redis(store) => store.clients(after, limit).await,
+            }
+        })
+        .await
     }
 
     /// Keeps a new client, with version 1 and created now.
     pub async fn create_client(&self, id: &ClientId, body: Bytes, now: Now) -> Result<ClientWrite, StoreError> {
-        match self {
-            Self::Embedded(store) => store.create_client(id, body, now).await,
-            Self::Redis(store) => store.create_client(id, body, now).await,
-        }
+        self.observed(StoreOperation::WriteClient, async {
+            match &self.backend {
+                Backend::Embedded(store) => store.create_client(id, body, now).await,
+                Backend::Redis(store) => store.create_client(id, body, now).await,
+            }
+        })
+        .await
     }
 
     /// Replaces a client's record if it still has this version; the creation stamp stays.
     pub async fn replace_client(&self, id: &ClientId, version: u64, body: Bytes) -> Result<ClientWrite, StoreError> {
-        match self {
-            Self::Embedded(store) => store.replace_client(id, version, body).await,
-            Self::Redis(store) => store.replace_client(id, version, body).await,
-        }
+        self.observed(StoreOperation::WriteClient, async {
+            match &self.backend {
+                Backend::Embedded(store) => store.replace_client(id, version, body).await,
+                Backend::Redis(store) => store.replace_client(id, version, body).await,
+            }
+        })
+        .await
     }
 
     /// Deletes a client; `false` when there was none.
     pub async fn delete_client(&self, id: &ClientId) -> Result<bool, StoreError> {
-        match self {
-            Self::Embedded(store) => store.delete_client(id).await,
-            Self::Redis(store) => store.delete_client(id).await,
-        }
+        self.observed(StoreOperation::WriteClient, async {
+            match &self.backend {
+                Backend::Embedded(store) => store.delete_client(id).await,
+                Backend::Redis(store) => store.delete_client(id).await,
+            }
+        })
+        .await
     }
 
     /// Whether the store answers at this moment: for readiness.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Embedded(store) => store.probe().await,
-            Self::Redis(store) => store.probe().await,
-        }
+        self.observed(StoreOperation::Probe, async {
+            match &self.backend {
+                Backend::Embedded(store) => store.probe().await,
+                Backend::Redis(store) => store.probe().await,
+            }
+        })
+        .await
     }
 
     /// Finishes what is under way and lets go of files and connections. Later calls return
     /// [`StoreErrorKind::Unavailable`].
     pub async fn close(&self) {
-        match self {
-            Self::Embedded(store) => store.close().await,
-            Self::Redis(store) => store.close().await,
+        match &self.backend {
+            Backend::Embedded(store) => store.close().await,
+            Backend::Redis(store) => store.close().await,
         }
+    }
+}
+
+impl Store {
+    async fn observed<T>(
+        &self,
+        operation: StoreOperation,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let Some(observer) = &self.observer else { return call.await };
+        let started = Instant::now();
+        let outcome = call.await;
+        observer.observed(operation, outcome.as_ref().err().map(StoreError::kind), started.elapsed());
+        outcome
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.backend.fmt(formatter)
     }
 }
 

@@ -8,8 +8,10 @@
 //! - [`digest`] the name under which a store knows a token
 //! - [`record`] what is known of a token; [`codec`] its stored form
 //! - [`decision`] the one rule that says whether a token is active
+//! - [`answer`] what introspection says of an active token
 //! - [`claims`] registered and extra claims; [`scope`] scope sets; [`time`] seconds, stamps and the clock
 
+pub mod answer;
 pub mod claims;
 pub mod codec;
 pub mod decision;

@@ -14,6 +14,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::keyring::KeyId;
@@ -124,6 +125,11 @@ impl<'a> Presented<'a> {
     /// Wraps what a peer sent as a token.
     pub fn new(text: &'a str) -> Self {
         Self(text)
+    }
+
+    /// Whether it is this text; in constant time for texts of the same length.
+    pub fn is(self, text: &str) -> bool {
+        self.0.as_bytes().ct_eq(text.as_bytes()).into()
     }
 
     pub(super) fn text(self) -> &'a str {

@@ -85,6 +85,9 @@ const HASHING_QUEUE: usize = 64;
 /// A day for the new secret to reach every deployment.
 const SECRET_OVERLAP: WholeSeconds = seconds(DAY);
 
+/// A resource server meets garbage, and a busy one much of it; what scans for tokens wants millions.
+const UNKNOWN_TOKENS_PER_SECOND: u32 = 1000;
+
 pub(super) fn authentication(reader: &mut Reader<'_>) -> AuthenticationConfig {
     reader.section("authentication", "How callers prove who they are.", |section| AuthenticationConfig {
         failures_per_client: section.within(
@@ -125,6 +128,13 @@ pub(super) fn authentication(reader: &mut Reader<'_>) -> AuthenticationConfig {
                 "How long the old secret keeps working after a rotation, unless the rotation says otherwise.",
             )
             .0,
+        unknown_tokens_per_second: section.within(
+            "unknown_tokens_per_second",
+            UNKNOWN_TOKENS_PER_SECOND,
+            0..=1_000_000,
+            "About how many unknown or malformed tokens one caller may ask, ten times as many at once, before it is \
+             answered 429 for them; 0 for no limit.",
+        ),
         trusted_proxies: section.value(
             "trusted_proxies",
             vec![],

@@ -70,65 +70,68 @@ impl<L: Labels> Instrument for Counter<L> {
     }
 }
 
-/// Counts what is there at the moment: up when something comes, down when it goes.
-pub struct Level {
-    cells: Arc<Cells>,
-    first: usize,
-}
+/// What is there at the moment, as somebody else counts it and says when asked.
+#[derive(Default)]
+pub struct Figure(AtomicU64);
 
-impl Level {
-    /// One more.
-    #[inline]
-    pub fn increment(&self) {
-        self.cells.add(self.first, 1);
+impl Figure {
+    /// Says how many there are.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 
-    /// One less.
-    #[inline]
-    pub fn decrement(&self) {
-        self.cells.add(self.first, u64::MAX);
-    }
-
-    /// One more until the guard is dropped, on whatever way out.
-    #[inline]
-    pub fn hold(&self) -> Held<'_> {
-        self.increment();
-        Held(self)
-    }
-
-    /// How many there are, over all threads.
+    /// How many there were when it was last said.
     pub fn value(&self) -> u64 {
-        // A thread may be seen going down before another is seen going up.
-        let sum = self.cells.sum(self.first);
-        if sum > u64::MAX / 2 { 0 } else { sum }
+        self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Counts in a [`Level`] until it is dropped.
-#[must_use = "dropped at once, it counts nothing"]
-pub struct Held<'a>(&'a Level);
-
-impl Drop for Held<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.decrement();
-    }
-}
-
-impl Instrument for Level {
+impl Instrument for Figure {
     const KIND: Kind = Kind::Gauge;
     const LABELS: &'static [(&'static str, &'static [&'static str])] = &[];
 
     fn cells(_: &[Duration]) -> usize {
-        1
+        0
     }
 
-    fn over(cells: &Arc<Cells>, first: usize, _: &Arc<[u64]>) -> Self {
-        Self { cells: Arc::clone(cells), first }
+    fn over(_: &Arc<Cells>, _: usize, _: &Arc<[u64]>) -> Self {
+        Self::default()
     }
 
     fn render(&self, name: &str, page: &mut Page) {
         page.plain(name, self.value());
+    }
+}
+
+/// A count that somebody else keeps and says when asked.
+pub struct Mirror<L> {
+    counts: Box<[AtomicU64]>,
+    labels: PhantomData<fn(L)>,
+}
+
+impl<L: Labels> Mirror<L> {
+    /// Says how high the count is.
+    pub fn set(&self, labels: L, count: u64) {
+        self.counts[labels.position()].store(count, Ordering::Relaxed);
+    }
+}
+
+impl<L: Labels> Instrument for Mirror<L> {
+    const KIND: Kind = Kind::Counter;
+    const LABELS: &'static [(&'static str, &'static [&'static str])] = L::LABELS;
+
+    fn cells(_: &[Duration]) -> usize {
+        0
+    }
+
+    fn over(_: &Arc<Cells>, _: usize, _: &Arc<[u64]>) -> Self {
+        Self { counts: (0..L::SERIES).map(|_| AtomicU64::new(0)).collect(), labels: PhantomData }
+    }
+
+    fn render(&self, name: &str, page: &mut Page) {
+        for (position, count) in self.counts.iter().enumerate() {
+            page.sample(name, "", &pairs::<L>(position), None, count.load(Ordering::Relaxed));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Labels as closed sets: each value is a variant, so a series is an index and the number of series is known.
 
-use crate::store::StoreErrorKind;
+use crate::store::{StoreErrorKind, StoreOperation};
 use crate::token::decision::Inactive;
 use crate::token::value::TokenKind;
 
@@ -134,44 +134,12 @@ label! {
 }
 
 label! {
-    /// Which listener took a connection.
-    Listener is "listener" {
-        /// For clients and resource servers.
-        Public = "public",
-        /// For operators.
-        Admin = "admin",
-    }
-}
-
-label! {
     /// The HTTP version of a connection.
     Protocol is "protocol" {
         /// HTTP/1.1, and 1.0.
         Http1 = "h1",
         /// HTTP/2.
         Http2 = "h2",
-    }
-}
-
-label! {
-    /// What the store was asked to do.
-    StoreOperation is "operation" {
-        /// Read a token.
-        Token = "token",
-        /// Read what surrounds a token.
-        Surroundings = "surroundings",
-        /// Keep new tokens.
-        Insert = "insert",
-        /// Revoke or approve a token.
-        SetState = "set_state",
-        /// End a grant.
-        RevokeGrant = "revoke_grant",
-        /// Read or list clients.
-        ReadClient = "read_client",
-        /// Create, replace or delete a client.
-        WriteClient = "write_client",
-        /// Ask whether it is there.
-        Probe = "probe",
     }
 }
 
@@ -253,6 +221,26 @@ impl Label for TokenKind {
         match self {
             Self::Access => 0,
             Self::Refresh => 1,
+        }
+    }
+}
+
+impl Label for StoreOperation {
+    const NAME: &'static str = "operation";
+    const VALUES: &'static [&'static str] =
+        &["token", "surroundings", "insert", "set_state", "revoke_grant", "read_client", "write_client", "probe"];
+
+    #[inline]
+    fn position(self) -> usize {
+        match self {
+            Self::Token => 0,
+            Self::Surroundings => 1,
+            Self::Insert => 2,
+            Self::SetState => 3,
+            Self::RevokeGrant => 4,
+            Self::ReadClient => 5,
+            Self::WriteClient => 6,
+            Self::Probe => 7,
         }
     }
 }

@@ -15,15 +15,13 @@ mod reference;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use instrument::{Counter, Held, Histogram, Level, Switch};
-pub use label::{
-    ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Listener, Outcome, Protocol, StoreOperation, StoreResult,
-};
+pub use instrument::{Counter, Figure, Histogram, Mirror, Switch};
+pub use label::{ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Outcome, Protocol, StoreResult};
 pub use page::Kind;
 pub use reference::reference;
 
 use crate::config::MetricsConfig;
-use crate::store::StoreErrorKind;
+use crate::store::{StoreErrorKind, StoreObserver, StoreOperation};
 use crate::token::decision::Inactive;
 use crate::token::value::TokenKind;
 use cells::Cells;
@@ -103,13 +101,13 @@ metrics! {
     request_duration: Histogram<Endpoint> = "introspect_request_duration_seconds",
         "Time from the end of a request's head to its answer.";
     /// `introspect_http_requests_in_flight`
-    requests_in_flight: Level = "introspect_http_requests_in_flight",
+    requests_in_flight: Figure = "introspect_http_requests_in_flight",
         "Requests that are being answered.";
     /// `introspect_http_connections`
-    connections: Level = "introspect_http_connections",
+    connections: Figure = "introspect_http_connections",
         "Connections that are open.";
     /// `introspect_http_connections_accepted_total`
-    connections_accepted: Counter<(Listener, Protocol)> = "introspect_http_connections_accepted_total",
+    connections_accepted: Mirror<Protocol> = "introspect_http_connections_accepted_total",
         "Connections that were accepted.";
     /// `introspect_store_duration_seconds`
     store_duration: Histogram<(StoreOperation, StoreResult)> = "introspect_store_duration_seconds",
@@ -124,8 +122,8 @@ metrics! {
     client_auth: Counter<(ClientAuthMethod, ClientAuthResult)> = "introspect_client_auth_total",
         "Attempts of callers to prove who they are.";
     /// `introspect_client_auth_hashing_queue`
-    hashing_queue: Level = "introspect_client_auth_hashing_queue",
-        "Slow secret comparisons that wait for their turn.";
+    hashing_queue: Figure = "introspect_client_auth_hashing_queue",
+        "Slow secret comparisons that run or wait for their turn.";
     /// `introspect_tokens_issued_total`
     tokens_issued: Counter<TokenKind> = "introspect_tokens_issued_total",
         "Tokens that were issued or imported.";
@@ -158,16 +156,6 @@ impl Metrics {
         self.request_duration.observe(endpoint, duration);
     }
 
-    /// Counts a call of the store, how it ended and how long it took.
-    #[inline]
-    pub fn observe_store(&self, operation: StoreOperation, error: Option<StoreErrorKind>, duration: Duration) {
-        let result = if error.is_some() { StoreResult::Failed } else { StoreResult::Answered };
-        self.store_duration.observe((operation, result), duration);
-        if let Some(kind) = error {
-            self.store_errors.increment(kind);
-        }
-    }
-
     /// The recorder through which the metrics of libraries reach the same page.
     pub fn recorder(self: &Arc<Self>) -> foreign::Recorder {
         foreign::Recorder::new(Arc::clone(self))
@@ -182,6 +170,16 @@ impl Metrics {
         process::render(&mut page);
         self.foreign.render(&mut page);
         page.finish()
+    }
+}
+
+impl StoreObserver for Metrics {
+    fn observed(&self, operation: StoreOperation, error: Option<StoreErrorKind>, duration: Duration) {
+        let result = if error.is_some() { StoreResult::Failed } else { StoreResult::Answered };
+        self.store_duration.observe((operation, result), duration);
+        if let Some(kind) = error {
+            self.store_errors.increment(kind);
+        }
     }
 }
 

@@ -23,9 +23,9 @@ fn the_page_is_as_recorded() {
     metrics.observe_request(Endpoint::Introspect, Outcome::Inactive, Duration::from_micros(400));
     metrics.observe_request(Endpoint::Revoke, Outcome::Done, Duration::from_millis(40));
     metrics.inactive.increment(Inactive::Expired);
-    metrics.observe_store(StoreOperation::Token, None, Duration::from_micros(100));
-    metrics.observe_store(StoreOperation::Insert, Some(StoreErrorKind::Refused), Duration::from_secs(2));
-    metrics.connections_accepted.add((Listener::Public, Protocol::Http2), 3);
+    metrics.observed(StoreOperation::Token, None, Duration::from_micros(100));
+    metrics.observed(StoreOperation::Insert, Some(StoreErrorKind::Refused), Duration::from_secs(2));
+    metrics.connections_accepted.set(Protocol::Http2, 3);
     metrics.client_auth.increment((ClientAuthMethod::Basic, ClientAuthResult::Accepted));
     metrics.tokens_issued.increment(TokenKind::Refresh);
     metrics.tokens_revoked.increment(());
@@ -111,8 +111,8 @@ fn busy() -> Metrics {
         metrics.observe_request(endpoint, Outcome::Done, Duration::ZERO);
     }
     for &operation in StoreOperation::ALL {
-        metrics.observe_store(operation, None, Duration::ZERO);
-        metrics.observe_store(operation, Some(StoreErrorKind::Damaged), Duration::ZERO);
+        metrics.observed(operation, None, Duration::ZERO);
+        metrics.observed(operation, Some(StoreErrorKind::Damaged), Duration::ZERO);
     }
     metrics
 }

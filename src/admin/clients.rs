@@ -1,0 +1,224 @@
+//! `/admin/clients`: creating, reading, changing and deleting clients.
+
+use http::request::Parts;
+use http::{Method, Request, StatusCode};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{authorise, json as body};
+use crate::client::metadata::{self, ClientMetadata};
+use crate::client::secret::Secret;
+use crate::client::{Client, ClientId, ClientState, Right, is_vschar};
+use crate::form;
+use crate::http::error::ApiError;
+use crate::http::request::{self, MediaType};
+use crate::http::{Answer, Context, respond};
+use crate::server::{Peer, RequestBody};
+use crate::service::clients::{ClientError, NewClient, Overlap};
+
+/// What can be done to a client beyond changing its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Accept it and its tokens again.
+    Approve,
+    /// Refuse it and all its tokens.
+    Revoke,
+    /// Give it a new secret.
+    RotateSecret,
+}
+
+impl Action {
+    /// The action that a path ends with.
+    pub fn of(name: &str) -> Option<Self> {
+        match name {
+            "approve" => Some(Self::Approve),
+            "revoke" => Some(Self::Revoke),
+            "rotate-secret" => Some(Self::RotateSecret),
+            _ => None,
+        }
+    }
+}
+
+const PAGE: usize = 100;
+const MAX_PAGE: usize = 1000;
+/// The shortest secret that may be brought along, in bytes.
+const MIN_SECRET_BYTES: usize = 8;
+
+/// `POST` creates a client, `GET` lists them: `?limit=` up to 1000 at a time, `?after=` an identifier.
+///
+/// # Errors
+/// 400 `invalid_client_metadata`, 401, 403, 409, 503.
+pub async fn collection(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
+    if request.method() == Method::POST {
+        return create(context, request, peer).await;
+    }
+    let (head, _) = request.into_parts();
+    authorise(context, &head, peer, context.service.now(), &[Right::Admin]).await?;
+    let (after, limit) = paging(&head)?;
+    let mut clients: Vec<Value> = Vec::new();
+    if after.is_none() {
+        clients.extend(context.service.registry.all_declared().iter().map(|client| shown(client, true)));
+    }
+    let page = context.service.store.clients(after.as_ref(), limit).await?;
+    let next = (page.len() == limit).then(|| page.last().map(|(id, _)| id.clone())).flatten();
+    for (id, document) in page {
+        let known = context.service.registry.resolve(id.as_str(), Some(document))?;
+        clients.extend(known.filter(|known| known.version.is_some()).map(|known| shown(&known.client, false)));
+    }
+    let mut page = json!({"clients": clients});
+    if let Some(next) = next {
+        page["next"] = json!(next);
+    }
+    Ok(respond::json(StatusCode::OK, page.to_string().into()))
+}
+
+async fn create(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
+    let (head, body) = request::read(context, request, MediaType::Json).await?;
+    let now = context.service.now();
+    authorise(context, &head, peer, now, &[Right::Admin]).await?;
+    let members: Map<String, Value> = body::read(&body)?;
+    let invalid = |text: &'static str| ApiError::bad_request("invalid_client_metadata", text);
+    let id = match members.get("client_id") {
+        None => None,
+        Some(id) => Some(
+            id.as_str()
+                .and_then(ClientId::parse)
+                .ok_or_else(|| invalid("client_id must have 1 to 128 printable ASCII characters"))?,
+        ),
+    };
+    let secret = match members.get("client_secret") {
+        None => None,
+        Some(secret) => {
+            let usable =
+                |secret: &&str| (MIN_SECRET_BYTES..=Secret::MAX_BYTES).contains(&secret.len()) && is_vschar(secret);
+            let secret = secret.as_str().filter(usable);
+            Some(Secret::new(
+                secret.ok_or_else(|| invalid("client_secret must have 8 to 1024 printable ASCII characters"))?,
+            ))
+        }
+    };
+    let new = NewClient { id, secret, metadata: read_metadata(members)? };
+    let (client, secret) = context.service.create_client(new, now).await.map_err(refuse)?;
+    Ok(respond::json(StatusCode::CREATED, with_secret(&client, secret.as_ref()).to_string().into()))
+}
+
+/// `GET` shows a client, `PATCH` changes the members given, `PUT` sets all, `DELETE` removes it.
+///
+/// # Errors
+/// 400 `invalid_client_metadata`, 401, 403, 404, 409, 503.
+pub async fn one(
+    context: &Context,
+    id: &ClientId,
+    request: Request<RequestBody>,
+    peer: &Peer,
+) -> Result<Answer, ApiError> {
+    let service = &context.service;
+    let now = service.now();
+    let method = request.method().clone();
+    if method == Method::GET || method == Method::DELETE {
+        let (head, _) = request.into_parts();
+        authorise(context, &head, peer, now, &[Right::Admin]).await?;
+        if method == Method::DELETE {
+            service.delete_client(id).await.map_err(refuse)?;
+            return Ok(respond::empty(StatusCode::NO_CONTENT));
+        }
+        let known = service.registry.find(id).await?.ok_or_else(ApiError::not_found)?;
+        return Ok(answer(&shown(&known.client, known.version.is_none())));
+    }
+    let (head, body) = request::read(context, request, MediaType::Json).await?;
+    authorise(context, &head, peer, now, &[Right::Admin]).await?;
+    let metadata = read_metadata(body::read(&body)?)?;
+    let client = service.update_client(id, metadata, method == Method::PUT).await.map_err(refuse)?;
+    Ok(answer(&shown(&client, false)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RotateRequest {
+    overlap_seconds: Option<u64>,
+}
+
+/// Does something to a client.
+///
+/// # Errors
+/// 400, 401, 403, 404, 409, 503.
+pub async fn act(
+    context: &Context,
+    id: &ClientId,
+    action: Action,
+    request: Request<RequestBody>,
+    peer: &Peer,
+) -> Result<Answer, ApiError> {
+    let (head, body) = request::read(context, request, MediaType::Json).await?;
+    let service = &context.service;
+    let now = service.now();
+    authorise(context, &head, peer, now, &[Right::Admin]).await?;
+    let state = match action {
+        Action::Approve => ClientState::Approved,
+        Action::Revoke => ClientState::Revoked,
+        Action::RotateSecret => {
+            let asked: RotateRequest = body::read(&body)?;
+            let usual = context.authentication.secret_overlap.as_secs();
+            let overlap = Overlap { seconds: asked.overlap_seconds.unwrap_or(usual) };
+            let (client, secret) = service.rotate_secret(id, overlap, now).await.map_err(refuse)?;
+            return Ok(answer(&with_secret(&client, Some(&secret))));
+        }
+    };
+    let changed = service.set_client_state(id, state).await.map_err(refuse)?;
+    Ok(answer(&json!({"changed": changed})))
+}
+
+fn answer(body: &Value) -> Answer {
+    respond::json(StatusCode::OK, body.to_string().into())
+}
+
+fn shown(client: &Client, declared: bool) -> Value {
+    Value::Object(metadata::view(client, declared))
+}
+
+/// The record with the secret, which is shown this once (RFC 7591 section 3.2.1).
+fn with_secret(client: &Client, secret: Option<&Secret>) -> Value {
+    let mut view = shown(client, false);
+    if let Some(secret) = secret {
+        view["client_secret"] = json!(secret.expose());
+        view["client_secret_expires_at"] = json!(0);
+    }
+    view
+}
+
+fn read_metadata(members: Map<String, Value>) -> Result<ClientMetadata, ApiError> {
+    serde_json::from_value(Value::Object(members))
+        .map_err(|error| ApiError::bad_request("invalid_client_metadata", error.to_string().replace(['`', '"'], "'")))
+}
+
+fn paging(head: &Parts) -> Result<(Option<ClientId>, usize), ApiError> {
+    let (mut after, mut limit) = (None, PAGE);
+    for pair in head.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = form::decode(value.as_bytes())?;
+        match name {
+            "after" => after = ClientId::parse(&value),
+            "limit" => {
+                limit = value
+                    .parse()
+                    .ok()
+                    .filter(|limit| (1..=MAX_PAGE).contains(limit))
+                    .ok_or_else(|| ApiError::invalid_request("limit must be 1 to 1000"))?;
+            }
+            _ => return Err(ApiError::invalid_request("The query may hold after and limit")),
+        }
+    }
+    Ok((after, limit))
+}
+
+fn refuse(error: ClientError) -> ApiError {
+    match error {
+        ClientError::Metadata(error) => ApiError::bad_request("invalid_client_metadata", error.to_string()),
+        ClientError::Public => ApiError::bad_request("invalid_client_metadata", error.to_string()),
+        ClientError::Unknown => ApiError::not_found(),
+        ClientError::Exists | ClientError::Declared | ClientError::Conflict => ApiError::conflict(error.to_string()),
+        ClientError::Busy(busy) => ApiError::overloaded(busy),
+        ClientError::Internal(message) => ApiError::internal(message),
+        ClientError::Store(error) => error.into(),
+    }
+}

@@ -1,0 +1,153 @@
+//! The admin face: a second listener, never the public one. Every route but health and metrics needs a caller with a
+//! right.
+//!
+//! | route | right | file |
+//! |---|---|---|
+//! | `POST /admin/tokens` | `issue` or `admin` | [`tokens`] |
+//! | `GET, POST /admin/clients` | `admin` | [`clients`] |
+//! | `GET, PUT, PATCH, DELETE /admin/clients/{id}` | `admin` | [`clients`] |
+//! | `POST /admin/clients/{id}/rotate-secret`, `/revoke`, `/approve` | `admin` | [`clients`] |
+//! | `GET /metrics`, `/livez`, `/readyz` | none | [`operations`] |
+
+pub mod clients;
+pub mod json;
+pub mod operations;
+pub mod tokens;
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Method, Request, StatusCode};
+
+use crate::auth::{Caller, Method as Proof};
+use crate::client::{ClientId, Right};
+use crate::form::{self, Form};
+use crate::http::error::ApiError;
+use crate::http::{Answer, Context, health, request, respond};
+use crate::server::{Handler, Peer, Refusal, RequestBody, ServerStatistics};
+use crate::telemetry::metrics::{Endpoint, Outcome};
+use crate::token::time::Now;
+
+/// The admin face.
+#[derive(Clone, Debug)]
+pub struct AdminFace {
+    context: Arc<Context>,
+    statistics: Arc<ServerStatistics>,
+}
+
+impl AdminFace {
+    /// A face over `context`, which shows these counters of the server among its metrics.
+    pub fn new(context: Arc<Context>, statistics: Arc<ServerStatistics>) -> Self {
+        Self { context, statistics }
+    }
+
+    async fn answer(&self, route: Route, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
+        let (methods, allow) = route.methods();
+        if request.method() == Method::OPTIONS && !methods.is_empty() {
+            return Ok(respond::options(allow));
+        }
+        if matches!(route, Route::Unknown) {
+            return Err(ApiError::not_found());
+        }
+        request::expect_method(request.method(), methods, allow)?;
+        let context = &self.context;
+        match route {
+            Route::Clients => clients::collection(context, request, peer).await,
+            Route::Client(id) => clients::one(context, &id, request, peer).await,
+            Route::ClientAction(id, action) => clients::act(context, &id, action, request, peer).await,
+            Route::Tokens => tokens::issue(context, request, peer).await,
+            Route::Metrics => Ok(operations::metrics(context, &self.statistics)),
+            Route::Liveness => Ok(health::live()),
+            Route::Readiness | Route::Unknown => Ok(context.readiness.answer()),
+        }
+    }
+}
+
+impl Handler for AdminFace {
+    async fn handle(&self, request: Request<RequestBody>, peer: &Peer) -> Answer {
+        let watch = self.context.observer.begin();
+        let route = Route::of(request.uri().path());
+        let endpoint = route.endpoint();
+        let answer = self.answer(route, request, peer).await;
+        watch.end(endpoint, answer.map(|answer| (answer, Outcome::Done)))
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Answer {
+        ApiError::from(refusal).into_answer()
+    }
+}
+
+#[derive(Debug)]
+enum Route {
+    Client(ClientId),
+    ClientAction(ClientId, clients::Action),
+    Clients,
+    Liveness,
+    Metrics,
+    Readiness,
+    Tokens,
+    Unknown,
+}
+
+impl Route {
+    fn of(path: &str) -> Self {
+        match path {
+            "/admin/clients" => Self::Clients,
+            "/admin/tokens" => Self::Tokens,
+            "/livez" => Self::Liveness,
+            "/metrics" => Self::Metrics,
+            "/readyz" => Self::Readiness,
+            path => path.strip_prefix("/admin/clients/").and_then(Self::of_client).unwrap_or(Self::Unknown),
+        }
+    }
+
+    /// `{id}` or `{id}/{action}`, the identifier percent-encoded where it needs to be.
+    fn of_client(rest: &str) -> Option<Self> {
+        let (id, action) = rest.split_once('/').map_or((rest, None), |(id, action)| (id, Some(action)));
+        // A plus sign in a path stands for itself; only in forms is it a space.
+        let id = form::decode(id.replace('+', "%2B").as_bytes()).ok().and_then(|id| ClientId::parse(&id))?;
+        Some(match action {
+            None => Self::Client(id),
+            Some(name) => Self::ClientAction(id, clients::Action::of(name)?),
+        })
+    }
+
+    fn methods(&self) -> (&'static [Method], &'static str) {
+        match self {
+            Self::Client(_) => {
+                (&[Method::GET, Method::PUT, Method::PATCH, Method::DELETE], "GET, PUT, PATCH, DELETE, OPTIONS")
+            }
+            Self::Clients => (&[Method::GET, Method::POST], "GET, POST, OPTIONS"),
+            Self::ClientAction(..) | Self::Tokens => (&[Method::POST], "POST, OPTIONS"),
+            Self::Liveness | Self::Metrics | Self::Readiness => (&[Method::GET, Method::HEAD], "GET, HEAD, OPTIONS"),
+            Self::Unknown => (&[], ""),
+        }
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        match self {
+            Self::Liveness | Self::Metrics | Self::Readiness => Endpoint::Operations,
+            Self::Unknown => Endpoint::Unknown,
+            _ => Endpoint::Admin,
+        }
+    }
+}
+
+/// Decides who is calling, and that it has one of `rights`.
+async fn authorise(
+    context: &Context,
+    head: &Parts,
+    peer: &Peer,
+    now: Now,
+    rights: &[Right],
+) -> Result<Caller, ApiError> {
+    let caller = context.authenticate(head, &Form::default(), peer, now).await?;
+    if rights.iter().any(|right| caller.has(*right)) {
+        return Ok(caller);
+    }
+    let right = rights.first().copied().unwrap_or(Right::Admin);
+    Err(match caller.method() {
+        Proof::Bearer(_) => ApiError::insufficient_scope(StatusCode::FORBIDDEN, right),
+        _ => ApiError::forbidden("The client may not do this"),
+    })
+}

@@ -1,0 +1,251 @@
+//! Configuration to running service: opens the store, binds the sockets, starts the owned tasks, and waits for the end.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+
+use crate::admin::AdminFace;
+use crate::auth::verify::{Authenticator, AuthenticatorError};
+use crate::client::secret::{SecretHash, StoredSecret};
+use crate::client::{Client, ClientState};
+use crate::config::{Config, DeclaredClient, KeysConfig, StoreConfig};
+use crate::http::health::Readiness;
+use crate::http::metadata::MetadataDocument;
+use crate::http::observe::Observer;
+use crate::http::scanning::ScanningBudget;
+use crate::http::{Answer, Context, PublicFace};
+use crate::server::{BindError, Bound, Handler, Peer, Refusal, RequestBody, Server};
+use crate::service::Service;
+use crate::service::hashing::HashingPool;
+use crate::service::registry::Registry;
+use crate::shutdown::{Drain, Outcome};
+use crate::store::embedded::{self, EmbeddedStore};
+use crate::store::redis::RedisStore;
+use crate::store::{Backend, Store, StoreObserver};
+use crate::telemetry::metrics::Metrics;
+use crate::token::keyring::{Key, KeyId, KeyRing, KeyRingError};
+use crate::token::time::Clock;
+
+/// A service that is built and has its addresses, but does not answer yet.
+#[derive(Debug)]
+pub struct App {
+    service: Arc<Service>,
+    context: Arc<Context>,
+    drain: Drain,
+    server: Server,
+}
+
+/// Why a service could not be built. The texts name settings and files, never a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address or files.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The embedded store's folder.
+    #[error(transparent)]
+    Embedded(#[from] embedded::OpenError),
+    /// The key in the embedded store's folder.
+    #[error(transparent)]
+    KeyFile(#[from] embedded::key::KeyError),
+    /// The Redis section.
+    #[error(transparent)]
+    Redis(#[from] crate::store::redis::RedisConfigError),
+    /// The keys section.
+    #[error("keys.digest: {0}")]
+    Keys(#[from] KeyRingError),
+    /// A key that is too short.
+    #[error("keys.digest: the key {0} has less than {min} bytes", min = Key::MIN_MATERIAL_BYTES)]
+    ShortKey(KeyId),
+    /// No keys, and no place to make one.
+    #[error("keys.digest: with Redis, every node needs the same key: none is configured")]
+    NoKeys,
+    /// No randomness.
+    #[error(transparent)]
+    Authenticator(#[from] AuthenticatorError),
+}
+
+/// How often the store is asked whether it answers.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// For how long a store may fail before the node says that it is not ready. A failover takes some seconds, and all nodes
+/// going away together would turn it into an outage of everything.
+const PROBE_GRACE: u32 = 10;
+
+impl App {
+    /// Builds the service: everything that can fail at the start fails here, before anything is answered.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new(&config.metrics));
+        let (backend, keys) = open_store(&config, &clock).await?;
+        let store = Arc::new(Store::new(backend).observed_by(Arc::clone(&metrics) as Arc<dyn StoreObserver>));
+        let keys = Arc::new(keys);
+        let now = clock.now().seconds();
+        let declared = config.clients.iter().map(|client| declare(client, &keys, now));
+        let drain = Drain::new(&config.drain);
+        let server = Server::bind(&[(PUBLIC, &config.public), (ADMIN, &config.admin)], &config.http)?;
+        let issuer = config.issuer.clone().unwrap_or_else(|| url(&server.bound()[0]));
+        let service = Arc::new(Service {
+            registry: Registry::new(declared, Arc::clone(&store)),
+            store,
+            keys,
+            hashing: HashingPool::new(config.authentication.hashing_threads, config.authentication.hashing_queue),
+            clock,
+            tokens: config.tokens.clone(),
+            issuer: issuer.into(),
+        });
+        let context = Arc::new(Context {
+            authenticator: Authenticator::new(Arc::clone(&service), &config.authentication)?,
+            service: Arc::clone(&service),
+            limits: config.http.clone(),
+            scanning: ScanningBudget::new(config.authentication.unknown_tokens_per_second),
+            authentication: config.authentication,
+            readiness: Readiness::new(drain.clone()),
+            observer: Observer::new(metrics, config.log.access),
+        });
+        Ok(Self { service, context, drain, server })
+    }
+
+    /// Where the listeners listen: the public one first, then the admin one.
+    pub fn bound(&self) -> &[Bound] {
+        self.server.bound()
+    }
+
+    /// What the product does, for those who run it in their own process.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// The handle that ends the service.
+    pub fn drain(&self) -> &Drain {
+        &self.drain
+    }
+
+    /// Answers until the drain has come to its end.
+    pub async fn run(self) -> Outcome {
+        let Self { service, context, drain, server } = self;
+        let prober = tokio::spawn(watch_store(Arc::clone(&context)));
+        let faces = Faces {
+            public: PublicFace::new(Arc::clone(&context), MetadataDocument::new(&service.issuer)),
+            admin: AdminFace::new(context, server.statistics()),
+        };
+        let outcome = server.serve(faces, &drain).await;
+        prober.abort();
+        service.store.close().await;
+        outcome
+    }
+}
+
+const PUBLIC: &str = "public";
+const ADMIN: &str = "admin";
+
+/// Both faces behind one server, so that they share its connection limit and its end.
+#[derive(Clone, Debug)]
+struct Faces {
+    public: PublicFace,
+    admin: AdminFace,
+}
+
+impl Handler for Faces {
+    async fn handle(&self, request: Request<RequestBody>, peer: &Peer) -> Answer {
+        if peer.listener == ADMIN {
+            self.admin.handle(request, peer).await
+        } else {
+            self.public.handle(request, peer).await
+        }
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Answer {
+        self.public.refuse(refusal)
+    }
+}
+
+/// The URL of a listener.
+pub fn url(bound: &Bound) -> String {
+    let scheme = if bound.encrypted { "https" } else { "http" };
+    format!("{scheme}://{}", bound.address)
+}
+
+/// Asks the store from time to time whether it answers, for readiness and for the gauge. Never ends.
+async fn watch_store(context: Arc<Context>) {
+    let mut failures = PROBE_GRACE;
+    let mut ticks = tokio::time::interval(PROBE_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let outcome = context.service.store.probe().await;
+        context.observer.metrics().store_up.set(outcome.is_ok());
+        match outcome {
+            Ok(()) if failures > 0 => {
+                tracing::info!("the store answers");
+                failures = 0;
+            }
+            Ok(()) => {}
+            Err(error) => {
+                if failures == 0 || failures == PROBE_GRACE {
+                    tracing::error!(%error, "the store does not answer");
+                }
+                failures = failures.saturating_add(1);
+            }
+        }
+        context.readiness.set_store(failures < PROBE_GRACE);
+    }
+}
+
+async fn open_store(config: &Config, clock: &Clock) -> Result<(Backend, KeyRing), StartError> {
+    match &config.store {
+        StoreConfig::Embedded { path } => {
+            let store = EmbeddedStore::open(path, clock.clone())?;
+            let keys = match key_ring(&config.keys, config.tokens.imports)? {
+                Some(keys) => keys,
+                None => key_from_folder(path, config.tokens.imports)?,
+            };
+            Ok((Backend::Embedded(store), keys))
+        }
+        StoreConfig::Redis(redis) => {
+            let keys = key_ring(&config.keys, config.tokens.imports)?.ok_or(StartError::NoKeys)?;
+            Ok((Backend::Redis(RedisStore::open(redis).await?), keys))
+        }
+    }
+}
+
+fn key_ring(config: &KeysConfig, imports: bool) -> Result<Option<KeyRing>, StartError> {
+    let mut keys = Vec::new();
+    for key in &config.digest {
+        keys.push(Key::derive(key.id, key.secret.expose().as_bytes()).ok_or(StartError::ShortKey(key.id))?);
+    }
+    let mut keys = keys.into_iter();
+    keys.next().map(|active| KeyRing::new(active, keys.collect(), imports)).transpose().map_err(Into::into)
+}
+
+/// The key of a store that is one machine's own, made when the store is.
+fn key_from_folder(path: &Path, imports: bool) -> Result<KeyRing, StartError> {
+    let id = KeyId::from_bytes(b"00").expect("two digits are a key id");
+    let secret = embedded::key::load_or_create_key(path)?;
+    let key = Key::derive(id, secret.expose().as_bytes()).ok_or(StartError::ShortKey(id))?;
+    Ok(KeyRing::new(key, Vec::new(), imports)?)
+}
+
+/// A declared secret is never stored, so the digest that it is compared with can be a fast one, whatever its strength.
+fn declare(declared: &DeclaredClient, keys: &KeyRing, now: crate::token::time::UnixSeconds) -> Client {
+    let secrets = declared
+        .client_secret
+        .iter()
+        .map(|secret| StoredSecret { hash: SecretHash::keyed(keys, secret), created_at: now, expires_at: None })
+        .collect();
+    Client {
+        client_id: declared.client_id.clone(),
+        client_name: declared.client_name.clone(),
+        authentication: declared.authentication,
+        secrets,
+        grant_types: declared.grant_types.clone(),
+        scope: declared.scope.clone(),
+        audiences: declared.audiences.iter().map(|audience| audience.as_str().into()).collect(),
+        rights: declared.rights.clone(),
+        access_token_lifetime: declared.access_token_lifetime.map(|lifetime| lifetime.as_secs()),
+        state: ClientState::Approved,
+        client_id_issued_at: now,
+    }
+}

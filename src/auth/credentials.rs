@@ -1,0 +1,255 @@
+//! What a request carries to say who sent it: parsed, not yet believed.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use zeroize::Zeroizing;
+
+use super::Refusal;
+use crate::client::is_vschar;
+use crate::token::value::Presented;
+
+/// Credentials as presented. Borrowed from the request where possible, and never printed.
+pub enum Credentials<'a> {
+    /// A client identifier with a secret in the header.
+    Basic(BasicPair),
+    /// A client identifier with a secret in the body.
+    Post {
+        /// `client_id`.
+        id: &'a str,
+        /// `client_secret`.
+        secret: &'a str,
+    },
+    /// A client identifier alone.
+    IdOnly(&'a str),
+    /// An access token in the header.
+    Bearer(Presented<'a>),
+}
+
+impl fmt::Debug for Credentials<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Basic(_) => "Basic(redacted)",
+            Self::Post { .. } => "Post(redacted)",
+            Self::IdOnly(_) => "IdOnly",
+            Self::Bearer(_) => "Bearer(redacted)",
+        })
+    }
+}
+
+/// The parts of a request's body that have to do with the caller.
+#[derive(Clone, Copy, Default)]
+pub struct BodyCredentials<'a> {
+    /// `client_id`.
+    pub client_id: Option<&'a str>,
+    /// `client_secret`.
+    pub client_secret: Option<&'a str>,
+    /// Whether there is a `client_assertion` or `client_assertion_type`.
+    pub assertion: bool,
+}
+
+impl<'a> Credentials<'a> {
+    /// Finds the one mechanism that a request uses (RFC 6749 section 2.3).
+    ///
+    /// # Errors
+    /// [`Refusal::Missing`] without any, [`Refusal::BadRequest`] with several, [`Refusal::InvalidClient`] for a Basic
+    /// header that cannot be decoded: it is a failed attempt like any other.
+    pub fn find(headers: &'a HeaderMap, body: BodyCredentials<'a>) -> Result<Self, Refusal> {
+        let mut lines = headers.get_all(AUTHORIZATION).iter();
+        let line = lines.next();
+        if lines.next().is_some() {
+            return Err(Refusal::BadRequest("more than one Authorization header"));
+        }
+        if body.assertion {
+            let several = line.is_some() || body.client_secret.is_some();
+            return Err(if several { SEVERAL } else { Refusal::InvalidClient });
+        }
+        let Some(line) = line else {
+            return match (body.client_id, body.client_secret) {
+                (Some(id), Some(secret)) => Ok(Self::Post { id, secret }),
+                (Some(id), None) => Ok(Self::IdOnly(id)),
+                (None, Some(_)) => Err(Refusal::BadRequest("client_secret without client_id")),
+                (None, None) => Err(Refusal::Missing),
+            };
+        };
+        let line = line.to_str().map_err(|_| Refusal::InvalidClient)?;
+        let (scheme, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let rest = rest.trim_start_matches(' ');
+        if scheme.eq_ignore_ascii_case("basic") {
+            let pair = BasicPair::decode(rest).ok_or(Refusal::InvalidClient)?;
+            if body.client_secret.is_some() {
+                return Err(SEVERAL);
+            }
+            if body.client_id.is_some_and(|id| !pair.names(id)) {
+                return Err(Refusal::BadRequest("client_id differs from the one in the Authorization header"));
+            }
+            Ok(Self::Basic(pair))
+        } else if scheme.eq_ignore_ascii_case("bearer") {
+            if body.client_secret.is_some() {
+                return Err(SEVERAL);
+            }
+            if rest.is_empty() || rest.contains([' ', ',']) {
+                return Err(Refusal::BadRequest("malformed Bearer credentials"));
+            }
+            Ok(Self::Bearer(Presented::new(rest)))
+        } else {
+            Err(Refusal::InvalidClient)
+        }
+    }
+
+    /// The client that the credentials speak of, as far as they name one.
+    pub fn claimed_id(&self) -> Option<&str> {
+        match self {
+            Self::Basic(pair) => Some(pair.forms().next().map_or("", |form| form.id)),
+            Self::Post { id, .. } | Self::IdOnly(id) => Some(id),
+            Self::Bearer(_) => None,
+        }
+    }
+}
+
+const SEVERAL: Refusal = Refusal::BadRequest("more than one way of client authentication");
+
+/// The content of a Basic header, in the one or two ways that it can be meant.
+///
+/// RFC 6749 section 2.3.1 wants identifier and secret form-encoded before they are joined. About half of all client
+/// libraries leave that out, and then a `%` or `+` in a secret stands for itself. So the decoded form is tried first, and
+/// the raw one only where decoding changed something or failed; both together are one attempt.
+pub struct BasicPair {
+    decoded: Option<(Zeroizing<String>, Zeroizing<String>)>,
+    raw: Option<(Zeroizing<String>, Zeroizing<String>)>,
+}
+
+/// One way to read a Basic header.
+#[derive(Clone, Copy)]
+pub struct BasicForm<'a> {
+    /// The client identifier.
+    pub id: &'a str,
+    /// The secret.
+    pub secret: &'a str,
+}
+
+/// Some senders leave the padding out; what remains is still unambiguous.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+impl BasicPair {
+    /// Decodes what follows the scheme; `None` when it is not base64 of printable ASCII or UTF-8 with a colon in it.
+    pub fn decode(text: &str) -> Option<Self> {
+        let bytes = Zeroizing::new(BASE64.decode(text).ok()?);
+        let pair = str::from_utf8(&bytes).ok()?;
+        if pair.chars().any(char::is_control) {
+            return None;
+        }
+        let (id, secret) = pair.split_once(':')?;
+        let decoded =
+            form_decode(id).zip(form_decode(secret)).filter(|(id, secret)| is_vschar(id) && is_vschar(secret));
+        let changed =
+            decoded.as_ref().is_none_or(|(decoded_id, decoded_secret)| *decoded_id != id || *decoded_secret != secret);
+        let own = |text: &str| Zeroizing::new(text.to_owned());
+        Some(Self {
+            decoded: decoded.map(|(id, secret)| (own(&id), own(&secret))),
+            raw: changed.then(|| (own(id), own(secret))),
+        })
+    }
+
+    /// The ways to read it, the one of the RFC first.
+    pub fn forms(&self) -> impl Iterator<Item = BasicForm<'_>> {
+        [&self.decoded, &self.raw].into_iter().flatten().map(|(id, secret)| BasicForm { id, secret })
+    }
+
+    fn names(&self, id: &str) -> bool {
+        self.forms().any(|form| form.id == id)
+    }
+
+    /// Encodes a pair as RFC 6749 section 2.3.1 wants it: what a client of ours sends.
+    pub fn encode(id: &str, secret: &str) -> String {
+        STANDARD.encode(format!("{}:{}", crate::form::encode(id), crate::form::encode(secret)))
+    }
+}
+
+fn form_decode(text: &str) -> Option<Cow<'_, str>> {
+    crate::form::decode(text.as_bytes()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn basic(header: &str) -> Vec<(String, String)> {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_str(header).unwrap());
+        match Credentials::find(&headers, BodyCredentials::default()) {
+            Ok(Credentials::Basic(pair)) => pair.forms().map(|form| (form.id.into(), form.secret.into())).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refused(header: &str) -> Refusal {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_bytes(header.as_bytes()).unwrap());
+        Credentials::find(&headers, BodyCredentials::default()).unwrap_err()
+    }
+
+    /// The vectors of RFC 6749 section 2.3.1 and appendix B.
+    #[test]
+    fn rfc6749_2_3_1_vectors() {
+        let first = |header: &str| basic(header).remove(0);
+        assert_eq!(first("Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW"), ("s6BhdRkqt3".into(), "gX1fBat3bV".into()));
+        let long = ("1PpG/Q 1".to_owned(), "z/tZ9VwFZqApmIQ+ZH1I5pLk/uB4ud:X2/8bL+wfFTt1rFw=".to_owned());
+        let plus =
+            "MVBwRyUyRlErMTp6JTJGdFo5VndGWnFBcG1JUSUyQlpIMUk1cExrJTJGdUI0dWQlM0FYMiUyRjhiTCUyQndmRlR0MXJGdyUzRA==";
+        let space =
+            "MVBwRyUyRlElMjAxOnolMkZ0WjlWd0ZacUFwbUlRJTJCWkgxSTVwTGslMkZ1QjR1ZCUzQVgyJTJGOGJMJTJCd2ZGVHQxckZ3JTNE";
+        assert_eq!(first(&format!("Basic {plus}")), long);
+        assert_eq!(first(&format!("basic   {space}")), long);
+        let dashes = ("rs-1.a_b~c".to_owned(), "s-e.c_r~t".to_owned());
+        assert_eq!(first("BASIC cnMlMkQxJTJFYSU1RmIlN0VjOnMlMkRlJTJFYyU1RnIlN0V0"), dashes);
+        assert_eq!(first("Basic cnMtMS5hX2J+YzpzLWUuY19yfnQ="), dashes);
+        assert_eq!(format!("Basic {}", BasicPair::encode(&long.0, &long.1)), format!("Basic {plus}"));
+    }
+
+    #[test]
+    fn an_unencoded_pair_is_read_raw_only_where_decoding_changes_it() {
+        let encode = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
+        assert_eq!(basic(&encode("rs:plain")), [("rs".into(), "plain".into())]);
+        assert_eq!(basic(&encode("rs:a+b")), [("rs".into(), "a b".into()), ("rs".into(), "a+b".into())]);
+        assert_eq!(basic(&encode("rs:50%")), [("rs".into(), "50%".into())]);
+        assert_eq!(basic(&encode("rs:a:b")), [("rs".into(), "a:b".into())]);
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_a_failed_attempt() {
+        for header in ["Basic", "Basic !!!", "Basic bm9jb2xvbg==", "Basic //79Og==", "Basic YQE6Yg==", "Digest x", ""] {
+            assert!(matches!(refused(header), Refusal::InvalidClient), "{header:?}");
+        }
+        assert!(matches!(refused("Bearer"), Refusal::BadRequest(_)));
+        assert!(matches!(refused("Bearer a, Basic b"), Refusal::BadRequest(_)));
+    }
+
+    #[test]
+    fn rfc6749_2_3_one_mechanism_only() {
+        let mut headers = HeaderMap::new();
+        let id = Some("s6BhdRkqt3");
+        let post = BodyCredentials { client_id: id, client_secret: Some("x"), assertion: false };
+        assert!(matches!(Credentials::find(&headers, post), Ok(Credentials::Post { .. })));
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW"));
+        assert!(matches!(Credentials::find(&headers, post), Err(Refusal::BadRequest(_))));
+        let same = BodyCredentials { client_id: id, ..BodyCredentials::default() };
+        assert!(matches!(Credentials::find(&headers, same), Ok(Credentials::Basic(_))));
+        let other = BodyCredentials { client_id: Some("other"), ..BodyCredentials::default() };
+        assert!(matches!(Credentials::find(&headers, other), Err(Refusal::BadRequest(_))));
+        let assertion = BodyCredentials { assertion: true, ..BodyCredentials::default() };
+        assert!(matches!(Credentials::find(&headers, assertion), Err(Refusal::BadRequest(_))));
+        headers.append(AUTHORIZATION, HeaderValue::from_static("Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW"));
+        assert!(matches!(Credentials::find(&headers, same), Err(Refusal::BadRequest(_))));
+    }
+}

@@ -1,0 +1,99 @@
+//! Who is calling. The only room that makes a [`Caller`], and it gives one answer for every failure.
+//!
+//! - [`credentials`] what a request carries, parsed
+//! - [`throttle`] who has failed too often and must wait
+//! - [`memory`] slow comparisons that have been passed before
+//! - [`verify`] credentials to a caller
+
+pub mod credentials;
+pub mod memory;
+pub mod throttle;
+pub mod verify;
+
+use std::sync::Arc;
+
+use crate::client::{Client, Right};
+use crate::service::hashing::Busy;
+use crate::store::StoreError;
+use crate::token::scope::Scope;
+
+/// An authenticated client, and how far it may act in this request.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    client: Arc<Client>,
+    method: Method,
+}
+
+/// How a caller proved who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// By its secret in the `Authorization` header.
+    SecretBasic,
+    /// By its secret in the body.
+    SecretPost,
+    /// Not at all: a public client that named itself.
+    Public,
+    /// By an access token of this scope.
+    Bearer(Scope),
+}
+
+impl Caller {
+    /// The client's record.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The client's record, to be kept.
+    pub fn shared_client(&self) -> Arc<Client> {
+        Arc::clone(&self.client)
+    }
+
+    /// How it proved who it is.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Whether it may use this right now: its client has it, and a Bearer token carries the scope for it.
+    pub fn has(&self, right: Right) -> bool {
+        let carried = match &self.method {
+            Method::Bearer(scope) => scope.contains(right.scope()),
+            Method::SecretBasic | Method::SecretPost => true,
+            Method::Public => false,
+        };
+        carried && self.client.rights.contains(right)
+    }
+}
+
+/// Why a request has no caller.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The request carries no credentials at all.
+    Missing,
+    /// It carries them in a way that no client may: twice, or malformed where that is not a failed attempt.
+    BadRequest(&'static str),
+    /// Unknown client, wrong secret, wrong method, revoked client: all the same.
+    InvalidClient,
+    /// The Bearer token is not an active access token.
+    InvalidToken,
+    /// Too many failures before; even the right secret is refused for so many seconds.
+    Throttled {
+        /// Whole seconds until the next attempt is looked at.
+        seconds: u64,
+    },
+    /// The queue for slow comparisons is full.
+    Busy,
+    /// Whether the credentials are right could not be read.
+    Unavailable(StoreError),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+impl From<Busy> for Refusal {
+    fn from(_: Busy) -> Self {
+        Self::Busy
+    }
+}

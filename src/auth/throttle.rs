@@ -1,0 +1,282 @@
+//! Who has failed too often and must wait: per client and source, per source, and per client.
+//!
+//! The counters are a node's own and bounded in number. Three of them watch each attempt:
+//!
+//! - **client and source**: one peer guessing at one client. A few failures, then it waits a second, doubling.
+//! - **source**: one peer guessing at many clients. Attempts that are refused by the first counter are not counted here,
+//!   so one program with a wrong secret does not stop its neighbours behind the same address.
+//! - **client**: many peers guessing at one client. Sources from which that client has authenticated before are not held
+//!   up by it, so nobody can lock a client out by failing in its name from elsewhere.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+
+use crate::config::AuthenticationConfig;
+use crate::token::time::Now;
+
+/// Counts failures and says who must wait.
+#[derive(Debug)]
+pub struct Throttle {
+    pairs: Cache<[u8; 32], Failures>,
+    sources: Cache<Source, Failures>,
+    clients: Cache<[u8; 32], Failures>,
+    known: Cache<[u8; 32], ()>,
+    per_pair: u32,
+    per_source: u32,
+    per_client: u32,
+    max_wait: Duration,
+}
+
+/// Where an attempt comes from: an IPv4 address, an IPv6 /64 (what one subscriber gets), or the unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Source(Option<IpAddr>);
+
+impl Source {
+    /// The source that stands for an address; `None` is a unix socket.
+    pub fn of(address: Option<IpAddr>) -> Self {
+        Self(address.map(|address| match address.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+            v4 @ IpAddr::V4(_) => v4,
+        }))
+    }
+}
+
+/// Which counter made somebody wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Failures for a client.
+    Client,
+    /// Failures from a source.
+    Source,
+}
+
+/// Somebody must wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Whole seconds, at least one.
+    pub seconds: u64,
+    /// Which counter says so.
+    pub limit: Limit,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Failures {
+    count: u32,
+    last: Duration,
+    blocked_until: Duration,
+}
+
+/// Failures are forgotten when none has been added for so long.
+const FORGOTTEN_AFTER: Duration = Duration::from_mins(15);
+/// How many counters of each kind are kept: enough for a large fleet, little enough to be filled by anybody.
+const COUNTERS: usize = 65_536;
+/// A client's own counter trips this many times later than one source's: it is there for attacks from many sources.
+const CLIENT_FACTOR: u32 = 100;
+
+impl Throttle {
+    /// Counters with the limits of the configuration; a limit of 0 never makes anybody wait.
+    pub fn new(config: &AuthenticationConfig) -> Self {
+        Self {
+            pairs: Cache::new(COUNTERS),
+            sources: Cache::new(COUNTERS),
+            clients: Cache::new(COUNTERS),
+            known: Cache::new(COUNTERS),
+            per_pair: config.failures_per_client,
+            per_source: config.failures_per_source,
+            per_client: config.failures_per_client.saturating_mul(CLIENT_FACTOR),
+            max_wait: config.max_wait,
+        }
+    }
+
+    /// Whether an attempt may be looked at now.
+    ///
+    /// # Errors
+    /// [`Wait`] when it may not: then the secret must not be compared, and a right one is refused like a wrong one.
+    pub fn check(&self, client_id: &str, source: Source, now: Now) -> Result<(), Wait> {
+        let now = elapsed(now);
+        let pair = pair_name(client_id, source);
+        let waits = [
+            (Limit::Client, self.pairs.get(&pair)),
+            (Limit::Source, self.sources.get(&source)),
+            (Limit::Client, self.clients.get(&client_name(client_id)).filter(|_| self.known.get(&pair).is_none())),
+        ];
+        for (limit, failures) in waits {
+            if let Some(remaining) = failures.and_then(|failures| failures.blocked_until.checked_sub(now))
+                && !remaining.is_zero()
+            {
+                return Err(Wait { seconds: remaining.as_secs() + u64::from(remaining.subsec_nanos() > 0), limit });
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a failed attempt.
+    pub fn failed(&self, client_id: &str, source: Source, now: Now) {
+        let now = elapsed(now);
+        add(&self.pairs, pair_name(client_id, source), self.per_pair, self.max_wait, now);
+        add(&self.sources, source, self.per_source, self.max_wait, now);
+        add(&self.clients, client_name(client_id), self.per_client, self.max_wait, now);
+    }
+
+    /// Forgets the failures of a client from a source: it has proved who it is.
+    pub fn succeeded(&self, client_id: &str, source: Source) {
+        let pair = pair_name(client_id, source);
+        // Reads are cheaper than writes here, and nearly every request is a success after a success.
+        if self.known.get(&pair).is_none() {
+            self.known.insert(pair, ());
+        }
+        if self.pairs.get(&pair).is_some() {
+            self.pairs.remove(&pair);
+        }
+    }
+}
+
+fn add<Key: Eq + std::hash::Hash + Clone>(
+    counters: &Cache<Key, Failures>,
+    key: Key,
+    limit: u32,
+    max_wait: Duration,
+    now: Duration,
+) {
+    if limit == 0 {
+        return;
+    }
+    let mut failures = counters.get(&key).unwrap_or_default();
+    if now.saturating_sub(failures.last) > FORGOTTEN_AFTER {
+        failures = Failures::default();
+    }
+    failures.count = failures.count.saturating_add(1);
+    failures.last = now;
+    if let Some(beyond) = failures.count.checked_sub(limit) {
+        let wait = Duration::from_secs(1).saturating_mul(1_u32.checked_shl(beyond).unwrap_or(u32::MAX));
+        failures.blocked_until = now.saturating_add(wait.min(max_wait));
+    }
+    counters.insert(key, failures);
+}
+
+fn elapsed(now: Now) -> Duration {
+    Duration::from_micros(now.stamp().0)
+}
+
+/// Names of any length become keys of one length, so that a peer cannot choose how much memory a counter takes.
+fn pair_name(client_id: &str, source: Source) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    match source.0 {
+        None => hasher.update(&[0]),
+        Some(IpAddr::V4(address)) => hasher.update(&[4]).update(&address.octets()),
+        Some(IpAddr::V6(address)) => hasher.update(&[6]).update(&address.octets()),
+    };
+    *hasher.update(client_id.as_bytes()).finalize().as_bytes()
+}
+
+fn client_name(client_id: &str) -> [u8; 32] {
+    *blake3::hash(client_id.as_bytes()).as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn throttle() -> Throttle {
+        Throttle::new(&AuthenticationConfig {
+            failures_per_client: 3,
+            failures_per_source: 7,
+            max_wait: Duration::from_secs(60),
+            hashing_threads: 1,
+            hashing_queue: 1,
+            secret_overlap: Duration::ZERO,
+            unknown_tokens_per_second: 0,
+            trusted_proxies: vec![],
+        })
+    }
+
+    fn at(seconds: u64) -> Now {
+        Now::from_unix(Duration::from_secs(1_000_000 + seconds))
+    }
+
+    fn source(last: u8) -> Source {
+        Source::of(Some(IpAddr::from([10, 0, 0, last])))
+    }
+
+    fn wait(throttle: &Throttle, client: &str, from: Source, now: Now) -> Option<u64> {
+        throttle.check(client, from, now).err().map(|wait| wait.seconds)
+    }
+
+    #[test]
+    fn waits_start_at_a_second_and_double_up_to_the_limit() {
+        let throttle = throttle();
+        for _ in 0..2 {
+            throttle.failed("a", source(1), at(0));
+        }
+        assert_eq!(wait(&throttle, "a", source(1), at(0)), None);
+        let mut now = 0;
+        for expected in [1, 2, 4, 8] {
+            throttle.failed("a", source(1), at(now));
+            assert_eq!(wait(&throttle, "a", source(1), at(now)), Some(expected));
+            assert_eq!(wait(&throttle, "a", source(1), at(now + expected)), None);
+            now += expected;
+        }
+        for _ in 0..40 {
+            throttle.failed("a", source(1), at(now));
+        }
+        assert_eq!(wait(&throttle, "a", source(1), at(now)), Some(60));
+    }
+
+    #[test]
+    fn other_clients_and_other_sources_are_not_held_up() {
+        let throttle = throttle();
+        for _ in 0..3 {
+            throttle.failed("a", source(1), at(0));
+        }
+        assert_eq!(wait(&throttle, "a", source(1), at(0)), Some(1));
+        assert_eq!(wait(&throttle, "b", source(1), at(0)), None);
+        assert_eq!(wait(&throttle, "a", source(2), at(0)), None);
+    }
+
+    #[test]
+    fn one_source_guessing_at_many_clients_must_wait() {
+        let throttle = throttle();
+        for client in ["a", "b", "c", "d", "e", "f", "g"] {
+            throttle.failed(client, source(1), at(0));
+        }
+        assert_eq!(throttle.check("h", source(1), at(0)).unwrap_err().limit, Limit::Source);
+        assert_eq!(wait(&throttle, "h", source(2), at(0)), None);
+    }
+
+    #[test]
+    fn many_sources_cannot_lock_out_a_client_where_it_is_known() {
+        let throttle = throttle();
+        throttle.succeeded("a", source(250));
+        for number in 0..300_u16 {
+            let [high, low] = number.to_be_bytes();
+            throttle.failed("a", Source::of(Some(IpAddr::from([10, 1, high, low]))), at(0));
+        }
+        assert!(wait(&throttle, "a", source(1), at(0)).is_some());
+        assert_eq!(wait(&throttle, "a", source(250), at(0)), None);
+        assert_eq!(wait(&throttle, "b", source(1), at(0)), None);
+    }
+
+    #[test]
+    fn success_and_time_forget_failures() {
+        let throttle = throttle();
+        for _ in 0..2 {
+            throttle.failed("a", source(1), at(0));
+        }
+        throttle.succeeded("a", source(1));
+        throttle.failed("a", source(1), at(0));
+        assert_eq!(wait(&throttle, "a", source(1), at(0)), None);
+        throttle.failed("a", source(1), at(0));
+        throttle.failed("a", source(1), at(16 * 60 + 1));
+        assert_eq!(wait(&throttle, "a", source(1), at(16 * 60 + 1)), None);
+    }
+
+    #[test]
+    fn addresses_of_one_subscriber_are_one_source() {
+        let parse = |text: &str| Source::of(Some(text.parse().unwrap()));
+        assert_eq!(parse("2001:db8:1:2::1"), parse("2001:db8:1:2:ffff::9"));
+        assert_ne!(parse("2001:db8:1:2::1"), parse("2001:db8:1:3::1"));
+        assert_eq!(parse("::ffff:10.0.0.1"), parse("10.0.0.1"));
+    }
+}

@@ -1,0 +1,138 @@
+//! The command line: what can be asked of the program, and what each verb does.
+//!
+//! - [`serve`] runs the service; [`dev`] what `--dev` adds to it
+//! - [`settings`] `config check|print|schema`
+//! - [`clients`], [`tokens`] talk to a running service; [`health`] asks whether it is well
+//! - [`caller`] the HTTP client behind them; [`output`] tables and JSON
+
+pub mod caller;
+pub mod clients;
+pub mod dev;
+pub mod health;
+pub mod output;
+pub mod serve;
+pub mod settings;
+pub mod tokens;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use self::output::Format;
+
+/// Token introspection, issue and revocation for a fleet of APIs (RFC 7662, RFC 7009).
+#[derive(Debug, Parser)]
+#[command(name = "introspectd", version, propagate_version = true, max_term_width = 100)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    verb: Verb,
+    /// How answers are printed.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the service.
+    Serve(serve::Serve),
+    /// Check or show the configuration.
+    #[command(subcommand)]
+    Config(settings::ConfigVerb),
+    /// Create, read, change and delete clients of a running service.
+    Client(clients::ClientCommand),
+    /// Issue, introspect and revoke tokens of a running service.
+    Token(tokens::TokenCommand),
+    /// Ask a running service whether it is well; exit code 0 if it is.
+    Health(health::Health),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, in the form that `man` reads.
+    Man,
+}
+
+/// What a verb that failed leaves behind.
+#[derive(Debug)]
+pub enum Failure {
+    /// The call or the configuration was wrong: exit code 2.
+    Usage(String),
+    /// It was right and did not work: exit code 1.
+    Failed(String),
+}
+
+impl Failure {
+    /// A failure with what to print of it.
+    #[expect(clippy::needless_pass_by_value, reason = "the signature that map_err wants")]
+    pub fn failed(message: impl ToString) -> Self {
+        Self::Failed(message.to_string())
+    }
+}
+
+impl CommandLine {
+    /// Does what was asked; the exit code says how it went: 0 well, 1 failed, 2 wrong call or configuration.
+    pub fn run(self) -> ExitCode {
+        let outcome = match self.verb {
+            Verb::Serve(serve) => serve.run(),
+            Verb::Config(verb) => verb.run(),
+            Verb::Client(command) => on_runtime(command.run(self.format)),
+            Verb::Token(command) => on_runtime(command.run(self.format)),
+            Verb::Health(health) => on_runtime(health.run()),
+            Verb::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "introspectd", &mut script);
+                print(&script)
+            }
+            Verb::Man => manual(),
+        };
+        match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(Failure::Usage(message)) => {
+                eprintln!("{message}");
+                ExitCode::from(2)
+            }
+            Err(Failure::Failed(message)) => {
+                eprintln!("{message}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// One page for the program, and one for each verb behind it.
+fn manual() -> Result<(), Failure> {
+    let mut page = Vec::new();
+    let mut command = CommandLine::command();
+    command.build();
+    let mut write = |command: &clap::Command| clap_mangen::Man::new(command.clone()).render(&mut page);
+    write(&command).map_err(Failure::failed)?;
+    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+        write(verb).map_err(Failure::failed)?;
+    }
+    print(&page)
+}
+
+/// Writes to standard output; a reader that has had enough is no failure.
+fn print(bytes: &[u8]) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(bytes) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::failed(error)),
+        _ => Ok(()),
+    }
+}
+
+fn on_runtime(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
+    runtime.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+}

@@ -1,0 +1,106 @@
+//! `serve`: run the service until it is told to end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Failure;
+use super::dev;
+use super::settings::ConfigFiles;
+use crate::app::{self, App};
+use crate::config::{Config, Sources};
+use crate::shutdown::Outcome;
+use crate::telemetry::logging;
+use crate::token::time::Clock;
+
+/// Run the service.
+#[derive(Debug, Args)]
+pub struct Serve {
+    #[command(flatten)]
+    files: ConfigFiles,
+    /// Try it out: nothing to configure, seeded clients and tokens, a store that goes away. Loopback addresses only.
+    #[arg(long)]
+    dev: bool,
+    /// What to print once it listens.
+    #[arg(long, value_enum, default_value_t = Print::Text)]
+    print: Print,
+    /// Where the public listener listens; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    public: Option<SocketAddr>,
+    /// Where the admin listener listens; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+    /// The URL of a Redis to keep everything in.
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    redis: Option<String>,
+    /// The folder of the embedded store.
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+}
+
+/// What to print once the service listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Print {
+    /// For people: addresses, and with `--dev` commands to try.
+    Text,
+    /// For programs: one line with one JSON object.
+    Json,
+}
+
+impl Serve {
+    /// Serves.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] for a wrong configuration, [`Failure::Failed`] when it cannot start.
+    pub fn run(self) -> Result<(), Failure> {
+        let mut overrides = Vec::new();
+        let mut set = |key: &str, value: Option<String>| overrides.extend(value.map(|value| (key.to_owned(), value)));
+        set("public.address", self.public.map(|address| address.to_string()));
+        set("admin.address", self.admin.map(|address| address.to_string()));
+        set("redis.url", self.redis.clone());
+        set("store.path", self.data.as_ref().map(|path| path.display().to_string()));
+        // Lives as long as the service, and takes the folder with it when it goes.
+        let mut folder = None;
+        if self.dev {
+            folder = dev::prepare(&mut overrides, self.redis.is_none() && self.data.is_none())?;
+        }
+        let sources = Sources { overrides, ..self.files.sources() };
+        let config = Config::load(&sources).map_err(|errors| Failure::Usage(errors.to_string()))?;
+        if self.dev {
+            dev::check(&config)?;
+        }
+        logging::start(&config.log).map_err(Failure::failed)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
+        let outcome = runtime.block_on(self.serve(config));
+        drop(folder);
+        outcome
+    }
+
+    async fn serve(self, config: Config) -> Result<(), Failure> {
+        let app = App::build(config, Clock::System).await.map_err(|error| Failure::failed(error.to_string()))?;
+        let signals = app.drain().on_signals().map_err(Failure::failed)?;
+        let seeds = if self.dev { Some(dev::seed(app.service()).await?) } else { None };
+        let places: Vec<String> = app.bound().iter().map(app::url).collect();
+        tracing::info!(public = places[0], admin = places[1], "listening");
+        let running = tokio::spawn(app.run());
+        match self.print {
+            Print::Json => println!("{}", dev::as_json(&places, seeds.as_ref())),
+            Print::Text => {
+                if let Some(seeds) = &seeds {
+                    print!("{}", dev::as_text(&places, seeds));
+                }
+            }
+        }
+        let outcome = tokio::select! {
+            outcome = running => outcome.map_err(Failure::failed)?,
+            () = signals => Outcome::Clean,
+        };
+        match outcome {
+            Outcome::Clean => Ok(()),
+            Outcome::Forced { connections } => {
+                Err(Failure::Failed(format!("ended with {connections} connections cut off")))
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `POST /introspect` (RFC 7662): order only, no rules of its own.
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+
+use super::error::ApiError;
+use super::request::{self, MediaType};
+use super::{Answer, Context, respond};
+use crate::auth::credentials::Credentials;
+use crate::auth::{Caller, Method};
+use crate::client::Right;
+use crate::form::{Form, Parameter};
+use crate::server::{Peer, RequestBody};
+use crate::telemetry::metrics::Outcome;
+use crate::token::answer::INACTIVE;
+use crate::token::decision::Inactive;
+use crate::token::value::Presented;
+
+/// Answers whether a token is active and, if so, what this caller may see of it.
+///
+/// `token_type_hint` is read and not needed: one look-up finds a token of either kind (section 2.1).
+///
+/// # Errors
+/// In this order: the body's, the caller's, the caller's right, the missing token, the store's. An inactive token is an
+/// answer and not an error.
+pub async fn handle(
+    context: &Context,
+    request: Request<RequestBody>,
+    peer: &Peer,
+) -> Result<(Answer, Outcome), ApiError> {
+    let (head, body) = request::read(context, request, MediaType::Form).await?;
+    let form = Form::parse(&body)?;
+    let now = context.service.now();
+    let caller = context.authenticate(&head, &form, peer, now).await?;
+    expect_right(&caller)?;
+    let token = form.get(Parameter::Token).ok_or_else(|| ApiError::invalid_request("The token is missing"))?;
+    // Whoever holds a token could otherwise learn all about it with nothing but the token itself.
+    if matches!(caller.method(), Method::Bearer(_)) && is_own_bearer(&head.headers, token) {
+        return Err(ApiError::invalid_token());
+    }
+    match context.service.introspect(caller.client(), Presented::new(token), now).await? {
+        Ok(body) => Ok((respond::json(StatusCode::OK, body.into()), Outcome::Active)),
+        Err(reason) => {
+            context.observer.inactive(reason);
+            if matches!(reason, Inactive::Malformed | Inactive::Unknown) {
+                context.scanning.spend(&caller.client().client_id, now).map_err(|seconds| {
+                    context.observer.scanning();
+                    ApiError::too_many_requests(seconds)
+                })?;
+            }
+            Ok((respond::json(StatusCode::OK, Bytes::from_static(INACTIVE)), Outcome::Inactive))
+        }
+    }
+}
+
+/// RFC 7662 section 2.3 wants 401 of a Bearer token that does not allow this; a client that authenticated as itself is
+/// known, and is told 403.
+fn expect_right(caller: &Caller) -> Result<(), ApiError> {
+    if caller.has(Right::Introspect) {
+        return Ok(());
+    }
+    Err(match caller.method() {
+        Method::Bearer(_) => ApiError::insufficient_scope(StatusCode::UNAUTHORIZED, Right::Introspect),
+        _ => ApiError::forbidden("The client may not introspect tokens"),
+    })
+}
+
+fn is_own_bearer(headers: &http::HeaderMap, token: &str) -> bool {
+    matches!(
+        Credentials::find(headers, crate::auth::credentials::BodyCredentials::default()),
+        Ok(Credentials::Bearer(presented)) if presented.is(token)
+    )
+}

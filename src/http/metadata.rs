@@ -1,0 +1,87 @@
+//! Authorization server metadata (RFC 8414), made once: what is true of this server, and nothing else.
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, PRAGMA};
+use serde_json::json;
+
+use super::{Answer, respond};
+
+/// The document, and where it is found.
+#[derive(Debug)]
+pub struct MetadataDocument {
+    body: Bytes,
+    tag: HeaderValue,
+    places: [String; 2],
+}
+
+const SECRET_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
+
+impl MetadataDocument {
+    /// The document for this issuer: an absolute URL without query and fragment.
+    pub fn new(issuer: &str) -> Self {
+        let base = issuer.trim_end_matches('/');
+        // Section 3.1 puts the issuer's path behind the well-known part; OpenID Connect puts it before.
+        let path = base.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..])).unwrap_or("");
+        let document = json!({
+            "issuer": issuer,
+            "token_endpoint": format!("{base}/token"),
+            "introspection_endpoint": format!("{base}/introspect"),
+            "revocation_endpoint": format!("{base}/revoke"),
+            // Required, and without an authorization endpoint there is none: "none" is registered for that.
+            "response_types_supported": ["none"],
+            "grant_types_supported": ["client_credentials"],
+            "token_endpoint_auth_methods_supported": SECRET_METHODS,
+            "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "Bearer"],
+            "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+        });
+        let body = Bytes::from(document.to_string());
+        let tag = format!("\"{}\"", &blake3::hash(&body).to_hex()[..16]);
+        Self {
+            body,
+            tag: HeaderValue::try_from(tag).expect("hexadecimal digits in quotes make a header value"),
+            places: [
+                format!("/.well-known/oauth-authorization-server{path}"),
+                format!("{path}/.well-known/openid-configuration"),
+            ],
+        }
+    }
+
+    /// Whether the document is found at this path.
+    pub fn is_at(&self, path: &str) -> bool {
+        self.places.iter().any(|place| place == path)
+    }
+
+    /// The answer to a request for it: public, and to be kept for a while.
+    pub fn answer(&self, headers: &HeaderMap) -> Answer {
+        let known = headers.get(IF_NONE_MATCH).is_some_and(|tag| *tag == self.tag);
+        let mut answer = if known {
+            respond::empty(StatusCode::NOT_MODIFIED)
+        } else {
+            respond::json(StatusCode::OK, self.body.clone())
+        };
+        let headers = answer.headers_mut();
+        headers.remove(PRAGMA);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+        headers.insert(ETAG, self.tag.clone());
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8414 section 3.1: the path of the issuer comes behind the well-known part.
+    #[test]
+    fn rfc8414_3_1_places() {
+        let root = MetadataDocument::new("https://as.example");
+        assert!(root.is_at("/.well-known/oauth-authorization-server"));
+        assert!(root.is_at("/.well-known/openid-configuration"));
+        let tenant = MetadataDocument::new("https://as.example/t1");
+        assert!(tenant.is_at("/.well-known/oauth-authorization-server/t1"));
+        assert!(tenant.is_at("/t1/.well-known/openid-configuration"));
+        assert!(!tenant.is_at("/.well-known/oauth-authorization-server"));
+    }
+}

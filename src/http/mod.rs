@@ -1,0 +1,163 @@
+//! The public OAuth face, and what the admin face shares with it. The only rooms where statuses are chosen.
+//!
+//! | route | file |
+//! |---|---|
+//! | `POST /introspect`, `/oauth2/introspect` | [`introspect`] |
+//! | `POST /revoke`, `/oauth2/revoke` | [`revoke`] |
+//! | `POST /token`, `/oauth2/token` | [`token`] |
+//! | `GET /.well-known/oauth-authorization-server`, `/.well-known/openid-configuration` | [`metadata`] |
+//! | `GET /livez`, `/readyz` | [`health`] |
+//!
+//! [`request`] reads what a peer sent, [`respond`] writes what it gets, [`error`] is every way to refuse it.
+
+pub mod error;
+pub mod health;
+pub mod introspect;
+pub mod metadata;
+pub mod observe;
+pub mod request;
+pub mod respond;
+pub mod revoke;
+pub mod scanning;
+pub mod token;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::Full;
+
+use crate::auth::verify::Authenticator;
+use crate::config::{AuthenticationConfig, HttpConfig};
+use crate::server::{Handler, Peer, Refusal, RequestBody};
+use crate::service::Service;
+use crate::telemetry::metrics::{Endpoint, Outcome};
+
+use self::error::ApiError;
+use self::health::Readiness;
+use self::metadata::MetadataDocument;
+use self::observe::Observer;
+use self::scanning::ScanningBudget;
+
+/// What every handler answers with: the whole body is in hand before the head is sent.
+pub type Answer = Response<Full<Bytes>>;
+
+/// What both faces need to answer a request.
+#[derive(Debug)]
+pub struct Context {
+    /// What the product does.
+    pub service: Arc<Service>,
+    /// Who is calling.
+    pub authenticator: Authenticator,
+    /// What a peer may send.
+    pub limits: HttpConfig,
+    /// Whose word on a caller's address is taken.
+    pub authentication: AuthenticationConfig,
+    /// Whether this node can do its work.
+    pub readiness: Readiness,
+    /// What is counted and logged.
+    pub observer: Observer,
+    /// How many unknown tokens a caller may ask about.
+    pub scanning: ScanningBudget,
+}
+
+/// The public face.
+#[derive(Clone, Debug)]
+pub struct PublicFace {
+    context: Arc<Context>,
+    metadata: Arc<MetadataDocument>,
+}
+
+impl PublicFace {
+    /// A face over `context`, with this metadata document.
+    pub fn new(context: Arc<Context>, metadata: MetadataDocument) -> Self {
+        Self { context, metadata: Arc::new(metadata) }
+    }
+
+    fn route(&self, path: &str) -> Route {
+        match path {
+            "/introspect" | "/oauth2/introspect" => Route::Introspect,
+            "/revoke" | "/oauth2/revoke" => Route::Revoke,
+            "/token" | "/oauth2/token" => Route::Token,
+            "/livez" => Route::Liveness,
+            "/readyz" => Route::Readiness,
+            path if self.metadata.is_at(path) => Route::Metadata,
+            _ => Route::Unknown,
+        }
+    }
+
+    async fn answer(
+        &self,
+        route: Route,
+        request: Request<RequestBody>,
+        peer: &Peer,
+    ) -> Result<(Answer, Outcome), ApiError> {
+        let context = &self.context;
+        if !route.is_form() {
+            if route == Route::Unknown {
+                return Err(ApiError::not_found());
+            }
+            request::expect_method(request.method(), &[Method::GET, Method::HEAD], "GET, HEAD")?;
+            let answer = match route {
+                Route::Metadata => self.metadata.answer(request.headers()),
+                Route::Liveness => health::live(),
+                _ => context.readiness.answer(),
+            };
+            return Ok((answer, Outcome::Done));
+        }
+        if request.method() == Method::OPTIONS {
+            return Ok((respond::options("POST, OPTIONS"), Outcome::Done));
+        }
+        request::expect_method(request.method(), &[Method::POST], "POST, OPTIONS")?;
+        match route {
+            Route::Introspect => introspect::handle(context, request, peer).await,
+            Route::Revoke => revoke::handle(context, request, peer).await.map(done),
+            _ => token::handle(context, request, peer).await.map(done),
+        }
+    }
+}
+
+fn done(answer: Answer) -> (Answer, Outcome) {
+    (answer, Outcome::Done)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Introspect,
+    Liveness,
+    Metadata,
+    Readiness,
+    Revoke,
+    Token,
+    Unknown,
+}
+
+impl Route {
+    fn is_form(self) -> bool {
+        matches!(self, Self::Introspect | Self::Revoke | Self::Token)
+    }
+
+    fn endpoint(self) -> Endpoint {
+        match self {
+            Self::Introspect => Endpoint::Introspect,
+            Self::Liveness | Self::Readiness => Endpoint::Operations,
+            Self::Metadata => Endpoint::Metadata,
+            Self::Revoke => Endpoint::Revoke,
+            Self::Token => Endpoint::Token,
+            Self::Unknown => Endpoint::Unknown,
+        }
+    }
+}
+
+impl Handler for PublicFace {
+    async fn handle(&self, request: Request<RequestBody>, peer: &Peer) -> Answer {
+        let route = self.route(request.uri().path());
+        let watch = self.context.observer.begin();
+        let answer = self.answer(route, request, peer).await;
+        watch.end(route.endpoint(), answer)
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Answer {
+        ApiError::from(refusal).into_answer()
+    }
+}

@@ -1,0 +1,201 @@
+//! Reading what a peer sent: limits before work, and each refusal in the order that the RFCs give.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use http::request::Parts;
+use http::{Method, Request};
+use hyper::body::Body as _;
+
+use super::Context;
+use super::error::ApiError;
+use crate::auth::Caller;
+use crate::auth::credentials::{BodyCredentials, Credentials};
+use crate::auth::throttle::Source;
+use crate::config::Network;
+use crate::form::{Form, Parameter};
+use crate::server::{Peer, RequestBody};
+use crate::token::time::Now;
+
+/// A body that an endpoint understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaType {
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `application/json`.
+    Json,
+}
+
+impl MediaType {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Form => "application/x-www-form-urlencoded",
+            Self::Json => "application/json",
+        }
+    }
+}
+
+/// Refuses a method that the endpoint does not have.
+///
+/// # Errors
+/// 405 with `Allow`, or 501 for a method that HTTP does not know.
+pub fn expect_method(method: &Method, allowed: &[Method], allow: &'static str) -> Result<(), ApiError> {
+    if allowed.contains(method) {
+        return Ok(());
+    }
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::CONNECT,
+    ];
+    Err(ApiError::method_not_allowed(known.contains(method), allow))
+}
+
+/// Reads the whole body, bounded in size and time, once its type has been found to be the expected one.
+///
+/// # Errors
+/// 400, 408, 413 or 415.
+pub async fn read(
+    context: &Context,
+    request: Request<RequestBody>,
+    expected: MediaType,
+) -> Result<(Parts, Bytes), ApiError> {
+    let (head, body) = request.into_parts();
+    check_media_type(&head.headers, expected, body.is_end_stream())?;
+    let body = body.read(context.limits.max_body_bytes).await?;
+    Ok((head, body))
+}
+
+fn check_media_type(headers: &HeaderMap, expected: MediaType, empty: bool) -> Result<(), ApiError> {
+    if let Some(coding) = headers.get(CONTENT_ENCODING)
+        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(ApiError::unsupported_media_type(true));
+    }
+    let mut lines = headers.get_all(CONTENT_TYPE).iter();
+    let Some(line) = lines.next() else {
+        return if empty { Ok(()) } else { Err(ApiError::unsupported_media_type(false)) };
+    };
+    if lines.next().is_some() {
+        return Err(ApiError::invalid_request("More than one Content-Type header"));
+    }
+    let acceptable = line.to_str().is_ok_and(|line| {
+        let mut parts = line.split(';').map(str::trim);
+        parts.next().is_some_and(|name| name.eq_ignore_ascii_case(expected.name())) && parts.all(is_utf8_charset)
+    });
+    if acceptable { Ok(()) } else { Err(ApiError::unsupported_media_type(false)) }
+}
+
+/// Any parameter is fine but a character set that is not UTF-8 or a part of it.
+fn is_utf8_charset(parameter: &str) -> bool {
+    let Some((name, value)) = parameter.split_once('=') else { return true };
+    let value = value.trim_matches('"');
+    !name.eq_ignore_ascii_case("charset")
+        || value.eq_ignore_ascii_case("utf-8")
+        || value.eq_ignore_ascii_case("us-ascii")
+}
+
+impl Context {
+    /// Decides who is calling.
+    ///
+    /// # Errors
+    /// 400, 401, 429 or 503.
+    pub async fn authenticate(&self, head: &Parts, form: &Form<'_>, peer: &Peer, now: Now) -> Result<Caller, ApiError> {
+        let body = BodyCredentials {
+            client_id: form.get(Parameter::ClientId),
+            client_secret: form.get(Parameter::ClientSecret),
+            assertion: form.get(Parameter::ClientAssertion).is_some()
+                || form.get(Parameter::ClientAssertionType).is_some(),
+        };
+        let credentials = Credentials::find(&head.headers, body)?;
+        let source = source(&head.headers, peer, &self.authentication.trusted_proxies);
+        let outcome = self.authenticator.authenticate(&credentials, source, now).await;
+        self.observer.authentication(&credentials, &outcome);
+        Ok(outcome?)
+    }
+}
+
+/// Where the request comes from: the peer, or what a trusted proxy says of it.
+///
+/// Each proxy appends the address it saw, so the last entry that no trusted proxy wrote of another is the caller;
+/// everything before it may have been made up.
+pub fn source(headers: &HeaderMap, peer: &Peer, trusted: &[Network]) -> Source {
+    let mut address = peer.address.map(|address| address.ip());
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    // A unix socket's peer is a program on this machine, not a proxy that was declared.
+    if address.is_some_and(is_trusted) {
+        let lines: Vec<&str> =
+            headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
+        for entry in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
+            let Ok(entry) = entry.trim().parse::<IpAddr>() else { break };
+            address = Some(entry);
+            if !is_trusted(entry) {
+                break;
+            }
+        }
+    }
+    Source::of(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn media_type(value: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_str(value).unwrap());
+        check_media_type(&headers, MediaType::Form, false).is_ok()
+    }
+
+    #[test]
+    fn rfc6749_3_2_the_media_type_is_compared_without_case_and_parameters() {
+        for good in [
+            "application/x-www-form-urlencoded",
+            "Application/X-WWW-Form-URLEncoded",
+            "application/x-www-form-urlencoded;charset=UTF-8",
+            "application/x-www-form-urlencoded ; Charset=\"utf-8\"",
+        ] {
+            assert!(media_type(good), "{good}");
+        }
+        for bad in [
+            "application/json",
+            "text/plain",
+            "multipart/form-data; boundary=x",
+            "application/x-www-form-urlencoded; charset=utf-16",
+            "",
+        ] {
+            assert!(!media_type(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn forwarded_addresses_count_from_trusted_proxies_only() {
+        let trusted = [Network { address: "10.0.0.0".parse().unwrap(), prefix_length: 8 }];
+        let seen = |peer: &str, forwarded: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for line in forwarded {
+                headers.append("x-forwarded-for", HeaderValue::from_str(line).unwrap());
+            }
+            let peer =
+                Peer { address: Some(format!("{peer}:1").parse().unwrap()), encrypted: false, listener: "public" };
+            source(&headers, &peer, &trusted)
+        };
+        let of = |address: &str| Source::of(Some(address.parse().unwrap()));
+        assert_eq!(seen("192.0.2.1", &["198.51.100.7"]), of("192.0.2.1"), "an untrusted peer is not believed");
+        assert_eq!(seen("10.0.0.1", &["198.51.100.7"]), of("198.51.100.7"));
+        assert_eq!(seen("10.0.0.1", &["203.0.113.9, 198.51.100.7"]), of("198.51.100.7"), "the first entry is made up");
+        assert_eq!(seen("10.0.0.1", &["198.51.100.7, 10.0.0.2"]), of("198.51.100.7"));
+        assert_eq!(seen("10.0.0.1", &["203.0.113.9", "198.51.100.7"]), of("198.51.100.7"));
+        assert_eq!(seen("10.0.0.1", &["nonsense"]), of("10.0.0.1"));
+        assert_eq!(seen("10.0.0.1", &[]), of("10.0.0.1"));
+    }
+}

@@ -1,0 +1,38 @@
+//! `POST /revoke` (RFC 7009): order only, no rules of its own.
+
+use http::{Request, StatusCode};
+
+use super::error::ApiError;
+use super::request::{self, MediaType};
+use super::{Answer, Context, respond};
+use crate::auth::Method;
+use crate::client::Right;
+use crate::form::{Form, Parameter};
+use crate::server::{Peer, RequestBody};
+use crate::service::revoke::Revocation;
+use crate::token::value::Presented;
+
+/// Revokes a token with everything of its grant. 200 also when there was nothing to revoke (section 2.2): not 204, which
+/// several clients take for a failure.
+///
+/// # Errors
+/// In this order: the body's, the caller's, the missing token, `invalid_grant` for a token of another client, the store's.
+pub async fn handle(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
+    let (head, body) = request::read(context, request, MediaType::Form).await?;
+    let form = Form::parse(&body)?;
+    let now = context.service.now();
+    let caller = context.authenticate(&head, &form, peer, now).await?;
+    // A Bearer token is sent to resource servers; none of them may revoke with it what its client may.
+    if matches!(caller.method(), Method::Bearer(_)) && !caller.has(Right::Revoke) {
+        return Err(ApiError::insufficient_scope(StatusCode::UNAUTHORIZED, Right::Revoke));
+    }
+    let token = form.get(Parameter::Token).ok_or_else(|| ApiError::invalid_request("The token is missing"))?;
+    match context.service.revoke(caller.client(), Presented::new(token), now).await? {
+        Revocation::Revoked => {
+            context.observer.revoked();
+            Ok(respond::empty(StatusCode::OK))
+        }
+        Revocation::NothingToDo => Ok(respond::empty(StatusCode::OK)),
+        Revocation::NotOwned => Err(ApiError::bad_request("invalid_grant", "The token was not issued to this client")),
+    }
+}

@@ -1,0 +1,53 @@
+//! What the product does, in terms of the rooms below it: no HTTP here, and no status codes.
+//!
+//! - [`lookup`] a presented token to its record, if it is active
+//! - [`introspect`] what a caller may see of it
+//! - [`issue`] new tokens
+//! - [`revoke`] ending them
+//! - [`registry`] clients, declared or stored
+//! - [`clients`] creating, changing and deleting them
+//! - [`hashing`] the bounded pool for hashes that are slow on purpose
+
+pub mod clients;
+pub mod hashing;
+pub mod introspect;
+pub mod issue;
+pub mod lookup;
+pub mod registry;
+pub mod revoke;
+
+use std::sync::Arc;
+
+use crate::config::TokensConfig;
+use crate::store::Store;
+use crate::token::keyring::KeyRing;
+use crate::token::time::{Clock, Now};
+
+use self::hashing::HashingPool;
+use self::registry::Registry;
+
+/// Everything that answering a request needs. One for the whole process, shared by all connections.
+#[derive(Debug)]
+pub struct Service {
+    /// Where tokens and clients are kept.
+    pub store: Arc<Store>,
+    /// The clients.
+    pub registry: Registry,
+    /// What digests are made with.
+    pub keys: Arc<KeyRing>,
+    /// Where slow hashes are computed.
+    pub hashing: HashingPool,
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// Lifetimes.
+    pub tokens: TokensConfig,
+    /// `iss`.
+    pub issuer: Box<str>,
+}
+
+impl Service {
+    /// The present moment: read once per request, at the edge, and handed down.
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+}

@@ -1,0 +1,66 @@
+//! Ending tokens (RFC 7009).
+
+use std::sync::Arc;
+
+use super::Service;
+use crate::client::{Client, Right};
+use crate::store::{StoreError, StoreErrorKind, Transition};
+use crate::token::record::{Reason, State};
+use crate::token::time::Now;
+use crate::token::value::Presented;
+
+/// How a revocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// The token is revoked, and was not before.
+    Revoked,
+    /// There is nothing left to do: no such token, expired, or revoked before.
+    NothingToDo,
+    /// It belongs to another client; it is untouched.
+    NotOwned,
+}
+
+impl Service {
+    /// Revokes the token that was presented, and with it every token of its grant (RFC 7009 section 2.1).
+    ///
+    /// Once begun it is carried through, even if the caller goes away and this future is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be said that the token is revoked.
+    pub async fn revoke(
+        self: &Arc<Self>,
+        caller: &Client,
+        presented: Presented<'_>,
+        now: Now,
+    ) -> Result<Revocation, StoreError> {
+        let candidates = self.keys.recognise(presented);
+        if candidates.digests().is_empty() {
+            return Ok(Revocation::NothingToDo);
+        }
+        let Some((digest, record)) = self.store.token(candidates.digests()).await? else {
+            return Ok(Revocation::NothingToDo);
+        };
+        if record.expires_at <= now.seconds() {
+            return Ok(Revocation::NothingToDo);
+        }
+        let owned = *record.client_id == *caller.client_id.as_str();
+        if !owned && !caller.rights.contains(Right::Revoke) {
+            return Ok(Revocation::NotOwned);
+        }
+        let service = Arc::clone(self);
+        let carried_through = tokio::spawn(async move {
+            // The grant first: were the process to end between the two, a refresh could otherwise still succeed.
+            if let Some(grant) = record.grant {
+                service.store.revoke_grant(grant, Reason::REQUESTED, now).await?;
+            }
+            service.store.set_state(digest, State::Revoked(Reason::REQUESTED), now).await
+        });
+        let transition = carried_through.await.map_err(|_| {
+            StoreError::new(StoreErrorKind::Unavailable, "the revocation was cut short by the end of the process")
+        })??;
+        Ok(match transition {
+            Transition::Changed => Revocation::Revoked,
+            Transition::Unchanged | Transition::Absent => Revocation::NothingToDo,
+        })
+    }
+}

@@ -1,0 +1,208 @@
+//! What needs a hand inside: a disk that fills up, a power loss, a writer that is held, bytes that are wrong.
+
+mod hands;
+mod power;
+
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+pub(super) use self::hands::Hands;
+use super::*;
+use crate::store::embedded::tables::EXPIRY;
+use crate::token::claims::Claims;
+use crate::token::scope::Scope;
+use crate::token::time::{Stamp, UnixSeconds};
+use crate::token::value::TokenKind;
+
+const START: UnixSeconds = UnixSeconds(1_000_000);
+
+fn token(number: u64, lifetime: u64) -> (TokenDigest, Record) {
+    let mut digest = [0; TokenDigest::BYTES];
+    digest[..8].copy_from_slice(&number.to_be_bytes());
+    let record = Record {
+        state: State::Approved,
+        stamp: Stamp(0),
+        kind: TokenKind::Access,
+        issued_at: START,
+        not_before: None,
+        expires_at: START.plus(lifetime),
+        client_id: "app".into(),
+        subject: None,
+        username: None,
+        scope: Scope::default(),
+        audience: vec![],
+        grant: None,
+        claims: Claims::default(),
+    };
+    (TokenDigest(digest), record)
+}
+
+fn open(limits: Limits) -> (TempDir, Clock, EmbeddedStore) {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(START);
+    let store = EmbeddedStore::open_with(folder.path(), clock.clone(), limits).unwrap();
+    (folder, clock, store)
+}
+
+async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !done().await {
+        assert!(start.elapsed() < Duration::from_secs(20), "not within 20 s: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_acknowledges_nothing_and_the_store_recovers_when_there_is_room() {
+    let (_folder, clock, store) = open(Limits::default());
+    store.insert(&[token(1, 60)], clock.now()).await.unwrap();
+
+    store.shared.traffic.hands.fill_disk(true);
+    for number in 2..5 {
+        let error = store.insert(&[token(number, 60)], clock.now()).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Refused, "{error}");
+    }
+    // Absence must not be concluded from a store that cannot read.
+    if let Ok(found) = store.token(&[token(1, 60).0]).await {
+        assert!(found.is_some());
+    }
+
+    store.shared.traffic.hands.fill_disk(false);
+    until("a write succeeds again", async || store.insert(&[token(9, 60)], clock.now()).await.is_ok()).await;
+    assert!(store.token(&[token(1, 60).0]).await.unwrap().is_some(), "acknowledged before the disk was full");
+    assert!(store.token(&[token(9, 60).0]).await.unwrap().is_some());
+    assert!(store.audit().unwrap().is_sound());
+}
+
+#[tokio::test]
+async fn a_full_disk_met_by_the_sweep_mends_without_any_write() {
+    let (_folder, clock, store) = open(Limits::default());
+    store.insert(&[token(1, 60)], clock.now()).await.unwrap();
+    store.shared.traffic.hands.fill_disk(true);
+    clock.advance(Duration::from_secs(61));
+    until("the sweep meets the full disk", async || store.probe().await.is_err()).await;
+
+    store.shared.traffic.hands.fill_disk(false);
+    until("the store answers and has forgotten the token", async || {
+        store.audit().is_ok_and(|audit| audit.expiries == 0)
+    })
+    .await;
+}
+
+#[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "the lock is what holds the writer back")]
+async fn a_full_queue_refuses_at_once_and_what_it_took_is_still_written() {
+    let (_folder, clock, store) = open(Limits { max_waiting: 8, ..Limits::default() });
+    let now = clock.now();
+    let held = store.shared.access.write().unwrap_or_else(PoisonError::into_inner);
+    let store = &store;
+    let (refused, taken) = {
+        let mut waiting = Vec::new();
+        let mut refused = 0;
+        // The writer has taken at most one group out of the queue, and the queue holds eight.
+        for number in 0..100 {
+            let token = [token(number, 60)];
+            let mut write = Box::pin(async move { store.insert(&token, now).await });
+            match poll_once(&mut write).await {
+                Some(answer) => {
+                    let error = answer.unwrap_err();
+                    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+                    assert!(error.is_transient());
+                    refused += 1;
+                }
+                None => waiting.push((number, write)),
+            }
+        }
+        (refused, waiting)
+    };
+    assert!(refused >= 100 - 8 - 8, "only {refused} were refused");
+    drop(held);
+    for (number, write) in taken {
+        assert_eq!(write.await.unwrap(), Insertion::Done);
+        assert!(store.token(&[token(number, 60).0]).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "the lock is what holds the writer back")]
+async fn a_write_that_the_disk_does_not_take_in_time_is_unavailable_and_may_still_happen() {
+    let (_folder, clock, store) = open(Limits { write_deadline: Duration::from_millis(20), ..Limits::default() });
+    let held = store.shared.access.write().unwrap_or_else(PoisonError::into_inner);
+    let error = store.insert(&[token(1, 60)], clock.now()).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    drop(held);
+    until("the write is done", async || store.token(&[token(1, 60).0]).await.is_ok_and(|found| found.is_some())).await;
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_damage_and_never_absence() {
+    let (_folder, clock, store) = open(Limits::default());
+    let digest = TokenDigest([7; 16]);
+    let id = ClientId::parse("app").unwrap();
+    {
+        let access = store.shared.access.read().unwrap();
+        let Access::Open(database) = &*access else { panic!("open") };
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(TOKENS).unwrap().insert(&digest.0, &[1u8, 2, 3][..]).unwrap();
+        transaction.open_table(CLIENTS).unwrap().insert(&b"app"[..], &[1u8][..]).unwrap();
+        transaction.commit().unwrap();
+    }
+    let damaged = |error: StoreError| error.kind() == StoreErrorKind::Damaged;
+    assert!(damaged(store.token(&[digest]).await.unwrap_err()));
+    assert!(damaged(store.set_state(digest, State::Approved, clock.now()).await.unwrap_err()));
+    assert!(damaged(store.insert(&[(digest, token(1, 60).1)], clock.now()).await.unwrap_err()));
+    assert!(damaged(store.client("app").await.unwrap_err()));
+    assert!(damaged(store.surroundings("app", None).await.unwrap_err()));
+    assert!(damaged(store.clients(None, 9).await.unwrap_err()));
+    assert!(damaged(store.replace_client(&id, 1, Bytes::new()).await.unwrap_err()));
+    assert!(damaged(store.audit().unwrap_err()));
+    // The rest of the file is as good as before.
+    assert_eq!(store.insert(&[token(1, 60)], clock.now()).await.unwrap(), Insertion::Done);
+}
+
+#[tokio::test]
+async fn the_audit_sees_a_token_that_nothing_would_forget_and_an_expiry_of_nothing() {
+    let (_folder, clock, store) = open(Limits::default());
+    store.insert(&[token(1, 60), token(2, 60)], clock.now()).await.unwrap();
+    assert!(store.audit().unwrap().is_sound());
+    {
+        let access = store.shared.access.read().unwrap();
+        let Access::Open(database) = &*access else { panic!("open") };
+        let transaction = database.begin_write().unwrap();
+        {
+            let mut expiry = transaction.open_table(EXPIRY).unwrap();
+            expiry.pop_first().unwrap();
+            expiry.insert(&[0xEE; 21], ()).unwrap();
+        }
+        transaction.commit().unwrap();
+    }
+    let audit = store.audit().unwrap();
+    assert!(!audit.is_sound());
+    assert_eq!((audit.unforgettable, audit.stray), (1, 1));
+}
+
+#[tokio::test]
+async fn every_acknowledged_write_cost_a_sync_of_its_own_when_nobody_else_wrote() {
+    let (_folder, clock, store) = open(Limits::default());
+    let before = store.statistics();
+    for number in 0..20 {
+        store.insert(&[token(number, 60)], clock.now()).await.unwrap();
+        let after = store.statistics();
+        assert_eq!(after.commits - before.commits, number + 1);
+        assert!(after.syncs - before.syncs > number, "{after:?}");
+    }
+}
+
+/// Polls once: what is ready at once, or `None`.
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    let mut future = std::pin::Pin::new(future);
+    std::future::poll_fn(|context| {
+        std::task::Poll::Ready(match future.as_mut().poll(context) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}

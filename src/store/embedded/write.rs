@@ -1,0 +1,73 @@
+//! A write on its way: what to do, and whom to tell when it has happened for good.
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::fault::Fault;
+use crate::client::ClientId;
+use crate::store::{ClientWrite, Insertion, StoreError, Transition};
+use crate::token::digest::TokenDigest;
+use crate::token::record::{Grant, Reason, State};
+use crate::token::time::{Now, UnixSeconds};
+
+/// One write of the contract.
+#[derive(Debug)]
+pub(super) enum Write {
+    Insert { tokens: Vec<NewToken>, now: Now, reply: Reply<Insertion> },
+    SetState { digest: TokenDigest, state: State, now: Now, reply: Reply<Transition> },
+    RevokeGrant { grant: Grant, reason: Reason, now: Now, reply: Reply<()> },
+    CreateClient { id: ClientId, body: Bytes, now: Now, reply: Reply<ClientWrite> },
+    ReplaceClient { id: ClientId, version: u64, body: Bytes, reply: Reply<ClientWrite> },
+    DeleteClient { id: ClientId, reply: Reply<bool> },
+}
+
+/// A token to keep, encoded by the caller's thread so that the one writer has less to do.
+#[derive(Debug)]
+pub(super) struct NewToken {
+    pub(super) digest: TokenDigest,
+    pub(super) expires_at: UnixSeconds,
+    pub(super) record: Vec<u8>,
+}
+
+impl Write {
+    /// Tells whoever waits: the outcome when the transaction is on disk, or the fault that kept it from getting there.
+    pub(super) fn answer(self, fault: Option<&Fault>) {
+        match self {
+            Self::Insert { reply, .. } => reply.send(fault),
+            Self::SetState { reply, .. } => reply.send(fault),
+            Self::RevokeGrant { reply, .. } => reply.send(fault),
+            Self::CreateClient { reply, .. } | Self::ReplaceClient { reply, .. } => reply.send(fault),
+            Self::DeleteClient { reply, .. } => reply.send(fault),
+        }
+    }
+}
+
+/// Holds the outcome of a write from when it is applied until it is committed.
+#[derive(Debug)]
+pub(super) struct Reply<T> {
+    sender: oneshot::Sender<Result<T, StoreError>>,
+    outcome: Option<Result<T, StoreError>>,
+}
+
+impl<T> Reply<T> {
+    pub(super) fn new() -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self { sender, outcome: None }, receiver)
+    }
+
+    /// Notes how the write ended inside the transaction.
+    pub(super) fn set(&mut self, outcome: Result<T, StoreError>) {
+        self.outcome = Some(outcome);
+    }
+
+    fn send(self, fault: Option<&Fault>) {
+        let answer = match (fault, self.outcome) {
+            (Some(fault), _) => Err(fault.to_error()),
+            (None, Some(outcome)) => outcome,
+            // Never acknowledge what was not applied.
+            (None, None) => Err(Fault::unavailable("the write was not carried out").to_error()),
+        };
+        // Whoever asked may have gone. The write is done all the same, as the contract allows.
+        drop(self.sender.send(answer));
+    }
+}

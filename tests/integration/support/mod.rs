@@ -1,0 +1,56 @@
+//! What the tests share: records to keep, and waiting for a condition with a bound.
+
+pub(crate) mod redis;
+
+use std::time::{Duration, Instant};
+
+use introspectd::token::claims::Claims;
+use introspectd::token::digest::{GrantId, TokenDigest};
+use introspectd::token::record::{Grant, Record, State};
+use introspectd::token::scope::Scope;
+use introspectd::token::time::{Stamp, UnixSeconds};
+use introspectd::token::value::TokenKind;
+
+/// How long a condition may take to come true: far longer than it ever should, on the slowest machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until a condition holds.
+///
+/// # Panics
+/// When it does not hold within [`PATIENCE`].
+pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+    let begun = Instant::now();
+    while !condition().await {
+        assert!(begun.elapsed() < PATIENCE, "never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A digest of its own for each number.
+pub(crate) fn digest(number: u8) -> TokenDigest {
+    TokenDigest([number; TokenDigest::BYTES])
+}
+
+/// A grant of its own for each number.
+pub(crate) fn grant(number: u8, expires_at: UnixSeconds) -> Grant {
+    Grant { id: GrantId([number; GrantId::BYTES]), expires_at }
+}
+
+/// A record in which every part is present. Its stamp is one that no store would give.
+pub(crate) fn record(expires_at: UnixSeconds) -> Record {
+    Record {
+        state: State::Approved,
+        stamp: Stamp(0),
+        kind: TokenKind::Refresh,
+        issued_at: UnixSeconds(1_700_000_000),
+        not_before: Some(UnixSeconds(1_700_000_001)),
+        expires_at,
+        client_id: "app one".into(),
+        subject: Some("élise".into()),
+        username: Some("elise@example.com".into()),
+        scope: Scope::parse("read write").unwrap(),
+        audience: vec!["https://api.example.com".into(), "orders".into()],
+        grant: Some(grant(200, expires_at)),
+        claims: Claims::from_rendered(r#""department":"7\u0000""#.into()).unwrap(),
+    }
+}
