@@ -162,6 +162,16 @@ mod tests {
         assert!(!text.contains('\u{1b}'), "{text}");
     }
 
+    /// The only test that starts logging for the whole test process; at this level nothing of it is seen.
+    #[test]
+    fn logging_starts_once() {
+        let config = LogConfig { format: LogFormat::Json, level: "off".into(), access: crate::config::AccessLog::Off };
+        let misspelt = LogConfig { level: "inof".into(), ..config.clone() };
+        assert!(matches!(start(&misspelt), Err(LoggingError::Level(_))));
+        assert!(start(&config).is_ok());
+        assert_eq!(start(&config).unwrap_err().to_string(), "logging is already started");
+    }
+
     #[test]
     fn a_misspelt_level_is_refused_and_not_taken_for_a_target() {
         for good in ["error", "off", "info,introspectd::store=debug", "INFO", "warn,h2=off"] {

@@ -70,7 +70,7 @@ max_wait = "1h"
 hashing_threads = 2
 hashing_queue = 8
 secret_overlap = "1h"
-unknown_tokens_per_second = 7
+unknown_tokens_per_second = 5
 trusted_proxies = ["10.0.0.0/8", "::1"]
 
 [http]
@@ -175,7 +175,7 @@ fn check_everything(config: &Config) {
             hashing_threads: 2,
             hashing_queue: 8,
             secret_overlap: Duration::from_hours(1),
-            unknown_tokens_per_second: 7,
+            unknown_tokens_per_second: 5,
             trusted_proxies: vec![
                 Network { address: "10.0.0.0".parse().unwrap(), prefix_length: 8 },
                 Network { address: "::1".parse().unwrap(), prefix_length: 128 },

@@ -39,7 +39,7 @@ impl Cells {
         Self { shards: (0..shards).map(|_| (0..lines).map(|_| Line::default()).collect()).collect() }
     }
 
-    /// Adds to one count; it wraps, so that a gauge can go down by adding a negative number.
+    /// Adds to one count. It wraps, which takes the nanoseconds of a histogram five centuries.
     #[inline]
     pub(super) fn add(&self, cell: usize, amount: u64) {
         let shard = &self.shards[thread_number() & (self.shards.len() - 1)];

@@ -132,7 +132,7 @@ metrics! {
         "Tokens that were revoked one by one; those revoked through their grant or client are not counted.";
     /// `introspect_rate_limited_total`
     rate_limited: Counter<LimitedBy> = "introspect_rate_limited_total",
-        "Callers that were told to wait because of wrong secrets.";
+        "Callers that were told to wait, by the limit that they ran into.";
     /// `introspect_draining`
     draining: Switch = "introspect_draining",
         "1 from the signal to stop until the process ends, else 0.";
