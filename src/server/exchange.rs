@@ -31,7 +31,7 @@ pub(super) struct Session<H> {
     pub(super) peer: Peer,
     /// The counters' group.
     pub(super) shard: usize,
-    /// Where an HTTP/1 connection stands.
+    /// Where the connection stands; of HTTP/2, whether it has ended, for each of its streams has its own.
     pub(super) progress: Arc<Progress>,
     /// Streams of an HTTP/2 connection that are being answered.
     pub(super) streams: AtomicUsize,
