@@ -81,8 +81,7 @@ fn admit<H>(
 ) -> Result<Request<RequestBody>, Refusal> {
     progress.request_came(!request.body().is_end_stream());
     head::check(&request, session.service.max_headers)?;
-    let awaits_continue = head::awaits_continue(request.headers());
-    Ok(request.map(|incoming| RequestBody::from_wire(incoming, progress, awaits_continue)))
+    Ok(request.map(|incoming| RequestBody::from_wire(incoming, progress)))
 }
 
 /// Runs the handler, unless it panics or takes too long.

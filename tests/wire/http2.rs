@@ -355,6 +355,10 @@ async fn a_drain_sends_goaway_after_the_minimum_and_finishes_the_streams() {
     assert_eq!(frames.fate(1).await, Fate::Status(200));
     // Waits for the rest of the answer and the last GOAWAY, and then for us to close.
     while frames.next().await.is_some() {}
+    for _ in 0..3 {
+        assert!(frames.try_send(PING, 0, 0, &[0; 8]).await, "no reset, which could have overtaken the answer");
+        sleep(Duration::from_millis(20)).await;
+    }
     drop(frames);
     assert_eq!(server.outcome().await, Outcome::Clean);
 }

@@ -7,7 +7,7 @@ use introspectd::server::BindError;
 use introspectd::shutdown::Outcome;
 use tokio::net::UnixStream;
 
-use crate::harness::{Client, Options};
+use crate::harness::{Client, Options, eventually};
 
 fn with_socket(folder: &tempfile::TempDir) -> Options {
     Options { unix: Some(folder.path().join("introspectd.sock")), ..Options::default() }
@@ -95,4 +95,40 @@ async fn connections_wait_from_bind_on() {
     assert_ne!(address.port(), 0);
     let client = tokio::net::TcpStream::connect(address).await;
     assert!(client.is_ok(), "before anybody accepts");
+}
+
+#[test]
+fn want_of_file_descriptors_is_waited_out() {
+    // In a process of its own, since the limit is the process's and other tests need theirs.
+    let child = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 64 && FEW_FILES=yes exec \"$0\" --exact --ignored sockets::in_a_process_with_few_file_descriptors"])
+        .arg(std::env::current_exe().unwrap())
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && output.contains("1 passed"), "{output}");
+}
+
+#[tokio::test]
+#[ignore = "for want_of_file_descriptors_is_waited_out, which limits them first"]
+async fn in_a_process_with_few_file_descriptors() {
+    if std::env::var_os("FEW_FILES").is_none() {
+        return;
+    }
+    let server = Options::default().start();
+    let get = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut before = server.connect().await;
+    assert_eq!(before.exchange(get).await.status, 200);
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    let mut hoard = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        hoard.push(file);
+    }
+    let mut waiting = Client::new(socket.connect(server.address).await.unwrap());
+    waiting.send(get).await;
+    eventually("accepting fails", || server.statistics.accept_errors() > 0).await;
+    assert_eq!(before.exchange(get).await.status, 200, "who is connected is served");
+    assert!(server.statistics.accept_errors() < 10, "without haste");
+    hoard.clear();
+    assert_eq!(waiting.reply().await.status, 200, "and who had to wait as well");
 }

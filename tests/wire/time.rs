@@ -150,5 +150,6 @@ async fn a_peer_that_goes_on_sending_after_a_refusal_is_cut_off() {
         }
     };
     assert!(timeout(PATIENCE, sending).await.is_ok(), "it may send for ever");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // RFC 9112 section 9.6: not at once either, since the reset could overtake the refusal.
+    assert!((1..5).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
 }
