@@ -54,7 +54,7 @@ async fn a_backlog_found_at_the_start_is_worked_off() {
     let tokens: Vec<_> = (0..1000).map(|number| token(number, START.plus(60))).collect();
     store.insert(&tokens, clock.now()).await.unwrap();
     store.close().await;
-    clock.advance(Duration::from_secs(3600));
+    clock.advance(Duration::from_hours(1));
     let store = EmbeddedStore::open(folder.path(), clock).unwrap();
     until("the backlog is gone", async || store.audit().unwrap().expiries == 0).await;
     assert!(store.audit().unwrap().is_sound());
@@ -72,7 +72,7 @@ async fn a_grant_marked_again_is_kept_until_the_later_expiry() {
     assert_eq!((audit.grants, audit.expiries), (1, 1));
     let other = token(1, START.plus(60));
     store.insert(std::slice::from_ref(&other), clock.now()).await.unwrap();
-    clock.advance(Duration::from_secs(60));
+    clock.advance(Duration::from_mins(1));
     until("the token is forgotten", async || store.statistics().forgotten == 1).await;
     assert_eq!(store.surroundings("app", Some(grant(0).id)).await.unwrap().grant, Standing::Revoked);
 }
@@ -107,7 +107,7 @@ async fn writes_that_never_pause_do_not_keep_expired_tokens_alive() {
     let (_folder, clock, store) = open();
     let tokens: Vec<_> = (0..500).map(|number| token(number, START.plus(60))).collect();
     store.insert(&tokens, clock.now()).await.unwrap();
-    clock.advance(Duration::from_secs(60));
+    clock.advance(Duration::from_mins(1));
     let before = store.statistics();
     let mut number = 1000;
     until("the expired ones are forgotten under load", async || {

@@ -2,6 +2,8 @@
 //!
 //! What it promises as any other store does is tested in `tests/integration/stores.rs`, over both.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod child;
 mod common;
 mod expiry;
