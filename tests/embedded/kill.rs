@@ -13,6 +13,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::env;
+use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -454,8 +455,10 @@ impl Writer {
         let expires_at = self.clock.now().seconds().plus(lifetime);
         let tokens: Vec<_> =
             (0..=self.dice.below(2)).map(|_| (TokenDigest(self.dice.id()), record(expires_at))).collect();
-        let line: String =
-            tokens.iter().map(|(digest, _)| format!(" token {} approved {}", digest.to_text(), expires_at.0)).collect();
+        let mut line = String::new();
+        for (digest, _) in &tokens {
+            write!(line, " token {} approved {}", digest.to_text(), expires_at.0).unwrap();
+        }
         self.begin(&line);
         assert_eq!(self.store.insert(&tokens, self.clock.now()).await.unwrap(), Insertion::Done);
         self.acknowledged();
