@@ -189,7 +189,7 @@ mod tests {
         Throttle::new(&AuthenticationConfig {
             failures_per_client: 3,
             failures_per_source: 7,
-            max_wait: Duration::from_secs(60),
+            max_wait: Duration::from_mins(1),
             hashing_threads: 1,
             hashing_queue: 1,
             secret_overlap: Duration::ZERO,
