@@ -32,12 +32,16 @@ pub async fn handle(
     let form = Form::parse(&body)?;
     let now = context.service.now();
     let caller = context.authenticate(&head, &form, peer, now).await?;
-    expect_right(&caller)?;
-    let token = form.get(Parameter::Token).ok_or_else(|| ApiError::invalid_request("The token is missing"))?;
-    // Whoever holds a token could otherwise learn all about it with nothing but the token itself.
-    if matches!(caller.method(), Method::Bearer(_)) && is_own_bearer(&head.headers, token) {
-        return Err(ApiError::invalid_token());
+    let token = form.get(Parameter::Token);
+    if matches!(caller.method(), Method::Bearer(_)) && token.is_some_and(|token| is_own_bearer(&head.headers, token)) {
+        // Whoever holds a token could otherwise learn all about it with nothing but the token itself.
+        if !context.authentication.bearer_may_ask_about_itself {
+            return Err(ApiError::invalid_token());
+        }
+    } else {
+        expect_right(&caller)?;
     }
+    let token = token.ok_or_else(|| ApiError::invalid_request("The token is missing"))?;
     match context.service.introspect(caller.client(), Presented::new(token), now).await? {
         Ok(body) => Ok((respond::json(StatusCode::OK, body.into()), Outcome::Active)),
         Err(reason) => {

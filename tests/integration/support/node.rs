@@ -38,7 +38,7 @@ pub(crate) struct Node {
     pub(crate) redis: Option<RedisServer>,
     clock: Clock,
     running: JoinHandle<Outcome>,
-    _folder: Option<Box<dyn Any + Send>>,
+    folder: Option<Box<dyn Any + Send>>,
 }
 
 /// A client of a node, with its secret in the clear.
@@ -74,7 +74,7 @@ impl Node {
         };
         let mut node = Self::over(store, clock, settings).await;
         node.redis = redis;
-        node._folder = folder.map(|folder| Box::new(folder) as Box<dyn Any + Send>);
+        node.folder = folder.map(|folder| Box::new(folder) as Box<dyn Any + Send>);
         node
     }
 
@@ -108,7 +108,7 @@ impl Node {
         let (public, admin) = (app.bound()[0].address, app.bound()[1].address);
         let drain = app.drain().clone();
         let running = tokio::spawn(app.run());
-        Self { api: Api::new(public, admin), public, admin, drain, redis: None, clock, running, _folder: None }
+        Self { api: Api::new(public, admin), public, admin, drain, redis: None, clock, running, folder: None }
     }
 
     /// The node's time, in seconds since 1970.
