@@ -64,13 +64,16 @@ impl<'a> Credentials<'a> {
     /// Finds the one mechanism that a request uses (RFC 6749 section 2.3).
     ///
     /// # Errors
-    /// [`Refusal::Missing`] without any, [`Refusal::BadRequest`] with several, [`Refusal::InvalidClient`] for a Basic
-    /// header that cannot be decoded: it is a failed attempt like any other.
+    /// [`Refusal::Missing`] without any, [`Refusal::BadRequest`] with several or [`Refusal::BadBearerRequest`] if
+    /// one of them is a Bearer token, [`Refusal::InvalidClient`] for a Basic header that cannot be decoded: it is a failed
+    /// attempt like any other.
     pub fn find(headers: &'a HeaderMap, body: BodyCredentials<'a>) -> Result<Self, Refusal> {
         let mut lines = headers.get_all(AUTHORIZATION).iter();
         let line = lines.next();
         if lines.next().is_some() {
-            return Err(Refusal::BadRequest("more than one Authorization header"));
+            const REPEATED: &str = "more than one Authorization header";
+            let bearer = headers.get_all(AUTHORIZATION).iter().any(|line| is_bearer(scheme_of(line.as_bytes())));
+            return Err(if bearer { Refusal::BadBearerRequest(REPEATED) } else { Refusal::BadRequest(REPEATED) });
         }
         if body.assertion {
             let several = line.is_some() || body.client_secret.is_some();
@@ -98,12 +101,12 @@ impl<'a> Credentials<'a> {
                 return Err(Refusal::BadRequest("client_id differs from the one in the Authorization header"));
             }
             Ok(Self::Basic { pair, repeated })
-        } else if scheme.eq_ignore_ascii_case("bearer") {
+        } else if is_bearer(scheme.as_bytes()) {
             if body.client_secret.is_some() {
-                return Err(SEVERAL);
+                return Err(Refusal::BadBearerRequest(SEVERAL_TEXT));
             }
             if rest.is_empty() || rest.contains([' ', ',']) {
-                return Err(Refusal::BadRequest("malformed Bearer credentials"));
+                return Err(Refusal::BadBearerRequest("malformed Bearer credentials"));
             }
             Ok(Self::Bearer(Presented::new(rest)))
         } else {
@@ -121,7 +124,16 @@ impl<'a> Credentials<'a> {
     }
 }
 
-pub(super) const SEVERAL: Refusal = Refusal::BadRequest("more than one way of client authentication");
+pub(super) const SEVERAL: Refusal = Refusal::BadRequest(SEVERAL_TEXT);
+const SEVERAL_TEXT: &str = "more than one way of client authentication";
+
+fn scheme_of(line: &[u8]) -> &[u8] {
+    line.split(|byte| *byte == b' ').next().unwrap_or_default()
+}
+
+fn is_bearer(scheme: &[u8]) -> bool {
+    scheme.eq_ignore_ascii_case(b"bearer")
+}
 
 /// The content of a Basic header, in the one or two ways that it can be meant.
 ///
@@ -249,8 +261,8 @@ mod tests {
         for header in ["Basic", "Basic !!!", "Basic bm9jb2xvbg==", "Basic //79Og==", "Basic YQE6Yg==", "Digest x", ""] {
             assert!(matches!(refused(header), Refusal::InvalidClient), "{header:?}");
         }
-        assert!(matches!(refused("Bearer"), Refusal::BadRequest(_)));
-        assert!(matches!(refused("Bearer a, Basic b"), Refusal::BadRequest(_)));
+        assert!(matches!(refused("Bearer"), Refusal::BadBearerRequest(_)));
+        assert!(matches!(refused("Bearer a, Basic b"), Refusal::BadBearerRequest(_)));
     }
 
     #[test]

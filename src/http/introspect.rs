@@ -58,14 +58,15 @@ pub async fn handle(
 }
 
 /// RFC 7662 section 2.3 wants 401 of a Bearer token that does not allow this; a client that authenticated as itself is
-/// known, and is told 403.
+/// known, and is told 403. One that only named itself has not been authenticated, which section 2.1 asks of every caller.
 fn expect_right(caller: &Caller) -> Result<(), ApiError> {
     if caller.has(Right::Introspect) {
         return Ok(());
     }
     Err(match caller.method() {
         Method::Bearer(_) => ApiError::insufficient_scope(StatusCode::UNAUTHORIZED, Right::Introspect),
-        _ => ApiError::forbidden("The client may not introspect tokens"),
+        Method::Public => ApiError::invalid_client(),
+        Method::SecretBasic | Method::SecretPost => ApiError::forbidden("The client may not introspect tokens"),
     })
 }
 

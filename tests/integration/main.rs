@@ -2,6 +2,7 @@
 //!
 //! - [`stores`] the store contract: one list of tests, run over every store
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
+//! - [`rfc7009`] revocation, sentence by sentence, over a real server
 //! - [`rfc7662`] introspection, sentence by sentence, over a real server
 //! - [`support`] servers, records, waiting
 
@@ -11,5 +12,6 @@
 mod support;
 
 mod redis;
+mod rfc7009;
 mod rfc7662;
 mod stores;

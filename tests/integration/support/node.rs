@@ -157,6 +157,25 @@ impl Node {
         answer.json()
     }
 
+    /// Issues an access token and a refresh token of one grant, and gives their texts.
+    pub(crate) async fn tokens(&self, owner: &Registered) -> (String, String) {
+        let issued = self.issue(owner, json!({"refresh": true})).await;
+        let text = |name: &str| issued[name].as_str().unwrap().to_owned();
+        (text("access_token"), text("refresh_token"))
+    }
+
+    /// Issues an access token of this scope, which the owner can present as its credentials.
+    pub(crate) async fn bearer(&self, owner: &Registered, scope: &str) -> String {
+        self.issue(owner, json!({"scope": scope})).await["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Lets an operator do something that succeeds.
+    pub(crate) async fn operate(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let answer = self.api.admin(OPERATOR, method, path, body).await;
+        assert!((200..300).contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.body);
+        if answer.body.is_empty() { Value::Null } else { answer.json() }
+    }
+
     /// Issues an access token and gives its text.
     pub(crate) async fn token(&self, owner: &Registered) -> String {
         self.issue(owner, json!({})).await["access_token"].as_str().unwrap().to_owned()
