@@ -2,6 +2,7 @@
 //!
 //! - [`stores`] the store contract: one list of tests, run over every store
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
+//! - [`rfc6749`] what all endpoints share, client authentication, and the token endpoint
 //! - [`rfc7662`] introspection, sentence by sentence, over a real server
 //! - [`support`] servers, records, waiting
 
@@ -11,5 +12,6 @@
 mod support;
 
 mod redis;
+mod rfc6749;
 mod rfc7662;
 mod stores;
