@@ -81,6 +81,10 @@ impl<'a> Credentials<'a> {
         let (scheme, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = rest.trim_start_matches(' ');
         if scheme.eq_ignore_ascii_case("basic") {
+            // Base64 has no comma: this is a list, as a proxy makes of two header lines.
+            if rest.contains(',') {
+                return Err(SEVERAL);
+            }
             let pair = BasicPair::decode(rest).ok_or(Refusal::InvalidClient)?;
             if body.client_secret.is_some() {
                 return Err(SEVERAL);
@@ -233,6 +237,7 @@ mod tests {
         }
         assert!(matches!(refused("Bearer"), Refusal::BadRequest(_)));
         assert!(matches!(refused("Bearer a, Basic b"), Refusal::BadRequest(_)));
+        assert!(matches!(refused("Basic bm9jb2xvbg==, Bearer b"), Refusal::BadRequest(_)));
     }
 
     #[test]
