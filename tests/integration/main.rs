@@ -4,6 +4,7 @@
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
 //! - [`rfc6749`] what all endpoints share, client authentication, and the token endpoint
 //! - [`rfc7662`] introspection, sentence by sentence, over a real server
+//! - [`rfc8414`] metadata: what is published, and that all of it is true
 //! - [`support`] servers, records, waiting
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
@@ -14,4 +15,5 @@ mod support;
 mod redis;
 mod rfc6749;
 mod rfc7662;
+mod rfc8414;
 mod stores;

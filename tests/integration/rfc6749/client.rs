@@ -59,6 +59,12 @@ fn fully(text: &str) -> String {
     text.bytes().map(encode).collect()
 }
 
+/// The same with hexadecimal digits in lower case.
+fn lower(text: &str) -> String {
+    let encode = |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte).into() } else { format!("%{byte:02x}") };
+    text.bytes().map(encode).collect()
+}
+
 async fn appendix_a_identifiers_and_secrets_are_printable_ascii(kind: Kind) {
     let node = Node::start(kind).await;
     let long = "x".repeat(129);
@@ -227,21 +233,14 @@ async fn section_2_3_1_raw_and_encoded_pairs_authenticate(kind: Kind) {
         ("\"quoted\\", "\"quoted\\secret"),
     ] {
         import(&node, id, secret).await;
-        for encode in [str::to_owned, form, fully, |text: &str| fully(text).to_lowercase().replace("%2", "%2")] {
-            // Lower-casing everything would change letters too, so it is done where there are none to change.
+        for encode in [str::to_owned, form, fully, lower] {
             let pair = (encode(id), encode(secret));
-            if pair.0.to_uppercase() == id.to_uppercase() && pair.0 != id {
-                continue;
-            }
             let header = basic(&pair.0, &pair.1);
             assert_eq!(with_header(&node, &header).await.status, 200, "{id} {secret} as {pair:?}");
         }
         let body = [("client_id", id), ("client_secret", secret)];
         assert_eq!(with_body(&node, &body).await.status, 200, "{id} in the body");
         assert_eq!(with_header(&node, &basic(id, &format!("{secret}x"))).await.status, 401);
-        assert_eq!(with_body(&node, &[("client_id", id), ("client_secret", &form(&form(secret)))]).await.status, {
-            if form(secret) == secret { 200 } else { 401 }
-        });
     }
     // A colon in an identifier is told from the separator only when it is encoded.
     import(&node, "urn:client:1", "colon-in-the-identifier").await;
