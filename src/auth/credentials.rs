@@ -91,6 +91,10 @@ impl<'a> Credentials<'a> {
         let (scheme, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = rest.trim_start_matches(' ');
         if scheme.eq_ignore_ascii_case("basic") {
+            // Base64 has no comma: this is a list, as a proxy makes of two header lines.
+            if rest.contains(',') {
+                return Err(SEVERAL);
+            }
             let pair = BasicPair::decode(rest).ok_or(Refusal::InvalidClient)?;
             let repeated = match (body.client_id, body.client_secret) {
                 (_, None) => false,
@@ -263,6 +267,7 @@ mod tests {
         }
         assert!(matches!(refused("Bearer"), Refusal::BadBearerRequest(_)));
         assert!(matches!(refused("Bearer a, Basic b"), Refusal::BadBearerRequest(_)));
+        assert!(matches!(refused("Basic bm9jb2xvbg==, Bearer b"), Refusal::BadRequest(_)));
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //!
 //! - [`stores`] the store contract: one list of tests, run over every store
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
+//! - [`rfc6749`] what all endpoints share, client authentication, and the token endpoint
 //! - [`rfc7009`] revocation, sentence by sentence, over a real server
 //! - [`rfc7662`] introspection, sentence by sentence, over a real server
+//! - [`rfc8414`] metadata: what is published, and that all of it is true
 //! - [`support`] servers, records, waiting
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
@@ -12,6 +14,8 @@
 mod support;
 
 mod redis;
+mod rfc6749;
 mod rfc7009;
 mod rfc7662;
+mod rfc8414;
 mod stores;

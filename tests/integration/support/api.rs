@@ -52,6 +52,13 @@ impl Answer {
         self.json()["error"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// All that a peer sees of it, but the date.
+    pub(crate) fn seen(&self) -> (u16, Vec<(String, Vec<u8>)>, &str) {
+        let lines = self.headers.iter().filter(|(name, _)| *name != "date");
+        let lines = lines.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+        (self.status, lines.collect(), &self.body)
+    }
+
     /// Status and code of an error at once.
     pub(crate) fn refusal(&self) -> (u16, String) {
         (self.status, self.error())

@@ -4,10 +4,12 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use introspectd::app::App;
 use introspectd::config::{Config, Sources};
+use introspectd::service::Service;
 use introspectd::shutdown::{Drain, Outcome};
 use introspectd::token::time::{Clock, UnixSeconds};
 use serde_json::{Value, json};
@@ -35,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) drain: Drain,
+    /// What the node is made of, for what cannot be brought about from outside.
+    pub(crate) service: Arc<Service>,
     pub(crate) redis: Option<RedisServer>,
     clock: Clock,
     running: JoinHandle<Outcome>,
@@ -63,9 +67,23 @@ impl Node {
 
     /// A node with further settings: keys as `authentication.failures_per_client`, and their values as text.
     pub(crate) async fn start_with(kind: Kind, settings: &[(&str, &str)]) -> Self {
-        let (redis, folder, clock) = match kind {
-            Kind::Redis => (Some(RedisServer::start().await), None, Clock::System),
-            Kind::Embedded => (None, Some(tempfile::tempdir().unwrap()), Clock::manual(UnixSeconds(1_800_000_000))),
+        let clock = match kind {
+            Kind::Redis => Clock::System,
+            Kind::Embedded => Clock::manual(UnixSeconds(1_800_000_000)),
+        };
+        Self::start_at(kind, clock, settings).await
+    }
+
+    /// A node whose clock stands still until [`Node::pass`] moves it, over either store. Redis' own clock goes on, so what
+    /// Redis itself ends, ends by the real time.
+    pub(crate) async fn start_still(kind: Kind, settings: &[(&str, &str)]) -> Self {
+        Self::start_at(kind, Clock::manual(Clock::System.now().seconds()), settings).await
+    }
+
+    async fn start_at(kind: Kind, clock: Clock, settings: &[(&str, &str)]) -> Self {
+        let (redis, folder) = match kind {
+            Kind::Redis => (Some(RedisServer::start().await), None),
+            Kind::Embedded => (None, Some(tempfile::tempdir().unwrap())),
         };
         let store = match (&redis, &folder) {
             (Some(redis), _) => ("redis.url", redis.url()),
@@ -106,9 +124,9 @@ impl Node {
         let config = Config::load(&sources).unwrap_or_else(|errors| panic!("{errors}"));
         let app = App::build(config, clock.clone()).await.unwrap();
         let (public, admin) = (app.bound()[0].address, app.bound()[1].address);
-        let drain = app.drain().clone();
+        let (drain, service) = (app.drain().clone(), Arc::clone(app.service()));
         let running = tokio::spawn(app.run());
-        Self { api: Api::new(public, admin), public, admin, drain, redis: None, clock, running, folder: None }
+        Self { api: Api::new(public, admin), public, admin, drain, service, redis: None, clock, running, folder: None }
     }
 
     /// The node's time, in seconds since 1970.
