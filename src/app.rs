@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
+use http::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
 
 use crate::admin::AdminFace;
 use crate::auth::verify::{Authenticator, AuthenticatorError};
@@ -118,6 +119,11 @@ impl App {
         &self.service
     }
 
+    /// The numbers.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        self.context.observer.metrics()
+    }
+
     /// The handle that ends the service.
     pub fn drain(&self) -> &Drain {
         &self.drain
@@ -141,6 +147,9 @@ impl App {
 const PUBLIC: &str = "public";
 const ADMIN: &str = "admin";
 
+/// Sent over our own TLS only: over plain HTTP it has no meaning (RFC 6797 section 7.2).
+const ONE_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
 /// Both faces behind one server, so that they share its connection limit and its end.
 #[derive(Clone, Debug)]
 struct Faces {
@@ -150,12 +159,16 @@ struct Faces {
 
 impl Handler for Faces {
     async fn handle(&self, request: Request<RequestBody>, peer: &Peer) -> Answer {
-        if peer.listener == ADMIN {
+        let mut answer = if peer.listener == ADMIN {
             // Large and seldom used: it would make the future of every introspection as large.
             Box::pin(self.admin.handle(request, peer)).await
         } else {
             self.public.handle(request, peer).await
+        };
+        if peer.encrypted {
+            answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, ONE_YEAR);
         }
+        answer
     }
 
     fn refuse(&self, refusal: Refusal) -> Answer {

@@ -9,6 +9,7 @@
 //!   up by it, so nobody can lock a client out by failing in its name from elsewhere.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
@@ -23,6 +24,9 @@ pub struct Throttle {
     sources: Cache<Source, Failures>,
     clients: Cache<[u8; 32], Failures>,
     known: Cache<[u8; 32], ()>,
+    /// Held while counters are raised, so that failures at the same moment all count. A failure costs a slow hash; this
+    /// lock is nothing beside it, and no success takes it.
+    counting: Mutex<()>,
     per_pair: u32,
     per_source: u32,
     per_client: u32,
@@ -83,6 +87,7 @@ impl Throttle {
             sources: Cache::new(COUNTERS),
             clients: Cache::new(COUNTERS),
             known: Cache::new(COUNTERS),
+            counting: Mutex::new(()),
             per_pair: config.failures_per_client,
             per_source: config.failures_per_source,
             per_client: config.failures_per_client.saturating_mul(CLIENT_FACTOR),
@@ -115,6 +120,7 @@ impl Throttle {
     /// Counts a failed attempt.
     pub fn failed(&self, client_id: &str, source: Source, now: Now) {
         let now = elapsed(now);
+        let _counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
         add(&self.pairs, pair_name(client_id, source), self.per_pair, self.max_wait, now);
         add(&self.sources, source, self.per_source, self.max_wait, now);
         add(&self.clients, client_name(client_id), self.per_client, self.max_wait, now);
@@ -183,7 +189,7 @@ mod tests {
         Throttle::new(&AuthenticationConfig {
             failures_per_client: 3,
             failures_per_source: 7,
-            max_wait: Duration::from_secs(60),
+            max_wait: Duration::from_mins(1),
             hashing_threads: 1,
             hashing_queue: 1,
             secret_overlap: Duration::ZERO,

@@ -79,6 +79,8 @@ impl Serve {
 
     async fn serve(self, config: Config) -> Result<(), Failure> {
         let app = App::build(config, Clock::System).await.map_err(|error| Failure::failed(error.to_string()))?;
+        // What libraries count is shown on the same page. Only the program may decide this for its whole process.
+        metrics::set_global_recorder(app.metrics().recorder()).map_err(Failure::failed)?;
         let signals = app.drain().on_signals().map_err(Failure::failed)?;
         let seeds = if self.dev { Some(dev::seed(app.service()).await?) } else { None };
         let places: Vec<String> = app.bound().iter().map(app::url).collect();

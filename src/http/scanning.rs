@@ -4,32 +4,34 @@
 //! resource server that is being flooded with garbage therefore still learns of every live token that it is active, and of
 //! every revoked one that it is not.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use quick_cache::sync::Cache;
 
 use crate::client::ClientId;
 use crate::token::time::Now;
 
-/// One bucket of tokens for each caller.
+/// One budget for each caller.
+///
+/// What is kept of a caller is the moment at which its budget will be whole again, in microseconds: each question moves
+/// it on, and one that would move it further than a whole budget from now is refused.
 #[derive(Debug)]
 pub struct ScanningBudget {
-    buckets: Cache<ClientId, Bucket>,
-    per_second: u32,
+    whole_at: Cache<ClientId, Arc<AtomicU64>>,
+    /// What one question costs, in microseconds; 0 for no limit.
+    cost: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    left: f64,
-    filled: u64,
-}
-
-/// The bucket holds the budget of so many seconds.
-const BURST_SECONDS: u32 = 10;
+/// The budget of so many seconds may be spent at once.
+const BURST_SECONDS: u64 = 10;
 const CALLERS: usize = 10_000;
+const SECOND: u64 = 1_000_000;
 
 impl ScanningBudget {
     /// A budget of so many unknown tokens a second for each caller, ten times that at once; 0 for no limit.
     pub fn new(per_second: u32) -> Self {
-        Self { buckets: Cache::new(CALLERS), per_second }
+        Self { whole_at: Cache::new(CALLERS), cost: SECOND.checked_div(per_second.into()).unwrap_or(0) }
     }
 
     /// Takes one from the caller's budget.
@@ -37,21 +39,22 @@ impl ScanningBudget {
     /// # Errors
     /// When it is spent: the whole seconds to wait.
     pub fn spend(&self, caller: &ClientId, now: Now) -> Result<(), u64> {
-        if self.per_second == 0 {
+        if self.cost == 0 {
             return Ok(());
         }
-        let (rate, most) = (f64::from(self.per_second), f64::from(self.per_second.saturating_mul(BURST_SECONDS)));
         let now = now.stamp().0;
-        let mut bucket = self.buckets.get(caller).unwrap_or(Bucket { left: most, filled: now });
-        #[expect(clippy::cast_precision_loss, reason = "microseconds between two requests are far below 2^52")]
-        let passed = now.saturating_sub(bucket.filled) as f64 / 1e6;
-        bucket = Bucket { left: (bucket.left + passed * rate).min(most), filled: now };
-        let enough = bucket.left >= 1.0;
-        if enough {
-            bucket.left -= 1.0;
-        }
-        self.buckets.insert(caller.clone(), bucket);
-        if enough { Ok(()) } else { Err(1) }
+        let whole_at = match self.whole_at.get(caller) {
+            Some(whole_at) => whole_at,
+            None => self
+                .whole_at
+                .get_or_insert_with(caller, || Ok::<_, std::convert::Infallible>(Arc::default()))
+                .unwrap_or_default(),
+        };
+        let moved = |whole_at: u64| {
+            let next = whole_at.max(now) + self.cost;
+            (next - now <= BURST_SECONDS * SECOND).then_some(next)
+        };
+        whole_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, moved).map(|_| ()).map_err(|_| 1)
     }
 }
 

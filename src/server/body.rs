@@ -19,8 +19,6 @@ pub struct RequestBody {
     source: Source,
     /// None when the body ended, well or badly, or never was on the wire.
     progress: Option<Arc<Progress>>,
-    /// The peer waits for "100 Continue", which reading the body sends.
-    awaits_continue: bool,
 }
 
 #[derive(Debug)]
@@ -55,9 +53,9 @@ impl BodyError {
 }
 
 impl RequestBody {
-    pub(super) fn from_wire(incoming: Incoming, progress: &Arc<Progress>, awaits_continue: bool) -> Self {
+    pub(super) fn from_wire(incoming: Incoming, progress: &Arc<Progress>) -> Self {
         let progress = (!incoming.is_end_stream()).then(|| Arc::clone(progress));
-        Self { source: Source::Wire(incoming), progress, awaits_continue }
+        Self { source: Source::Wire(incoming), progress }
     }
 
     /// No body at all.
@@ -180,10 +178,9 @@ impl Drop for RequestBody {
             return;
         }
         // hyper has often read a small body already when the handler decides without it, as for a 401: what has come
-        // is looked at, so that such a connection lives on. A peer that awaits "100 Continue" has sent nothing, and
-        // looking would send for it.
+        // is looked at, so that such a connection lives on.
         let mut context = Context::from_waker(Waker::noop());
-        while !self.awaits_continue && self.progress.is_some() {
+        while self.progress.is_some() {
             let Poll::Ready(Some(Ok(_))) = Pin::new(&mut *self).poll_frame(&mut context) else { break };
         }
         self.left();
@@ -192,7 +189,7 @@ impl Drop for RequestBody {
 
 impl<B: Into<Bytes>> From<B> for RequestBody {
     fn from(bytes: B) -> Self {
-        Self { source: Source::Memory(bytes.into()), progress: None, awaits_continue: false }
+        Self { source: Source::Memory(bytes.into()), progress: None }
     }
 }
 

@@ -135,8 +135,9 @@ pub(super) async fn serve<H: Handler>(
 
     // hyper-util's own detection has no time limit before the first bytes.
     let opened = Instant::now();
+    let progress = Arc::new(Progress::new(Stage::Head));
     let identified = tokio::select! {
-        identified = timeout(patience, Stream::identify(transport)) => identified,
+        identified = timeout(patience, Stream::identify(transport, Arc::clone(&progress))) => identified,
         // It has asked for nothing yet.
         () = service.drain.reached(Phase::Closing) => return,
     };
@@ -148,7 +149,7 @@ pub(super) async fn serve<H: Handler>(
 
     let session = Arc::new(Session {
         shard: open.shard,
-        progress: Arc::new(Progress::new(Stage::Head)),
+        progress,
         streams: AtomicUsize::new(0),
         streams_opened: AtomicU32::new(0),
         peer,
@@ -166,7 +167,7 @@ pub(super) async fn serve<H: Handler>(
 
 async fn serve_http1<H: Handler>(session: &Arc<Session<H>>, stream: Stream, opened: Instant) -> hyper::Result<()> {
     let progress = &session.progress;
-    let io = TokioIo::new(stream.reporting_to(progress));
+    let io = TokioIo::new(stream);
     let answer = service_fn(|request| exchange::http1(Arc::clone(session), request));
     let connection = pin!(session.service.http1.serve_connection(io, answer));
     let watch = Watch::new(session.service.limits, progress.mark(), Some(opened));
@@ -186,10 +187,12 @@ async fn serve_http1<H: Handler>(session: &Arc<Session<H>>, stream: Stream, open
 async fn serve_http2<H: Handler>(session: &Arc<Session<H>>, stream: Stream) -> hyper::Result<()> {
     let answer = service_fn(|request| exchange::http2(Arc::clone(session), request));
     let connection = pin!(session.service.http2.serve_connection(TokioIo::new(stream), answer));
+    // The peer goes on with pings and window updates until it has read our GOAWAY.
+    session.progress.leave_unread();
     let leaving = AtomicBool::new(false);
     let mark = || {
         let stage = match session.streams.load(Ordering::Relaxed) {
-            0 if leaving.load(Ordering::Relaxed) => Stage::Farewell,
+            0 if leaving.load(Ordering::Relaxed) || session.progress.stage() == Stage::Farewell => Stage::Farewell,
             0 => Stage::Idle,
             _ => Stage::Streams,
         };
@@ -224,13 +227,15 @@ where
     C: Future<Output = hyper::Result<()>>,
 {
     let mut closing = pin!(drain.reached(Phase::Closing));
-    let mut announced_to: Option<Waker> = None;
+    let mut announced: Option<(Phase, Waker)> = None;
     let mut shutting_down = false;
     poll_fn(|context| {
-        // Polled once, for the sake of the wake-up: each poll would take a lock that all connections share. The phase
-        // itself is an atomic.
-        if !announced_to.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-            announced_to = Some(context.waker().clone());
+        // Polled for the sake of the wake-up alone, and only when the last one is used up: each poll takes a lock that
+        // all connections share. The phase itself is an atomic.
+        let phase = drain.phase();
+        let waits = |(seen, waker): &(Phase, Waker)| *seen == phase && waker.will_wake(context.waker());
+        if !shutting_down && !announced.as_ref().is_some_and(waits) {
+            announced = Some((phase, context.waker().clone()));
             // Ready only in the phase that is looked at next.
             let _ = closing.as_mut().poll(context);
         }

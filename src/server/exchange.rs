@@ -31,7 +31,7 @@ pub(super) struct Session<H> {
     pub(super) peer: Peer,
     /// The counters' group.
     pub(super) shard: usize,
-    /// Where an HTTP/1 connection stands.
+    /// Where the connection stands; of HTTP/2, whether it has ended, for each of its streams has its own.
     pub(super) progress: Arc<Progress>,
     /// Streams of an HTTP/2 connection that are being answered.
     pub(super) streams: AtomicUsize,
@@ -81,8 +81,7 @@ fn admit<H>(
 ) -> Result<Request<RequestBody>, Refusal> {
     progress.request_came(!request.body().is_end_stream());
     head::check(&request, session.service.max_headers)?;
-    let awaits_continue = head::awaits_continue(request.headers());
-    Ok(request.map(|incoming| RequestBody::from_wire(incoming, progress, awaits_continue)))
+    Ok(request.map(|incoming| RequestBody::from_wire(incoming, progress)))
 }
 
 /// Runs the handler, unless it panics or takes too long.

@@ -28,11 +28,6 @@ pub(super) fn check<B>(request: &Request<B>, max_headers: usize) -> Result<(), R
     check_expectation(headers)
 }
 
-/// Whether the peer waits for "100 Continue" before it sends the body.
-pub(super) fn awaits_continue(headers: &HeaderMap) -> bool {
-    headers.contains_key(EXPECT)
-}
-
 fn check_target(method: &Method, target: &Uri) -> Result<(), Refusal> {
     let authority_bytes = target.authority().map_or(0, |authority| authority.as_str().len());
     let path_bytes = target.path_and_query().map_or(0, |path| path.as_str().len());

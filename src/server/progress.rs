@@ -61,7 +61,7 @@ pub(super) struct Progress {
     requests: AtomicU32,
     body_late: AtomicBool,
     handler_late: AtomicBool,
-    body_left: AtomicBool,
+    unread: AtomicBool,
 }
 
 impl Progress {
@@ -71,7 +71,7 @@ impl Progress {
             requests: AtomicU32::new(0),
             body_late: AtomicBool::new(false),
             handler_late: AtomicBool::new(false),
-            body_left: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
         }
     }
 
@@ -92,6 +92,9 @@ impl Progress {
     pub(super) fn request_came(&self, with_body: bool) {
         let stage = if with_body { Stage::Body } else { Stage::Handler };
         self.stage.store(stage as u8, Ordering::Relaxed);
+        // Set for a request that was answered in the same moment, they would be taken for this one's.
+        self.body_late.store(false, Ordering::Relaxed);
+        self.handler_late.store(false, Ordering::Relaxed);
         self.requests.store(self.requests.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
@@ -102,8 +105,13 @@ impl Progress {
 
     /// Nobody will read the rest of the body, so the connection cannot carry another request.
     pub(super) fn leave_body(&self) {
-        self.body_left.store(true, Ordering::Relaxed);
+        self.leave_unread();
         self.step(Stage::Body, Stage::Handler);
+    }
+
+    /// The peer may still send what nobody will read, also after we have closed.
+    pub(super) fn leave_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
     }
 
     /// The answer is known. Whether the connection may carry another request.
@@ -113,7 +121,7 @@ impl Progress {
             self.leave_body();
         }
         self.stage.store(Stage::Idle as u8, Ordering::Relaxed);
-        !self.body_left()
+        !self.leaves_unread()
     }
 
     /// We have ended the connection and wait for the peer to do so.
@@ -141,8 +149,8 @@ impl Progress {
         self.handler_late.load(Ordering::Relaxed) && self.handler_late.swap(false, Ordering::Relaxed)
     }
 
-    pub(super) fn body_left(&self) -> bool {
-        self.body_left.load(Ordering::Relaxed)
+    pub(super) fn leaves_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
     }
 
     fn step(&self, from: Stage, to: Stage) {
@@ -342,6 +350,17 @@ mod tests {
         let mut watch = Watch::new(LIMITS, progress.mark(), None);
         let quiet = tokio::time::timeout(Duration::from_hours(1), expiry(&mut watch, &progress)).await;
         assert!(quiet.is_err());
+    }
+
+    #[test]
+    fn lateness_does_not_outlive_its_request() {
+        let progress = Progress::new(Stage::Head);
+        progress.request_came(true);
+        progress.expire_body();
+        assert!(progress.expire_handler());
+        assert!(progress.answered());
+        progress.request_came(true);
+        assert!(!progress.body_late() && !progress.take_handler_late());
     }
 
     #[test]

@@ -66,15 +66,18 @@ pub(super) struct Stream {
     transport: Transport,
     /// Bytes already read, not yet handed on.
     first: Bytes,
-    /// Where an HTTP/1 connection stands. None for HTTP/2, whose frames say nothing about requests.
-    progress: Option<Arc<Progress>>,
+    progress: Arc<Progress>,
     shut: bool,
     discarded: usize,
 }
 
 impl Stream {
-    /// Finds out what the peer speaks, or `None` if it left without a word. Has no time limit of its own.
-    pub(super) async fn identify(mut transport: Transport) -> io::Result<Option<(Protocol, Self)>> {
+    /// Finds out what the peer speaks, or `None` if it left without a word. Has no time limit of its own. Later reports
+    /// to `progress` when bytes come in and when the connection ends.
+    pub(super) async fn identify(
+        mut transport: Transport,
+        progress: Arc<Progress>,
+    ) -> io::Result<Option<(Protocol, Self)>> {
         let mut first = BytesMut::with_capacity(FIRST_READ_BYTES);
         let protocol = loop {
             if transport.read_buf(&mut first).await? == 0 {
@@ -91,27 +94,21 @@ impl Stream {
                 break Protocol::Http2;
             }
         };
-        let stream = Self { transport, first: first.freeze(), progress: None, shut: false, discarded: 0 };
+        let stream = Self { transport, first: first.freeze(), progress, shut: false, discarded: 0 };
         Ok(Some((protocol, stream)))
-    }
-
-    /// Reports to `progress` when bytes come in and when the connection ends.
-    pub(super) fn reporting_to(mut self, progress: &Arc<Progress>) -> Self {
-        self.progress = Some(Arc::clone(progress));
-        self
     }
 
     /// Reads what the peer still sends, until it closes too.
     ///
     /// Closing a socket with unread bytes makes the kernel send a reset, which may destroy the answer before the peer
     /// has read it (RFC 9112 section 9.6). Only worthwhile if there are such bytes.
-    fn poll_linger(&mut self, context: &mut Context<'_>, progress: &Progress) -> Poll<io::Result<()>> {
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut space = [0_u8; 8192];
         while self.discarded < LINGER_BYTES {
             let mut buffer = ReadBuf::new(&mut space);
             match Pin::new(&mut self.transport).poll_read(context, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => self.discarded += buffer.filled().len(),
-                Poll::Pending if self.discarded > 0 || progress.body_left() => return Poll::Pending,
+                Poll::Pending if self.discarded > 0 || self.progress.leaves_unread() => return Poll::Pending,
                 _ => break,
             }
         }
@@ -137,10 +134,8 @@ impl AsyncRead for Stream {
         } else {
             ready!(Pin::new(&mut self.transport).poll_read(context, buffer))?;
         }
-        if let Some(progress) = &self.progress
-            && buffer.filled().len() > before
-        {
-            progress.bytes_came();
+        if buffer.filled().len() > before {
+            self.progress.bytes_came();
         }
         Poll::Ready(Ok(()))
     }
@@ -156,19 +151,16 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(progress) = self.progress.clone() else {
-            return Pin::new(&mut self.transport).poll_shutdown(context);
-        };
-        if progress.stage() == Stage::Head {
+        if self.progress.stage() == Stage::Head {
             // A head that made no request: hyper refused it, and more of it may be under way.
-            progress.leave_body();
+            self.progress.leave_unread();
         }
-        progress.farewell();
+        self.progress.farewell();
         if !self.shut {
             ready!(Pin::new(&mut self.transport).poll_shutdown(context))?;
             self.shut = true;
         }
-        self.poll_linger(context, &progress)
+        self.poll_linger(context)
     }
 }
 
@@ -180,7 +172,7 @@ mod tests {
 
     async fn identify(pieces: &[&[u8]]) -> Option<(Protocol, Vec<u8>)> {
         let (mut near, far) = UnixStream::pair().unwrap();
-        let reader = tokio::spawn(Stream::identify(Transport::Unix(far)));
+        let reader = tokio::spawn(Stream::identify(Transport::Unix(far), Arc::new(Progress::new(Stage::Head))));
         for piece in pieces {
             near.write_all(piece).await.unwrap();
             tokio::task::yield_now().await;

@@ -98,7 +98,9 @@ impl Service {
     pub async fn issue(self: &Arc<Self>, new: NewToken, now: Now) -> Result<IssuedToken, IssueError> {
         let access_expiry = new.expires_at.unwrap_or_else(|| {
             let usual = self.tokens.access_lifetime.as_secs();
-            now.seconds().plus(new.owner.client.access_token_lifetime.unwrap_or(usual))
+            let registered = new.owner.client.access_token_lifetime.unwrap_or(usual);
+            // The maximum may have been lowered since the client was registered.
+            now.seconds().plus(registered.min(self.tokens.max_lifetime.as_secs()))
         });
         self.check_lifetime(access_expiry, new.not_before, now)?;
         let refresh_expiry = new.refresh.map(|expiry| match expiry {

@@ -175,6 +175,41 @@ fn a_file_that_is_no_database_is_damaged_and_stays_as_it_is() {
     assert_eq!(fs::read(database(folder.path())).unwrap(), content);
 }
 
+#[test]
+fn an_empty_file_is_not_taken_for_a_new_database() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(database(folder.path()), "").unwrap();
+    let error = EmbeddedStore::open(folder.path(), Clock::System).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+}
+
+#[test]
+fn what_a_process_left_that_was_killed_while_it_made_the_database_is_tidied_up() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(".tokens.redb.q9w8e7"), [0; 4096]).unwrap();
+    drop(open(folder.path()));
+    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["tokens.redb"]);
+}
+
+#[test]
+fn of_several_that_make_the_store_at_the_same_time_one_has_it() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let start = std::sync::Barrier::new(4);
+        let outcomes: Vec<_> = std::thread::scope(|scope| {
+            let make = || {
+                start.wait();
+                EmbeddedStore::open(folder.path(), Clock::manual(START))
+            };
+            let makers: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
+            makers.into_iter().map(|maker| maker.join().unwrap()).collect()
+        });
+        let refused = outcomes.iter().filter(|outcome| matches!(outcome, Err(OpenError::InUse { .. }))).count();
+        assert_eq!((outcomes.iter().flatten().count(), refused), (1, 3), "{outcomes:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_cut_or_overwritten_database_is_never_taken_for_an_empty_one() {
     let folder = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 //!
 //! What it promises as any other store does is tested in `tests/integration/stores.rs`, over both.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod child;
 mod common;

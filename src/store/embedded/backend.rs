@@ -47,6 +47,8 @@ impl StorageBackend for WatchedFile {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        #[cfg(test)]
+        self.traffic.hands.read()?;
         self.file.read(offset, out)
     }
 

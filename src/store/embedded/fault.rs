@@ -62,7 +62,11 @@ impl<E: Into<redb::Error>> From<E> for Fault {
             redb::Error::PreviousIo | redb::Error::DatabaseClosed => StoreErrorKind::Unavailable,
             _ => StoreErrorKind::Refused,
         };
-        Self { kind, detail: error.to_string().into(), needs_reopening: true }
+        // After one failed call redb refuses every further one. A page that is damaged is another matter: the rest can
+        // be read, and opening the file again would not mend it.
+        let needs_reopening =
+            matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo | redb::Error::LockPoisoned(_));
+        Self { kind, detail: error.to_string().into(), needs_reopening }
     }
 }
 

@@ -112,7 +112,7 @@ impl EmbeddedStore {
     fn open_with(path: &Path, clock: Clock, limits: Limits) -> Result<Self, OpenError> {
         open::create_folder(path)?;
         let traffic = Arc::new(Traffic::default());
-        let Opened { database, stamp, earliest } = open::open_database(path, &traffic)?;
+        let Opened { database, stamp, earliest } = open::open_or_create(path, &traffic)?;
         let shared = Arc::new(Shared {
             access: RwLock::new(Access::Open(database)),
             queue: Queue::new(limits.max_waiting),

@@ -1,8 +1,8 @@
 //! Opening the folder: who may, what is found in it, and what is put there the first time.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use redb::{Database, DatabaseError, ReadableDatabase as _};
 
 use super::backend::{Traffic, WatchedFile};
+use super::expiry;
 use super::fault::{self, Fault};
 use super::tables::{CLIENTS, EXPIRY, GRANTS, META, META_SCHEMA, META_STAMP, SCHEMA, TOKENS};
 use crate::store::StoreErrorKind;
@@ -17,6 +18,9 @@ use crate::token::time::Stamp;
 
 /// The database file in the store's folder.
 pub(super) const DATABASE_FILE: &str = "tokens.redb";
+
+/// How the name of a database begins that is not complete yet.
+const UNFINISHED: &str = ".tokens.redb.";
 
 /// Memory that redb may use for pages. A million tokens are about 250 MB on disk; redb's own default of 1 GiB would be
 /// most of a small machine. Pages beyond it still come from the kernel's cache.
@@ -119,30 +123,84 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Opens the database in `folder`, creating file and tables when they are missing.
-pub(super) fn open_database(folder: &Path, traffic: &Arc<Traffic>) -> Result<Opened, OpenError> {
+/// Opens the database in `folder`, creating it when it is missing.
+pub(super) fn open_or_create(folder: &Path, traffic: &Arc<Traffic>) -> Result<Opened, OpenError> {
     let path = folder.join(DATABASE_FILE);
-    let existed = path.exists();
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|source| OpenError::system(&path, source))?;
-    if !existed {
-        sync_folder(folder).map_err(|source| OpenError::system(folder, source))?;
+    let opened = match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create(folder, &path, traffic)?,
+        _ => open_existing(folder, traffic)?,
+    };
+    remove_unfinished(folder);
+    Ok(opened)
+}
+
+/// Opens the database in `folder`. One that is missing is a fault: a store that is in use had one a moment ago, and an
+/// empty one in its place would make every token unknown.
+pub(super) fn open_existing(folder: &Path, traffic: &Arc<Traffic>) -> Result<Opened, OpenError> {
+    let path = folder.join(DATABASE_FILE);
+    let system = |source| OpenError::system(&path, source);
+    let file = OpenOptions::new().read(true).write(true).open(&path).map_err(system)?;
+    if file.metadata().map_err(system)?.len() == 0 {
+        // redb would take it for a new one. Ours are never empty, because they get their name when they are complete.
+        return Err(OpenError::Damaged { path, detail: "the file is empty".into() });
     }
-    // redb trusts a file that was closed cleanly and panics over one that other hands have changed. Checking every page
-    // of every file at each start would read all of it; a panic that is caught here says the same.
+    guarded(folder, &path, file, traffic, |database| read_start(&database).map(|start| (database, start)))
+}
+
+/// Makes a new database under another name and gives it its own when it is complete. A file that was killed while redb
+/// laid it out cannot be told from one whose head was overwritten, so no such file may ever bear the name.
+fn create(folder: &Path, path: &Path, traffic: &Arc<Traffic>) -> Result<Opened, OpenError> {
+    let permissions = Permissions::from_mode(0o600);
+    let (file, unfinished) = tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .permissions(permissions)
+        .tempfile_in(folder)
+        .map_err(|source| OpenError::system(folder, source))?
+        .into_parts();
+    let opened = guarded(folder, path, file, traffic, |database| {
+        create_tables(&database)?;
+        read_start(&database).map(|start| (database, start))
+    })?;
+    if let Err(error) = unfinished.persist_noclobber(path) {
+        return match error.error.kind() {
+            // Another process was quicker, and has tidied up or not. What it made is the store.
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound => open_existing(folder, traffic),
+            _ => Err(OpenError::system(path, error.error)),
+        };
+    }
+    sync_folder(folder).map_err(|source| OpenError::system(folder, source))?;
+    Ok(opened)
+}
+
+/// Removes what a process left that was killed while it made a new database. Only called with the lock of the database
+/// held, so nobody else can still be about to finish one. Failing to is harmless.
+fn remove_unfinished(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+}
+
+/// Lets redb have the file, and turns what may go wrong into what to tell the operator.
+///
+/// redb trusts a file that was closed cleanly and panics over one that other hands have changed. Checking every page of
+/// every file at each start would read all of it; a panic that is caught here says the same.
+fn guarded(
+    folder: &Path,
+    path: &Path,
+    file: File,
+    traffic: &Arc<Traffic>,
+    prepare: impl FnOnce(Database) -> Result<(Database, Start), Unprepared>,
+) -> Result<Opened, OpenError> {
+    let path = path.to_owned();
     let opened = panic::catch_unwind(AssertUnwindSafe(|| {
         let backend = WatchedFile::new(file, Arc::clone(traffic))?;
         let database = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)?;
         Ok(prepare(database))
     }));
     match opened {
-        Ok(Ok(Ok(opened))) => Ok(opened),
+        Ok(Ok(Ok((database, (stamp, earliest))))) => Ok(Opened { database, stamp, earliest }),
         Ok(Ok(Err(Unprepared::Layout(found)))) => Err(OpenError::Layout { path, found }),
         Ok(Ok(Err(Unprepared::Fault(fault)))) if fault.kind() != StoreErrorKind::Damaged => {
             Err(OpenError::System { path, source: io::Error::other(fault.detail()) })
@@ -177,29 +235,23 @@ impl<E: Into<redb::Error>> From<E> for Unprepared {
     }
 }
 
-/// Checks the layout, or writes it into a new file.
-fn prepare(database: Database) -> Result<Opened, Unprepared> {
+/// The last stamp given out, and the second in which something expires first.
+type Start = (Stamp, Option<u32>);
+
+/// Checks the layout and reads where to go on.
+fn read_start(database: &Database) -> Result<Start, Unprepared> {
     let reading = database.begin_read()?;
-    let schema = match reading.open_table(META) {
-        Ok(meta) => meta.get(META_SCHEMA)?.map(|row| row.value()),
-        Err(redb::TableError::TableDoesNotExist(_)) => None,
-        Err(error) => return Err(error.into()),
-    };
-    match schema {
+    let meta = reading.open_table(META)?;
+    match meta.get(META_SCHEMA)?.map(|row| row.value()) {
         Some(SCHEMA) => {}
         Some(found) => return Err(Unprepared::Layout(found)),
-        // Tables and layout version come with one transaction: a file has all of them or is still new.
-        None if reading.list_tables()?.next().is_none() => create_tables(&database)?,
-        None => return Err(Unprepared::Fault(Fault::from(redb::StorageError::Corrupted("no layout version".into())))),
+        None => return Err(redb::StorageError::Corrupted("no layout version".into()).into()),
     }
-    let reading = database.begin_read()?;
-    let stamp = reading.open_table(META)?.get(META_STAMP)?.map_or(0, |row| row.value());
-    let earliest = super::expiry::earliest(&reading.open_table(EXPIRY)?)?;
     reading.open_table(TOKENS)?;
     reading.open_table(GRANTS)?;
     reading.open_table(CLIENTS)?;
-    drop(reading);
-    Ok(Opened { database, stamp: Stamp(stamp), earliest })
+    let stamp = meta.get(META_STAMP)?.map_or(0, |row| row.value());
+    Ok((Stamp(stamp), expiry::earliest(&reading.open_table(EXPIRY)?)?))
 }
 
 fn create_tables(database: &Database) -> Result<(), Unprepared> {

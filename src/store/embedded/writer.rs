@@ -162,7 +162,7 @@ impl Writer {
     }
 
     fn open(&mut self) -> bool {
-        match open::open_database(&self.folder, &self.shared.traffic) {
+        match open::open_existing(&self.folder, &self.shared.traffic) {
             Ok(Opened { database, stamp, earliest }) => {
                 self.stamp = self.stamp.max(stamp);
                 self.earliest = earliest;

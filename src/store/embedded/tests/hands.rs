@@ -1,4 +1,4 @@
-//! The hand in the disk: fills it, and writes down what reaches it in which order.
+//! The hand in the disk: fills it, breaks it, and writes down what reaches it in which order.
 
 use std::io;
 use std::sync::Mutex;
@@ -24,6 +24,7 @@ pub(in crate::store::embedded) enum Event {
 #[derive(Debug, Default)]
 pub(in crate::store::embedded) struct Hands {
     full: AtomicBool,
+    unreadable: AtomicBool,
     journal: Mutex<Vec<Event>>,
 }
 
@@ -32,8 +33,16 @@ impl Hands {
         self.full.store(full, Ordering::Release);
     }
 
+    pub(super) fn break_reading(&self, broken: bool) {
+        self.unreadable.store(broken, Ordering::Release);
+    }
+
     pub(super) fn journal(&self) -> Vec<Event> {
         self.journal.lock().unwrap().clone()
+    }
+
+    pub(in crate::store::embedded) fn read(&self) -> io::Result<()> {
+        if self.unreadable.load(Ordering::Acquire) { Err(io::Error::other("broken by a test")) } else { Ok(()) }
     }
 
     pub(in crate::store::embedded) fn set_len(&self, length: u64) -> io::Result<()> {

@@ -92,6 +92,37 @@ async fn a_full_disk_met_by_the_sweep_mends_without_any_write() {
 }
 
 #[tokio::test]
+async fn a_read_that_fails_is_a_fault_and_mends_when_the_disk_does() {
+    let (folder, clock, store) = open(Limits::default());
+    let tokens: Vec<_> = (0..5_000).map(|number| token(number, 60)).collect();
+    store.insert(&tokens, clock.now()).await.unwrap();
+    store.close().await;
+
+    // Opened anew, so that not every page is in memory.
+    let store = EmbeddedStore::open(folder.path(), clock).unwrap();
+    store.shared.traffic.hands.break_reading(true);
+    let mut faults = 0;
+    for (digest, _) in &tokens {
+        match store.token(&[*digest]).await {
+            Ok(found) => assert!(found.is_some(), "a fault was taken for absence"),
+            Err(error) => faults += usize::from(error.kind() != StoreErrorKind::Damaged),
+        }
+    }
+    assert!(faults > 0);
+
+    store.shared.traffic.hands.break_reading(false);
+    until("everything is read again", async || {
+        let mut found = 0;
+        for (digest, _) in &tokens {
+            found += usize::from(store.token(&[*digest]).await.is_ok_and(|found| found.is_some()));
+        }
+        found == tokens.len()
+    })
+    .await;
+    assert!(store.audit().unwrap().is_sound());
+}
+
+#[tokio::test]
 #[expect(clippy::await_holding_lock, reason = "the lock is what holds the writer back")]
 async fn a_full_queue_refuses_at_once_and_what_it_took_is_still_written() {
     let (_folder, clock, store) = open(Limits { max_waiting: 8, ..Limits::default() });
