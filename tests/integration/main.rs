@@ -5,6 +5,7 @@
 //! - [`rfc6749`] what all endpoints share, client authentication, and the token endpoint
 //! - [`rfc7662`] introspection, sentence by sentence, over a real server
 //! - [`rfc8414`] metadata: what is published, and that all of it is true
+//! - [`rfc9110`] HTTP hygiene: methods, media types, sizes, headers
 //! - [`support`] servers, records, waiting
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
@@ -16,4 +17,5 @@ mod redis;
 mod rfc6749;
 mod rfc7662;
 mod rfc8414;
+mod rfc9110;
 mod stores;
