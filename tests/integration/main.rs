@@ -1,6 +1,7 @@
 //! One binary for all integration tests: real servers on free ports, started and stopped by the tests themselves.
 //!
 //! - [`stores`] the store contract: one list of tests, run over every store
+//! - [`authentication`] guessing and slow hashes: who must wait, and what a flood can reach
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
 //! - [`rfc6749`] what all endpoints share, client authentication, and the token endpoint
 //! - [`rfc7662`] introspection, sentence by sentence, over a real server
@@ -13,6 +14,7 @@
 #[macro_use]
 mod support;
 
+mod authentication;
 mod redis;
 mod rfc6749;
 mod rfc7662;
