@@ -752,7 +752,7 @@ async fn section_4_scanning_for_tokens_is_limited(kind: Kind) {
     let mut answered = 0_u64;
     let refused = loop {
         // Texts that cannot be tokens of ours, and texts that could have been made elsewhere.
-        let prefix = ["itd_at_", ""][usize::from(answered % 2 == 0)];
+        let prefix = if answered.is_multiple_of(2) { "" } else { "itd_at_" };
         let answer = node.api.introspect(server.pair(), &format!("{prefix}scanning-{answered}")).await;
         if answer.status != 200 {
             break answer;
