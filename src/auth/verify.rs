@@ -160,9 +160,12 @@ impl Authenticator {
     }
 
     /// An access token as credentials (RFC 7662 section 2.1). What it may be used for is [`Caller::has`]'s to say.
+    ///
+    /// One that is bound to a key or a certificate is worth nothing without their proof, which a Bearer token does not
+    /// bring along (RFC 9449 section 7.2, RFC 8705 section 3).
     async fn bearer(&self, presented: Presented<'_>, now: Now) -> Result<Caller, Refusal> {
         match self.service.lookup(presented, now).await? {
-            Ok(token) if token.record.kind == TokenKind::Access => {
+            Ok(token) if token.record.kind == TokenKind::Access && !token.record.claims.has_confirmation() => {
                 Ok(Caller { client: token.owner.client, method: Method::Bearer(token.record.scope) })
             }
             _ => Err(Refusal::InvalidToken),

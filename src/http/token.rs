@@ -69,7 +69,7 @@ async fn client_credentials(context: &Context, caller: &Caller, form: &Form<'_>,
     context.observer.issued(TokenKind::Access);
     let mut body = json!({
         "access_token": issued.access.expose(),
-        "token_type": "Bearer",
+        "token_type": issued.token_type,
         "expires_in": issued.expires_in,
     });
     if !issued.scope.is_empty() {

@@ -15,6 +15,7 @@ use crate::support::redis::{PREFIX, RedisServer};
 over_both_stores! {
     section_2_both_kinds_of_token_are_revoked
     section_2_tokens_made_elsewhere_are_revoked
+    section_2_a_token_is_revoked_before_it_begins
     section_2_a_client_revokes_what_it_asked_for_itself
     section_2_1_the_token_is_required
     section_2_1_a_parameter_may_not_be_repeated
@@ -88,6 +89,17 @@ async fn section_2_tokens_made_elsewhere_are_revoked(kind: Kind) {
     assert!(!node.api.is_active(server.pair(), tokens[0]).await);
 }
 
+async fn section_2_a_token_is_revoked_before_it_begins(kind: Kind) {
+    let node = Node::start(kind).await;
+    let app = node.application().await;
+    let beginning = json!({"nbf": node.now() + 2});
+    let issued = [node.issue(&app, beginning.clone()).await, node.issue(&app, beginning).await];
+    expect_revoked(&node.api.revoke(app.pair(), access(&issued[0])).await);
+    node.pass(Duration::from_secs(2)).await;
+    assert!(!node.api.is_active(app.pair(), access(&issued[0])).await);
+    assert!(node.api.is_active(app.pair(), access(&issued[1])).await);
+}
+
 /// Such a token belongs to no grant.
 async fn section_2_a_client_revokes_what_it_asked_for_itself(kind: Kind) {
     let node = Node::start(kind).await;
@@ -136,9 +148,7 @@ async fn section_2_1_hints_change_nothing(kind: Kind) {
     let node = Node::start(kind).await;
     let app = node.application().await;
     for hint in ["access_token", "refresh_token", "ACCESS_TOKEN", "foo", "", "id_token"] {
-        for kind in [0, 1] {
-            let (access, refresh) = node.tokens(&app).await;
-            let token = [access, refresh][kind].clone();
+        for token in [node.token(&app).await, node.tokens(&app).await.1] {
             let form = [("token", &*token), ("token_type_hint", hint)];
             expect_revoked(&node.api.post("/revoke", app.pair(), &form).await);
             assert!(!node.api.is_active(app.pair(), &token).await, "{hint}");
@@ -304,8 +314,9 @@ async fn section_2_1_no_answer_is_active_once_the_revocation_is_answered(kind: K
         let (access, refresh) = node.tokens(&app).await;
         let answered = Arc::new(AtomicBool::new(false));
         let mut askers = JoinSet::new();
-        for api in apis.iter().cycle().take(4).cloned() {
-            let (answered, server, access) = (Arc::clone(&answered), server.clone(), access.clone());
+        for api in apis.iter().cycle().take(4) {
+            let (api, server, access) = (api.clone(), server.clone(), access.clone());
+            let answered = Arc::clone(&answered);
             askers.spawn(async move {
                 let mut seen_inactive = false;
                 let (mut before, mut after) = (0, 0);

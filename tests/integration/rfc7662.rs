@@ -22,6 +22,7 @@ over_both_stores! {
     section_2_1_token_values_are_taken_as_they_are
     section_2_2_an_active_token_is_described
     section_2_2_every_member_has_its_type
+    section_2_2_the_type_tells_how_the_token_is_bound
     section_2_2_what_has_no_value_is_left_out
     section_2_2_claims_cannot_overwrite_members
     section_2_2_a_client_speaks_for_itself_in_a_namespace_of_its_own
@@ -349,6 +350,18 @@ async fn section_2_2_every_member_has_its_type(kind: Kind) {
     }
     let scope = described["scope"].as_str().unwrap();
     assert_eq!(scope, scope.split_whitespace().collect::<Vec<_>>().join(" "));
+}
+
+/// RFC 9449 section 6.2: a token that is bound to a key is of type `DPoP`, at issue and at introspection.
+async fn section_2_2_the_type_tells_how_the_token_is_bound(kind: Kind) {
+    let node = Node::start(kind).await;
+    let (app, server) = (node.application().await, node.resource_server().await);
+    for (confirmation, token_type) in [(json!({"x5t#S256": "x"}), "Bearer"), (json!({"jkt": "y"}), "DPoP")] {
+        let issued = node.issue(&app, json!({"cnf": confirmation, "claims": {"jkt": "z"}})).await;
+        let described = node.api.introspect(server.pair(), access(&issued)).await.json();
+        assert_eq!((&issued["token_type"], &described["token_type"]), (&json!(token_type), &json!(token_type)));
+        assert_eq!(described["cnf"], confirmation);
+    }
 }
 
 async fn section_2_2_what_has_no_value_is_left_out(kind: Kind) {
@@ -738,7 +751,9 @@ async fn section_4_scanning_for_tokens_is_limited(kind: Kind) {
     let begun = Instant::now();
     let mut answered = 0_u64;
     let refused = loop {
-        let answer = node.api.introspect(server.pair(), &format!("itd_at_scan-{answered}")).await;
+        // Texts that cannot be tokens of ours, and texts that could have been made elsewhere.
+        let prefix = if answered.is_multiple_of(2) { "" } else { "itd_at_" };
+        let answer = node.api.introspect(server.pair(), &format!("{prefix}scanning-{answered}")).await;
         if answer.status != 200 {
             break answer;
         }
@@ -759,6 +774,30 @@ async fn section_4_scanning_for_tokens_is_limited(kind: Kind) {
 
     node.pass(Duration::from_secs(2)).await;
     expect_inactive(&node.api.introspect(server.pair(), "itd_at_scan").await);
+}
+
+/// Nothing of a client is remembered that another node could have changed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn section_4_the_state_of_a_client_is_seen_by_every_node_at_once() {
+    let node = Node::start(Kind::Redis).await;
+    let other = Node::over(("redis.url", node.redis.as_ref().unwrap().url()), Clock::System, &[]).await;
+    let (app, server) = (node.application().await, node.resource_server().await);
+    let token = node.token(&app).await;
+    for _ in 0..3 {
+        for client in [&app, &server] {
+            assert!(other.api.is_active(server.pair(), &token).await);
+            node.operate("POST", &format!("/admin/clients/{}/revoke", client.id), None).await;
+            expect_invalid_client(&other.api.introspect(client.pair(), &token).await);
+            if client.id == app.id {
+                expect_inactive(&other.api.introspect(server.pair(), &token).await);
+            }
+            node.operate("POST", &format!("/admin/clients/{}/approve", client.id), None).await;
+        }
+    }
+    node.operate("PATCH", &format!("/admin/clients/{}", server.id), Some(json!({"audiences": []}))).await;
+    expect_inactive(&other.api.introspect(server.pair(), &token).await);
+    node.operate("DELETE", &format!("/admin/clients/{}", server.id), None).await;
+    expect_invalid_client(&other.api.introspect(server.pair(), &token).await);
 }
 
 /// A node over the same Redis with another issuer's keys does not know these tokens, and says so like of any other.
