@@ -1,0 +1,122 @@
+//! Libraries of other languages: their packages are installed once, and each has a program that goes through the list
+//! of checks in `flow` and says how many it made.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::process::run;
+use crate::scenario::{Scenario, Store};
+
+/// How long a registry may take.
+const INSTALLING: Duration = Duration::from_mins(10);
+/// How long a program may take.
+const CHECKING: Duration = Duration::from_mins(3);
+
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop");
+const KEPT: &str = env!("CARGO_TARGET_TMPDIR");
+
+macro_rules! over_both_stores {
+    ($($name:ident: $runner:ident($script:literal) == $checks:literal;)*) => {$(
+        mod $name {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn over_the_embedded_store() { super::$runner($script, $checks, Store::Embedded).await; }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn over_redis() { super::$runner($script, $checks, Store::Redis).await; }
+        }
+    )*};
+}
+
+// The numbers are written here, so that a program which leaves something out is noticed.
+over_both_stores! {
+    authlib: python("authlib_client.py") == 202;
+    requests_oauthlib: python("requests_oauthlib_client.py") == 206;
+    openid_client: node("openid_client.mjs") == 220;
+    oauth4webapi: node("oauth4webapi_client.mjs") == 218;
+}
+
+async fn python(script: &str, checks: u32, store: Store) {
+    let interpreter = python_environment();
+    let scenario = Scenario::start(store).await;
+    let mut command = Command::new(interpreter);
+    // Settings of whoever runs the tests must not decide whom the library trusts.
+    command.env_remove("REQUESTS_CA_BUNDLE").env_remove("CURL_CA_BUNDLE").env("PYTHONDONTWRITEBYTECODE", "1");
+    command.arg(Path::new(SOURCES).join("python").join(script)).arg(scenario.file());
+    expect(&run(&mut command, "python3", CHECKING), checks);
+}
+
+async fn node(script: &str, checks: u32, store: Store) {
+    let folder = npm_packages();
+    let scenario = Scenario::start(store).await;
+    let mut command = Command::new("node");
+    command.env_remove("NODE_OPTIONS").env("NODE_EXTRA_CA_CERTS", scenario.ca_file());
+    command.arg(folder.join(script)).arg(scenario.file());
+    expect(&run(&mut command, "nodejs", CHECKING), checks);
+}
+
+fn expect(output: &str, checks: u32) {
+    assert_eq!(output.lines().last(), Some(format!("{checks} checks").as_str()), "{output}");
+}
+
+/// Does `make` once for all tests of this program, and while no other program does the same.
+fn once(name: &str, done: &OnceLock<PathBuf>, make: impl FnOnce(&Path)) -> PathBuf {
+    let make_locked = || {
+        let folder = Path::new(KEPT).join(name);
+        fs::create_dir_all(&folder).unwrap();
+        let lock = File::create(folder.with_extension("lock")).unwrap();
+        lock.lock().unwrap();
+        make(&folder);
+        folder
+    };
+    done.get_or_init(make_locked).clone()
+}
+
+/// An environment with the libraries in it, made anew when their list has changed.
+fn python_environment() -> PathBuf {
+    static DONE: OnceLock<PathBuf> = OnceLock::new();
+    let list = Path::new(SOURCES).join("python/requirements.txt");
+    let folder = once("interop-python", &DONE, |folder| {
+        let interpreter = folder.join("bin/python");
+        let (wanted, stamp) = (fs::read(&list).unwrap(), folder.join("installed.txt"));
+        // The interpreter that it was made with may be gone.
+        let usable = || Command::new(&interpreter).arg("--version").output().is_ok_and(|made| made.status.success());
+        if fs::read(&stamp).is_ok_and(|installed| installed == wanted) && usable() {
+            return;
+        }
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder), "python3 python3-venv", INSTALLING);
+        let mut install = Command::new(&interpreter);
+        install.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
+        // Nothing is built here: that would need compilers.
+        install.args(["--only-binary", ":all:", "--requirement"]).arg(&list);
+        run(&mut install, "python3-venv", INSTALLING);
+        fs::write(&stamp, &wanted).unwrap();
+    });
+    folder.join("bin/python")
+}
+
+/// A folder with the packages in it and our programs beside them, where they are looked for.
+fn npm_packages() -> PathBuf {
+    static DONE: OnceLock<PathBuf> = OnceLock::new();
+    let sources = Path::new(SOURCES).join("npm");
+    once("interop-npm", &DONE, |folder| {
+        let (list, stamp) = (fs::read(sources.join("package-lock.json")).unwrap(), folder.join("installed.json"));
+        for entry in fs::read_dir(&sources).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() {
+                fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+            }
+        }
+        if fs::read(&stamp).is_ok_and(|installed| installed == list) {
+            return;
+        }
+        let mut install = Command::new("npm");
+        install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(folder);
+        run(&mut install, "npm", INSTALLING);
+        fs::write(&stamp, &list).unwrap();
+    })
+}
