@@ -47,10 +47,7 @@ pub async fn handle(
         Err(reason) => {
             context.observer.inactive(reason);
             if matches!(reason, Inactive::Malformed | Inactive::Unknown) {
-                context.scanning.spend(&caller.client().client_id, now).map_err(|seconds| {
-                    context.observer.scanning();
-                    ApiError::too_many_requests(seconds)
-                })?;
+                context.spend_on_unknown_token(caller.client(), now)?;
             }
             Ok((respond::json(StatusCode::OK, Bytes::from_static(INACTIVE)), Outcome::Inactive))
         }

@@ -13,6 +13,7 @@ use super::error::ApiError;
 use crate::auth::Caller;
 use crate::auth::credentials::{BodyCredentials, Credentials};
 use crate::auth::throttle::Source;
+use crate::client::Client;
 use crate::config::Network;
 use crate::form::{Form, Parameter};
 use crate::server::{Peer, RequestBody};
@@ -117,6 +118,19 @@ impl Context {
         let outcome = self.authenticator.authenticate(&credentials, source, now).await;
         self.observer.authentication(&credentials, &outcome);
         Ok(outcome?)
+    }
+}
+
+impl Context {
+    /// Takes one from the budget of unknown tokens that a caller may ask about.
+    ///
+    /// # Errors
+    /// 429 when it is spent.
+    pub fn spend_on_unknown_token(&self, caller: &Client, now: Now) -> Result<(), ApiError> {
+        self.scanning.spend(&caller.client_id, now).map_err(|seconds| {
+            self.observer.scanning();
+            ApiError::too_many_requests(seconds)
+        })
     }
 }
 

@@ -14,8 +14,10 @@ use crate::token::value::Presented;
 pub enum Revocation {
     /// The token is revoked, and was not before.
     Revoked,
-    /// There is nothing left to do: no such token, expired, or revoked before.
+    /// There is nothing left to do: expired, or revoked before.
     NothingToDo,
+    /// There is no such token.
+    Unknown,
     /// It belongs to another client; it is untouched.
     NotOwned,
 }
@@ -35,10 +37,10 @@ impl Service {
     ) -> Result<Revocation, StoreError> {
         let candidates = self.keys.recognise(presented);
         if candidates.digests().is_empty() {
-            return Ok(Revocation::NothingToDo);
+            return Ok(Revocation::Unknown);
         }
         let Some((digest, record)) = self.store.token(candidates.digests()).await? else {
-            return Ok(Revocation::NothingToDo);
+            return Ok(Revocation::Unknown);
         };
         let owned = *record.client_id == *caller.client_id.as_str();
         if !owned && !caller.rights.contains(Right::Revoke) {
