@@ -68,9 +68,9 @@ fn leaves(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 
 /// What the schema says of a path; `None` where it refuses it.
 fn declared<'a>(schema: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').try_fold(schema, |at, name| match at.get("properties") {
-        Some(properties) => properties.get(name).filter(|declared| **declared != Value::Bool(false)),
-        // Anything may be below: labels, resources, security contexts.
+    path.split('.').try_fold(schema, |at, name| match at["properties"].get(name) {
+        Some(declared) => (*declared != Value::Bool(false)).then_some(declared),
+        // Anything may be below: labels, resources, what the service reads.
         None => (at["type"] == "object" && at["additionalProperties"] != false).then_some(at),
     })
 }
