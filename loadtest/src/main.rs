@@ -27,7 +27,7 @@ use report::Report;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let format = arguments.format;
-    let plan = match Plan::new(arguments) {
+    let plan = match Plan::new(&arguments) {
         Ok(plan) => Arc::new(plan),
         Err(error) => {
             eprintln!("{error}");

@@ -139,7 +139,7 @@ impl std::fmt::Display for PlanError {
 
 impl Plan {
     /// Reads the files that the arguments name, and checks everything.
-    pub(crate) fn new(arguments: Arguments) -> Result<Self, PlanError> {
+    pub(crate) fn new(arguments: &Arguments) -> Result<Self, PlanError> {
         if arguments.mode == Mode::Closed && arguments.rate.is_some() {
             return Err(PlanError("--rate: a closed loop has no rate but the one that the server allows".to_owned()));
         }
@@ -263,7 +263,7 @@ mod tests {
     fn a_duration_needs_its_unit() {
         assert_eq!(duration("250us"), Ok(Duration::from_micros(250)));
         assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("2m"), Ok(Duration::from_mins(2)));
         for bad in ["", "10", "s", "-1s", "1.5s", "1h", "99999999999s"] {
             assert!(duration(bad).is_err(), "{bad}");
         }

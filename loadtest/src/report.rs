@@ -205,5 +205,6 @@ impl Quantiles {
 }
 
 fn microseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e6
+    // A tenth of one: three digits of what can be measured, and none of binary fractions.
+    (duration.as_secs_f64() * 1e7).round() / 10.0
 }

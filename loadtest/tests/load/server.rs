@@ -100,10 +100,12 @@ async fn answer(
     }
     let is_turn = |every: Option<u64>| every.is_some_and(|every| number.is_multiple_of(every));
     let truth = [&b"token=live%2F1%2B"[..], b"token=live+2", b"token=live"].contains(&&body[..]);
-    let mut response = Response::new(Full::new(match truth != is_turn(behaviour.lie_every) {
-        true => Bytes::from_static(br#"{"active":true,"sub":"alice"}"#),
-        false => Bytes::from_static(br#"{"active":false}"#),
-    }));
+    let answer: &[u8] = if truth == is_turn(behaviour.lie_every) {
+        br#"{"active":false}"#
+    } else {
+        br#"{"active":true,"sub":"alice"}"#
+    };
+    let mut response = Response::new(Full::new(Bytes::from_static(answer)));
     if !known {
         *response.status_mut() = StatusCode::UNAUTHORIZED;
     } else if is_turn(behaviour.refuse_every) {
