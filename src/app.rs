@@ -260,6 +260,7 @@ fn declare(declared: &DeclaredClient, keys: &KeyRing, now: crate::token::time::U
         audiences: declared.audiences.iter().map(|audience| audience.as_str().into()).collect(),
         rights: declared.rights.clone(),
         access_token_lifetime: declared.access_token_lifetime.map(|lifetime| lifetime.as_secs()),
+        repeated_credentials: false,
         state: ClientState::Approved,
         client_id_issued_at: now,
     }

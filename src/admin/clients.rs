@@ -188,7 +188,7 @@ fn with_secret(client: &Client, secret: Option<&Secret>) -> Value {
 
 fn read_metadata(members: Map<String, Value>) -> Result<ClientMetadata, ApiError> {
     serde_json::from_value(Value::Object(members))
-        .map_err(|error| ApiError::bad_request("invalid_client_metadata", error.to_string().replace(['`', '"'], "'")))
+        .map_err(|error| ApiError::bad_request("invalid_client_metadata", body::explain(&error)))
 }
 
 fn paging(head: &Parts) -> Result<(Option<ClientId>, usize), ApiError> {
@@ -197,7 +197,11 @@ fn paging(head: &Parts) -> Result<(Option<ClientId>, usize), ApiError> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let value = form::decode(value.as_bytes())?;
         match name {
-            "after" => after = ClientId::parse(&value),
+            "after" => {
+                // Taken for absent, a mistyped one would begin the list again.
+                let invalid = || ApiError::invalid_request("after must be an identifier of a client");
+                after = Some(ClientId::parse(&value).ok_or_else(invalid)?);
+            }
             "limit" => {
                 limit = value
                     .parse()

@@ -20,7 +20,11 @@ fn read_value(body: &[u8]) -> Result<Value, ApiError> {
 }
 
 fn refuse(error: &serde_json::Error) -> ApiError {
+    ApiError::invalid_request(format!("The body cannot be read: {}", explain(error)))
+}
+
+/// What a parser says, shortened: it quotes what it read.
+pub fn explain(error: &serde_json::Error) -> String {
     const LONGEST: usize = 160;
-    let text: String = error.to_string().replace(['`', '"'], "'").chars().take(LONGEST).collect();
-    ApiError::invalid_request(format!("The body cannot be read: {text}"))
+    error.to_string().replace(['`', '"'], "'").chars().take(LONGEST).collect()
 }

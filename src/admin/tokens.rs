@@ -82,7 +82,7 @@ pub async fn issue(context: &Context, request: Request<RequestBody>, peer: &Peer
 fn view(issued: &IssuedToken) -> Value {
     let mut view = json!({
         "access_token": issued.access.expose(),
-        "token_type": "Bearer",
+        "token_type": issued.token_type,
         "expires_in": issued.expires_in,
         "jti": issued.digest.to_text().as_str(),
     });

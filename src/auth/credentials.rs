@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::Refusal;
@@ -17,7 +18,13 @@ use crate::token::value::Presented;
 /// Credentials as presented. Borrowed from the request where possible, and never printed.
 pub enum Credentials<'a> {
     /// A client identifier with a secret in the header.
-    Basic(BasicPair),
+    Basic {
+        /// What the header holds.
+        pair: BasicPair,
+        /// Whether the body holds the same once more, as lua-resty-openidc sends it; only clients that are registered for
+        /// it may (RFC 6749 section 2.3 allows one mechanism).
+        repeated: bool,
+    },
     /// A client identifier with a secret in the body.
     Post {
         /// `client_id`.
@@ -34,7 +41,7 @@ pub enum Credentials<'a> {
 impl fmt::Debug for Credentials<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Basic(_) => "Basic(redacted)",
+            Self::Basic { .. } => "Basic(redacted)",
             Self::Post { .. } => "Post(redacted)",
             Self::IdOnly(_) => "IdOnly",
             Self::Bearer(_) => "Bearer(redacted)",
@@ -57,13 +64,16 @@ impl<'a> Credentials<'a> {
     /// Finds the one mechanism that a request uses (RFC 6749 section 2.3).
     ///
     /// # Errors
-    /// [`Refusal::Missing`] without any, [`Refusal::BadRequest`] with several, [`Refusal::InvalidClient`] for a Basic
-    /// header that cannot be decoded: it is a failed attempt like any other.
+    /// [`Refusal::Missing`] without any, [`Refusal::BadRequest`] with several or [`Refusal::BadBearerRequest`] if
+    /// one of them is a Bearer token, [`Refusal::InvalidClient`] for a Basic header that cannot be decoded: it is a failed
+    /// attempt like any other.
     pub fn find(headers: &'a HeaderMap, body: BodyCredentials<'a>) -> Result<Self, Refusal> {
         let mut lines = headers.get_all(AUTHORIZATION).iter();
         let line = lines.next();
         if lines.next().is_some() {
-            return Err(Refusal::BadRequest("more than one Authorization header"));
+            const REPEATED: &str = "more than one Authorization header";
+            let bearer = headers.get_all(AUTHORIZATION).iter().any(|line| is_bearer(scheme_of(line.as_bytes())));
+            return Err(if bearer { Refusal::BadBearerRequest(REPEATED) } else { Refusal::BadRequest(REPEATED) });
         }
         if body.assertion {
             let several = line.is_some() || body.client_secret.is_some();
@@ -81,20 +91,26 @@ impl<'a> Credentials<'a> {
         let (scheme, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = rest.trim_start_matches(' ');
         if scheme.eq_ignore_ascii_case("basic") {
-            let pair = BasicPair::decode(rest).ok_or(Refusal::InvalidClient)?;
-            if body.client_secret.is_some() {
+            // Base64 has no comma: this is a list, as a proxy makes of two header lines.
+            if rest.contains(',') {
                 return Err(SEVERAL);
             }
+            let pair = BasicPair::decode(rest).ok_or(Refusal::InvalidClient)?;
+            let repeated = match (body.client_id, body.client_secret) {
+                (_, None) => false,
+                (Some(id), Some(secret)) if pair.forms().any(|form| form.is(id, secret)) => true,
+                _ => return Err(SEVERAL),
+            };
             if body.client_id.is_some_and(|id| !pair.names(id)) {
                 return Err(Refusal::BadRequest("client_id differs from the one in the Authorization header"));
             }
-            Ok(Self::Basic(pair))
-        } else if scheme.eq_ignore_ascii_case("bearer") {
+            Ok(Self::Basic { pair, repeated })
+        } else if is_bearer(scheme.as_bytes()) {
             if body.client_secret.is_some() {
-                return Err(SEVERAL);
+                return Err(Refusal::BadBearerRequest(SEVERAL_TEXT));
             }
             if rest.is_empty() || rest.contains([' ', ',']) {
-                return Err(Refusal::BadRequest("malformed Bearer credentials"));
+                return Err(Refusal::BadBearerRequest("malformed Bearer credentials"));
             }
             Ok(Self::Bearer(Presented::new(rest)))
         } else {
@@ -105,14 +121,23 @@ impl<'a> Credentials<'a> {
     /// The client that the credentials speak of, as far as they name one.
     pub fn claimed_id(&self) -> Option<&str> {
         match self {
-            Self::Basic(pair) => Some(pair.forms().next().map_or("", |form| form.id)),
+            Self::Basic { pair, .. } => Some(pair.forms().next().map_or("", |form| form.id)),
             Self::Post { id, .. } | Self::IdOnly(id) => Some(id),
             Self::Bearer(_) => None,
         }
     }
 }
 
-const SEVERAL: Refusal = Refusal::BadRequest("more than one way of client authentication");
+pub(super) const SEVERAL: Refusal = Refusal::BadRequest(SEVERAL_TEXT);
+const SEVERAL_TEXT: &str = "more than one way of client authentication";
+
+fn scheme_of(line: &[u8]) -> &[u8] {
+    line.split(|byte| *byte == b' ').next().unwrap_or_default()
+}
+
+fn is_bearer(scheme: &[u8]) -> bool {
+    scheme.eq_ignore_ascii_case(b"bearer")
+}
 
 /// The content of a Basic header, in the one or two ways that it can be meant.
 ///
@@ -131,6 +156,13 @@ pub struct BasicForm<'a> {
     pub id: &'a str,
     /// The secret.
     pub secret: &'a str,
+}
+
+impl BasicForm<'_> {
+    /// Whether it is this pair; in constant time for a secret of the same length.
+    fn is(self, id: &str, secret: &str) -> bool {
+        self.id == id && bool::from(self.secret.as_bytes().ct_eq(secret.as_bytes()))
+    }
 }
 
 /// Some senders leave the padding out; what remains is still unambiguous.
@@ -188,7 +220,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_str(header).unwrap());
         match Credentials::find(&headers, BodyCredentials::default()) {
-            Ok(Credentials::Basic(pair)) => pair.forms().map(|form| (form.id.into(), form.secret.into())).collect(),
+            Ok(Credentials::Basic { pair, .. }) => {
+                pair.forms().map(|form| (form.id.into(), form.secret.into())).collect()
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -231,8 +265,9 @@ mod tests {
         for header in ["Basic", "Basic !!!", "Basic bm9jb2xvbg==", "Basic //79Og==", "Basic YQE6Yg==", "Digest x", ""] {
             assert!(matches!(refused(header), Refusal::InvalidClient), "{header:?}");
         }
-        assert!(matches!(refused("Bearer"), Refusal::BadRequest(_)));
-        assert!(matches!(refused("Bearer a, Basic b"), Refusal::BadRequest(_)));
+        assert!(matches!(refused("Bearer"), Refusal::BadBearerRequest(_)));
+        assert!(matches!(refused("Bearer a, Basic b"), Refusal::BadBearerRequest(_)));
+        assert!(matches!(refused("Basic bm9jb2xvbg==, Bearer b"), Refusal::BadRequest(_)));
     }
 
     #[test]
@@ -244,7 +279,9 @@ mod tests {
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW"));
         assert!(matches!(Credentials::find(&headers, post), Err(Refusal::BadRequest(_))));
         let same = BodyCredentials { client_id: id, ..BodyCredentials::default() };
-        assert!(matches!(Credentials::find(&headers, same), Ok(Credentials::Basic(_))));
+        assert!(matches!(Credentials::find(&headers, same), Ok(Credentials::Basic { repeated: false, .. })));
+        let twice = BodyCredentials { client_id: id, client_secret: Some("gX1fBat3bV"), assertion: false };
+        assert!(matches!(Credentials::find(&headers, twice), Ok(Credentials::Basic { repeated: true, .. })));
         let other = BodyCredentials { client_id: Some("other"), ..BodyCredentials::default() };
         assert!(matches!(Credentials::find(&headers, other), Err(Refusal::BadRequest(_))));
         let assertion = BodyCredentials { assertion: true, ..BodyCredentials::default() };

@@ -71,6 +71,8 @@ pub enum Refusal {
     Missing,
     /// It carries them in a way that no client may: twice, or malformed where that is not a failed attempt.
     BadRequest(&'static str),
+    /// The same of a Bearer token, which has an answer of its own (RFC 6750 section 3.1).
+    BadBearerRequest(&'static str),
     /// Unknown client, wrong secret, wrong method, revoked client: all the same.
     InvalidClient,
     /// The Bearer token is not an active access token.

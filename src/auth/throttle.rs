@@ -193,6 +193,7 @@ mod tests {
             hashing_threads: 1,
             hashing_queue: 1,
             secret_overlap: Duration::ZERO,
+            bearer_may_ask_about_itself: false,
             unknown_tokens_per_second: 0,
             trusted_proxies: vec![],
         })

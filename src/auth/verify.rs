@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, SEVERAL};
 use super::memory::PassedChecks;
 use super::throttle::{Limit, Source, Throttle};
 use super::{Caller, Method, Refusal};
@@ -82,7 +82,7 @@ impl Authenticator {
         })?;
         let caller = match credentials {
             Credentials::IdOnly(id) => return self.public(id).await.map_err(Refused::from),
-            Credentials::Basic(pair) => {
+            Credentials::Basic { pair, .. } => {
                 let forms: Vec<(&str, &str)> = pair.forms().map(|form| (form.id, form.secret)).collect();
                 self.by_secret(AuthenticationMethod::ClientSecretBasic, &forms, now).await?
             }
@@ -93,6 +93,10 @@ impl Authenticator {
         };
         if let Some(caller) = caller {
             self.throttle.succeeded(claimed, source);
+            let repeated = matches!(credentials, Credentials::Basic { repeated: true, .. });
+            if repeated && !caller.client().repeated_credentials {
+                return Err(SEVERAL.into());
+            }
             Ok(caller)
         } else {
             self.throttle.failed(claimed, source, now);
@@ -156,9 +160,12 @@ impl Authenticator {
     }
 
     /// An access token as credentials (RFC 7662 section 2.1). What it may be used for is [`Caller::has`]'s to say.
+    ///
+    /// One that is bound to a key or a certificate is worth nothing without their proof, which a Bearer token does not
+    /// bring along (RFC 9449 section 7.2, RFC 8705 section 3).
     async fn bearer(&self, presented: Presented<'_>, now: Now) -> Result<Caller, Refusal> {
         match self.service.lookup(presented, now).await? {
-            Ok(token) if token.record.kind == TokenKind::Access => {
+            Ok(token) if token.record.kind == TokenKind::Access && !token.record.claims.has_confirmation() => {
                 Ok(Caller { client: token.owner.client, method: Method::Bearer(token.record.scope) })
             }
             _ => Err(Refusal::InvalidToken),

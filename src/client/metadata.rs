@@ -16,6 +16,7 @@ pub struct ClientMetadata {
     audiences: Option<Vec<String>>,
     rights: Option<Vec<String>>,
     access_token_lifetime: Option<u64>,
+    repeated_credentials: Option<bool>,
 }
 
 /// Metadata that was refused: `invalid_client_metadata` (RFC 7591 section 3.2.2), with the member and the reason.
@@ -78,6 +79,9 @@ impl ClientMetadata {
         if let Some(seconds) = self.access_token_lifetime {
             client.access_token_lifetime = (seconds > 0).then_some(seconds);
         }
+        if let Some(accepted) = self.repeated_credentials {
+            client.repeated_credentials = accepted;
+        }
         check(client)
     }
 }
@@ -118,6 +122,7 @@ pub fn view(client: &Client, declared: bool) -> Map<String, Value> {
         ("scope".to_owned(), json!(client.scope)),
         ("audiences".to_owned(), json!(client.audiences)),
         ("rights".to_owned(), json!(client.rights)),
+        ("repeated_credentials".to_owned(), json!(client.repeated_credentials)),
         ("state".to_owned(), json!(client.state)),
         ("secrets".to_owned(), json!(secrets)),
         ("declared".to_owned(), json!(declared)),
@@ -143,6 +148,7 @@ pub fn blank(id: ClientId, now: crate::token::time::UnixSeconds) -> Client {
         audiences: Vec::new(),
         rights: Rights::default(),
         access_token_lifetime: None,
+        repeated_credentials: false,
         state: ClientState::Approved,
         client_id_issued_at: now,
     }

@@ -100,6 +100,9 @@ pub struct Client {
     /// Lifetime of access tokens issued to it, in seconds; `None` takes the configured one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_token_lifetime: Option<u64>,
+    /// Whether it may send its secret in the header and once more in the body, at introspection and revocation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeated_credentials: bool,
     /// Approved or revoked.
     #[serde(default)]
     pub state: ClientState,

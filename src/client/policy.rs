@@ -80,6 +80,7 @@ mod tests {
             audiences: audiences.iter().map(|&audience| audience.into()).collect(),
             rights: Rights::default(),
             access_token_lifetime: None,
+            repeated_credentials: false,
             state: ClientState::Approved,
             client_id_issued_at: UnixSeconds(0),
         }

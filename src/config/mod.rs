@@ -226,6 +226,8 @@ pub struct AuthenticationConfig {
     pub hashing_queue: usize,
     /// `secret_overlap`: how long the old secret keeps working after a rotation, unless the rotation says otherwise.
     pub secret_overlap: Duration,
+    /// `bearer_may_ask_about_itself`: whether an access token may be introspected with nothing but itself as credentials.
+    pub bearer_may_ask_about_itself: bool,
     /// `unknown_tokens_per_second`: how many unknown tokens one caller may ask about; 0 for no limit.
     pub unknown_tokens_per_second: u32,
     /// `trusted_proxies`: addresses, or networks as `10.0.0.0/8`, whose `X-Forwarded-For` is believed.

@@ -32,6 +32,7 @@ struct Parts {
 
 const BASIC_CHALLENGE: &str = r#"Basic realm="introspectd", charset="UTF-8""#;
 const BEARER_CHALLENGE: &str = r#"Bearer realm="introspectd""#;
+const INVALID_REQUEST_CHALLENGE: &str = r#"Bearer realm="introspectd", error="invalid_request""#;
 const INVALID_TOKEN_CHALLENGE: &str =
     r#"Bearer realm="introspectd", error="invalid_token", error_description="The access token is not active""#;
 
@@ -62,6 +63,11 @@ impl ApiError {
     /// 400: another code of the same kind, as `invalid_scope` or `invalid_grant`.
     pub fn bad_request(code: &'static str, description: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, description)
+    }
+
+    /// 400: a Bearer token is presented in a way that no request may (RFC 6750 section 3.1).
+    pub fn invalid_bearer_request(description: &'static str) -> Self {
+        Self::invalid_request(description).with(WWW_AUTHENTICATE, INVALID_REQUEST_CHALLENGE)
     }
 
     /// 401: who is calling is not known. One answer for every reason.
@@ -237,6 +243,7 @@ impl From<Refused> for ApiError {
         match refused.refusal {
             AuthRefusal::Missing => Self::missing_credentials(),
             AuthRefusal::BadRequest(description) => Self::invalid_request(description),
+            AuthRefusal::BadBearerRequest(description) => Self::invalid_bearer_request(description),
             AuthRefusal::InvalidClient => Self::invalid_client(),
             AuthRefusal::InvalidToken => Self::invalid_token(),
             AuthRefusal::Throttled { seconds } => Self::too_many_requests(seconds),

@@ -32,12 +32,16 @@ pub async fn handle(
     let form = Form::parse(&body)?;
     let now = context.service.now();
     let caller = context.authenticate(&head, &form, peer, now).await?;
-    expect_right(&caller)?;
-    let token = form.get(Parameter::Token).ok_or_else(|| ApiError::invalid_request("The token is missing"))?;
-    // Whoever holds a token could otherwise learn all about it with nothing but the token itself.
-    if matches!(caller.method(), Method::Bearer(_)) && is_own_bearer(&head.headers, token) {
-        return Err(ApiError::invalid_token());
+    let token = form.get(Parameter::Token);
+    if matches!(caller.method(), Method::Bearer(_)) && token.is_some_and(|token| is_own_bearer(&head.headers, token)) {
+        // Whoever holds a token could otherwise learn all about it with nothing but the token itself.
+        if !context.authentication.bearer_may_ask_about_itself {
+            return Err(ApiError::invalid_token());
+        }
+    } else {
+        expect_right(&caller)?;
     }
+    let token = token.ok_or_else(|| ApiError::invalid_request("The token is missing"))?;
     match context.service.introspect(caller.client(), Presented::new(token), now).await? {
         Ok(body) => Ok((respond::json(StatusCode::OK, body.into()), Outcome::Active)),
         Err(reason) => {
@@ -54,14 +58,15 @@ pub async fn handle(
 }
 
 /// RFC 7662 section 2.3 wants 401 of a Bearer token that does not allow this; a client that authenticated as itself is
-/// known, and is told 403.
+/// known, and is told 403. One that only named itself has not been authenticated, which section 2.1 asks of every caller.
 fn expect_right(caller: &Caller) -> Result<(), ApiError> {
     if caller.has(Right::Introspect) {
         return Ok(());
     }
     Err(match caller.method() {
         Method::Bearer(_) => ApiError::insufficient_scope(StatusCode::UNAUTHORIZED, Right::Introspect),
-        _ => ApiError::forbidden("The client may not introspect tokens"),
+        Method::Public => ApiError::invalid_client(),
+        Method::SecretBasic | Method::SecretPost => ApiError::forbidden("The client may not introspect tokens"),
     })
 }
 

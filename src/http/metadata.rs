@@ -54,7 +54,7 @@ impl MetadataDocument {
 
     /// The answer to a request for it: public, and to be kept for a while.
     pub fn answer(&self, headers: &HeaderMap) -> Answer {
-        let known = headers.get(IF_NONE_MATCH).is_some_and(|tag| *tag == self.tag);
+        let known = headers.get_all(IF_NONE_MATCH).iter().any(|line| self.is_tagged(line));
         let mut answer = if known {
             respond::empty(StatusCode::NOT_MODIFIED)
         } else {
@@ -66,6 +66,15 @@ impl MetadataDocument {
         headers.insert(ETAG, self.tag.clone());
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         answer
+    }
+}
+
+impl MetadataDocument {
+    /// Whether a line of `If-None-Match` holds our tag: `*`, or a list that is compared weakly, because a proxy that
+    /// compresses makes tags weak (RFC 9110 section 13.1.2).
+    fn is_tagged(&self, line: &HeaderValue) -> bool {
+        let ours = |tag: &[u8]| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == self.tag.as_bytes();
+        line.as_bytes().split(|&byte| byte == b',').any(|tag| ours(tag.trim_ascii()))
     }
 }
 

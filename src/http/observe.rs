@@ -45,7 +45,7 @@ impl Observer {
     /// Counts how a caller fared.
     pub fn authentication(&self, credentials: &Credentials<'_>, outcome: &Result<Caller, Refused>) {
         let method = match credentials {
-            Credentials::Basic(_) => ClientAuthMethod::Basic,
+            Credentials::Basic { .. } => ClientAuthMethod::Basic,
             Credentials::Post { .. } => ClientAuthMethod::Post,
             Credentials::IdOnly(_) => ClientAuthMethod::None,
             Credentials::Bearer(_) => ClientAuthMethod::Bearer,

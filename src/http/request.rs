@@ -74,9 +74,7 @@ pub async fn read(
 }
 
 fn check_media_type(headers: &HeaderMap, expected: MediaType, empty: bool) -> Result<(), ApiError> {
-    if let Some(coding) = headers.get(CONTENT_ENCODING)
-        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
+    if headers.get_all(CONTENT_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(ApiError::unsupported_media_type(true));
     }
     let mut lines = headers.get_all(CONTENT_TYPE).iter();

@@ -24,7 +24,7 @@ pub async fn handle(context: &Context, request: Request<RequestBody>, peer: &Pee
     let caller = context.authenticate(&head, &form, peer, now).await?;
     // A Bearer token is sent to resource servers; none of them may revoke with it what its client may.
     if matches!(caller.method(), Method::Bearer(_)) && !caller.has(Right::Revoke) {
-        return Err(ApiError::insufficient_scope(StatusCode::UNAUTHORIZED, Right::Revoke));
+        return Err(ApiError::insufficient_scope(StatusCode::FORBIDDEN, Right::Revoke));
     }
     let token = form.get(Parameter::Token).ok_or_else(|| ApiError::invalid_request("The token is missing"))?;
     match context.service.revoke(caller.client(), Presented::new(token), now).await? {

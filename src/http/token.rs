@@ -1,5 +1,6 @@
 //! `POST /token` (RFC 6749 section 3.2): tokens that a client asks for on its own behalf.
 
+use http::header::AUTHORIZATION;
 use http::{Request, StatusCode};
 use serde_json::json;
 
@@ -27,6 +28,9 @@ pub async fn handle(context: &Context, request: Request<RequestBody>, peer: &Pee
     let caller = context.authenticate(&head, &form, peer, now).await?;
     if matches!(caller.method(), Method::Bearer(_)) {
         return Err(ApiError::invalid_client());
+    }
+    if head.headers.contains_key(AUTHORIZATION) && form.get(Parameter::ClientSecret).is_some() {
+        return Err(ApiError::invalid_request("more than one way of client authentication"));
     }
     match form.get(Parameter::GrantType) {
         None => Err(ApiError::invalid_request("The grant_type is missing")),
@@ -65,7 +69,7 @@ async fn client_credentials(context: &Context, caller: &Caller, form: &Form<'_>,
     context.observer.issued(TokenKind::Access);
     let mut body = json!({
         "access_token": issued.access.expose(),
-        "token_type": "Bearer",
+        "token_type": issued.token_type,
         "expires_in": issued.expires_in,
     });
     if !issued.scope.is_empty() {

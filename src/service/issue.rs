@@ -59,6 +59,8 @@ pub struct IssuedToken {
     pub refresh: Option<TokenValue>,
     /// The grant that ties the two together; none for a token that stands alone.
     pub grant: Option<GrantId>,
+    /// `token_type` of the access token.
+    pub token_type: &'static str,
     /// Seconds that the access token lives from now on.
     pub expires_in: u64,
     /// Its scope.
@@ -140,6 +142,7 @@ impl Service {
             claims: new.claims,
         };
         let scope = record.scope.clone();
+        let token_type = record.token_type().unwrap_or_default();
         let mut tokens = vec![(digest, record)];
         let mut refresh = None;
         if let Some(expires_at) = refresh_expiry {
@@ -160,6 +163,7 @@ impl Service {
             digest,
             refresh,
             grant: grant.map(|grant| grant.id),
+            token_type,
             expires_in: access_expiry.since(now.seconds()),
             scope,
         })

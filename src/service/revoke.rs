@@ -40,18 +40,18 @@ impl Service {
         let Some((digest, record)) = self.store.token(candidates.digests()).await? else {
             return Ok(Revocation::NothingToDo);
         };
-        if record.expires_at <= now.seconds() {
-            return Ok(Revocation::NothingToDo);
-        }
         let owned = *record.client_id == *caller.client_id.as_str();
         if !owned && !caller.rights.contains(Right::Revoke) {
-            return Ok(Revocation::NotOwned);
+            // Of an expired token nobody but its owner needs to know that it once was one.
+            let expired = record.expires_at <= now.seconds();
+            return Ok(if expired { Revocation::NothingToDo } else { Revocation::NotOwned });
         }
+        // One that has expired by our clock is revoked all the same: the clock of another node may be behind.
         let service = Arc::clone(self);
         let carried_through = tokio::spawn(async move {
             // The grant first: were the process to end between the two, a refresh could otherwise still succeed.
             if let Some(grant) = record.grant {
-                service.store.revoke_grant(grant, Reason::REQUESTED, now).await?;
+                service.store.revoke_grant(grant, Reason::REQUESTED).await?;
             }
             service.store.set_state(digest, State::Revoked(Reason::REQUESTED), now).await
         });

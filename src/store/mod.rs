@@ -11,6 +11,8 @@
 //! - A store forgets a token's record, and whatever it keeps beside it, when the token's `exp` has passed. That frees
 //!   memory; it decides nothing. It may still return an expired record, and callers check `exp` themselves.
 //! - A store may not forget anything earlier, and there is no way to clear it.
+//! - A revocation takes effect on whatever is still kept, and the caller's clock has no say in it: the clock of another
+//!   node, or of this one later, may be behind.
 //! - [`Stamp`]s are written by the store with its own clock, in the order in which it took the writes in.
 //! - Every method is bounded in time: beyond the deadline of the configuration it returns
 //!   [`StoreErrorKind::Unavailable`].
@@ -194,7 +196,8 @@ impl Store {
 
     /// Sets the state of a token, leaving everything else and its expiry as they are.
     ///
-    /// With [`State::Revoked`] on a token that is revoked already, the first reason stays.
+    /// With [`State::Revoked`] on a token that is revoked already, the first reason stays. What has expired by `now` cannot
+    /// be approved.
     pub async fn set_state(&self, digest: TokenDigest, state: State, now: Now) -> Result<Transition, StoreError> {
         self.observed(StoreOperation::SetState, async {
             match &self.backend {
@@ -206,11 +209,11 @@ impl Store {
     }
 
     /// Ends a grant with all its tokens, those not yet issued included: one write, kept until the grant's expiry.
-    pub async fn revoke_grant(&self, grant: Grant, reason: Reason, now: Now) -> Result<(), StoreError> {
+    pub async fn revoke_grant(&self, grant: Grant, reason: Reason) -> Result<(), StoreError> {
         self.observed(StoreOperation::RevokeGrant, async {
             match &self.backend {
-                Backend::Embedded(store) => store.revoke_grant(grant, reason, now).await,
-                Backend::Redis(store) => store.revoke_grant(grant, reason, now).await,
+                Backend::Embedded(store) => store.revoke_grant(grant, reason).await,
+                Backend::Redis(store) => store.revoke_grant(grant, reason).await,
             }
         })
         .await

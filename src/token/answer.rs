@@ -4,7 +4,6 @@ use super::digest::TokenDigest;
 use super::record::Record;
 use super::scope::Scope;
 use super::time::UnixSeconds;
-use super::value::TokenKind;
 
 /// The answer for every token that is not active, whatever the reason: 16 bytes, always the same.
 pub const INACTIVE: &[u8] = br#"{"active":false}"#;
@@ -32,8 +31,8 @@ pub fn render(digest: TokenDigest, record: &Record, scope: &Scope, issuer: &str)
         json.text("scope", scope.as_str());
     }
     json.audience(&record.audience);
-    if record.kind == TokenKind::Access {
-        json.text("token_type", "Bearer");
+    if let Some(token_type) = record.token_type() {
+        json.text("token_type", token_type);
     }
     json.seconds("exp", record.expires_at);
     json.seconds("iat", record.issued_at);
@@ -97,6 +96,7 @@ mod tests {
     use super::super::claims::Claims;
     use super::super::record::State;
     use super::super::time::Stamp;
+    use super::super::value::TokenKind;
     use super::*;
 
     fn record() -> Record {

@@ -113,11 +113,26 @@ impl Claims {
         &self.0
     }
 
+    /// Whether the token is bound to something that its presenter must prove to have (RFC 7800).
+    pub fn has_confirmation(&self) -> bool {
+        self.0.starts_with(CONFIRMATION)
+    }
+
+    /// Whether `cnf` holds this member.
+    pub fn confirms(&self, member: &str) -> bool {
+        let first = |rest| serde_json::Deserializer::from_str(rest).into_iter::<Map<String, Value>>().next();
+        let confirmation = self.0.strip_prefix(CONFIRMATION).and_then(first);
+        confirmation.and_then(Result::ok).is_some_and(|members| members.contains_key(member))
+    }
+
     /// Whether there are no members.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
+
+/// How the rendered members begin when there is a `cnf`, which [`Claims::build`] writes before all others.
+const CONFIRMATION: &str = "\"cnf\":";
 
 fn push(text: &mut String, name: &str, value: &Value) -> Result<(), ClaimsError> {
     if depth(value) > Claims::MAX_DEPTH {
@@ -234,6 +249,24 @@ mod tests {
         assert_eq!(parsed["authorization_details"][0]["type"], "payment");
         assert_eq!(parsed["department"], "a \"b\"");
         assert_eq!(parsed["level"], 3);
+    }
+
+    #[test]
+    fn a_confirmation_is_found_and_nothing_else_is_taken_for_one() {
+        let none = Map::new();
+        let bound = |confirmation: &Value, extra| Claims::build(Some(confirmation), None, extra).unwrap();
+        let extra = json!({"jkt": "y"});
+        let extra = extra.as_object().unwrap();
+        for claims in [bound(&json!({"x5t#S256": "x", "jkt": "y"}), &none), bound(&json!({"jkt": "y"}), extra)] {
+            assert!(claims.has_confirmation() && claims.confirms("jkt"));
+        }
+        let by_certificate = bound(&json!({"x5t#S256": "x"}), extra);
+        assert!(by_certificate.has_confirmation() && !by_certificate.confirms("jkt"));
+        for unbound in
+            [build(json!({"a": "\"cnf\":{\"jkt\":\"y\"}", "cnfx": {"jkt": "y"}})).unwrap(), Claims::default()]
+        {
+            assert!(!unbound.has_confirmation() && !unbound.confirms("jkt"));
+        }
     }
 
     #[test]

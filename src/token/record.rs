@@ -37,6 +37,18 @@ pub struct Record {
     pub claims: Claims,
 }
 
+impl Record {
+    /// `token_type` as resource servers must take the token: `DPoP` when it is bound to a key (RFC 9449 section 6.2);
+    /// none for a refresh token, which is not for them.
+    pub fn token_type(&self) -> Option<&'static str> {
+        match self.kind {
+            TokenKind::Access if self.claims.confirms("jkt") => Some("DPoP"),
+            TokenKind::Access => Some("Bearer"),
+            TokenKind::Refresh => None,
+        }
+    }
+}
+
 /// The grant of a token, and how long its last token can live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {

@@ -28,8 +28,8 @@ async fn what_has_expired_is_forgotten_with_its_index_and_the_rest_stays() {
     let grant = |byte, lifetime| Grant { id: GrantId([byte; 16]), expires_at: START.plus(lifetime) };
     store.insert(&short, clock.now()).await.unwrap();
     store.insert(&long, clock.now()).await.unwrap();
-    store.revoke_grant(grant(1, 60), Reason::REQUESTED, clock.now()).await.unwrap();
-    store.revoke_grant(grant(2, 3600), Reason::REQUESTED, clock.now()).await.unwrap();
+    store.revoke_grant(grant(1, 60), Reason::REQUESTED).await.unwrap();
+    store.revoke_grant(grant(2, 3600), Reason::REQUESTED).await.unwrap();
 
     clock.advance(Duration::from_secs(59));
     // A write makes the writer look at the clock; nothing is due yet.
@@ -65,7 +65,7 @@ async fn a_grant_marked_again_is_kept_until_the_later_expiry() {
     let (_folder, clock, store) = open();
     let grant = |lifetime| Grant { id: GrantId([1; 16]), expires_at: START.plus(lifetime) };
     for lifetime in [60, 600, 60] {
-        store.revoke_grant(grant(lifetime), Reason::REQUESTED, clock.now()).await.unwrap();
+        store.revoke_grant(grant(lifetime), Reason::REQUESTED).await.unwrap();
     }
     let audit = store.audit().unwrap();
     assert!(audit.is_sound());

@@ -78,7 +78,7 @@ async fn everything_is_there_after_closing_and_opening_again() {
         let store = open(folder.path());
         assert_eq!(store.insert(&tokens, now).await.unwrap(), Insertion::Done);
         store.set_state(tokens[7].0, REVOKED, now).await.unwrap();
-        store.revoke_grant(grant, Reason::REQUESTED, now).await.unwrap();
+        store.revoke_grant(grant, Reason::REQUESTED).await.unwrap();
         store.create_client(&client, "{}".into(), now).await.unwrap();
         let done = store.replace_client(&client, 1, "{\"a\":1}".into()).await.unwrap();
         assert_eq!(done, ClientWrite::Done { version: 2 });

@@ -488,7 +488,7 @@ impl Writer {
         let lifetime = if self.dice.below(2) == 0 { LONG } else { 1 + self.dice.below(4) };
         let grant = Grant { id: GrantId(self.dice.id()), expires_at: self.clock.now().seconds().plus(lifetime) };
         self.begin(&format!(" grant {} revoked {}", grant.id.to_text(), grant.expires_at.0));
-        self.store.revoke_grant(grant, Reason::REQUESTED, self.clock.now()).await.unwrap();
+        self.store.revoke_grant(grant, Reason::REQUESTED).await.unwrap();
         self.acknowledged();
     }
 

@@ -1,8 +1,15 @@
 //! One binary for all integration tests: real servers on free ports, started and stopped by the tests themselves.
 //!
-//! - [`stores`] the store contract: one list of tests, run over every store
+//! - [`authentication`] guessing and slow hashes: who must wait, and what a flood can reach
+//! - [`outage`] a node whose Redis is away, hangs, is killed and comes back
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
+//! - [`rfc6749`] what all endpoints share, client authentication, and the token endpoint
+//! - [`rfc6750`] Bearer tokens as credentials, sentence by sentence, over a real server
+//! - [`rfc7009`] revocation, sentence by sentence, over a real server
 //! - [`rfc7662`] introspection, sentence by sentence, over a real server
+//! - [`rfc8414`] metadata: what is published, and that all of it is true
+//! - [`rfc9110`] HTTP hygiene: methods, media types, sizes, headers
+//! - [`stores`] the store contract: one list of tests, run over every store
 //! - [`support`] servers, records, waiting
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
@@ -10,6 +17,13 @@
 #[macro_use]
 mod support;
 
+mod authentication;
+mod outage;
 mod redis;
+mod rfc6749;
+mod rfc6750;
+mod rfc7009;
 mod rfc7662;
+mod rfc8414;
+mod rfc9110;
 mod stores;

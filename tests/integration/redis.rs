@@ -54,7 +54,7 @@ async fn everything_works(store: &RedisStore) {
     assert_eq!(store.set_state(digest(1), REQUESTED, now()).await.unwrap(), Transition::Changed);
     assert_eq!(store.set_state(digest(1), State::Approved, now()).await.unwrap(), Transition::Changed);
     for _ in 0..2 {
-        store.revoke_grant(grant(1, expires_at), Reason::REQUESTED, now()).await.unwrap();
+        store.revoke_grant(grant(1, expires_at), Reason::REQUESTED).await.unwrap();
     }
     assert_eq!(store.create_client(&app(), Bytes::new(), now()).await.unwrap(), ClientWrite::Done { version: 1 });
     assert_eq!(store.replace_client(&app(), 1, Bytes::new()).await.unwrap(), ClientWrite::Done { version: 2 });
@@ -77,7 +77,7 @@ async fn what_is_kept_of_a_token_ends_with_it_and_only_clients_stay() {
     let (token, family) = (now().seconds().plus(600), now().seconds().plus(900));
     store.insert(&[(digest(1), record(token)), (digest(2), record(token))], now()).await.unwrap();
     store.set_state(digest(1), REQUESTED, now()).await.unwrap();
-    store.revoke_grant(grant(1, family), Reason::REQUESTED, now()).await.unwrap();
+    store.revoke_grant(grant(1, family), Reason::REQUESTED).await.unwrap();
     store.create_client(&app(), Bytes::from_static(b"{}"), now()).await.unwrap();
     let mut expiries = BTreeMap::new();
     for key in server.keys().await {
@@ -137,12 +137,12 @@ async fn expired_keys_are_gone_from_redis() {
     let soon = now().seconds().plus(2);
     store.insert(&[(digest(1), record(soon))], now()).await.unwrap();
     store.set_state(digest(1), REQUESTED, now()).await.unwrap();
-    store.revoke_grant(grant(1, soon), Reason::REQUESTED, now()).await.unwrap();
+    store.revoke_grant(grant(1, soon), Reason::REQUESTED).await.unwrap();
     assert_eq!(server.keys().await.len(), 3);
     eventually("nothing is left", async || server.keys().await.is_empty()).await;
     // What had passed already never comes in.
     store.insert(&[(digest(1), record(soon))], now()).await.unwrap();
-    store.revoke_grant(grant(1, soon), Reason::REQUESTED, now()).await.unwrap();
+    store.revoke_grant(grant(1, soon), Reason::REQUESTED).await.unwrap();
     assert!(server.keys().await.is_empty());
 }
 
@@ -370,7 +370,16 @@ async fn a_replica_is_not_served_from() {
     insert(&store, 1).await.unwrap();
     server.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]).await;
     // A write finds out by itself; a server that is only read from is asked now and then.
-    eventually("reads stop", async || store.token(&[digest(1)]).await.is_err()).await;
+    // One failure may have been a deadline missed on a busy machine; several in a row are not.
+    eventually("reads stop", async || {
+        for _ in 0..5 {
+            if store.token(&[digest(1)]).await.is_ok() {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
     assert_eq!(store.token(&[digest(1)]).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
     assert_eq!(insert(&store, 2).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
     server.command::<()>(&["REPLICAOF", "NO", "ONE"]).await;
@@ -397,7 +406,7 @@ async fn when_memory_is_full_revoking_works_and_issuing_is_refused() {
         let revocation = store.set_state(digest(1), REQUESTED, now()).await.unwrap();
         assert_eq!(revocation, [Transition::Changed, Transition::Unchanged][usize::from(round)]);
         let family = grant(round, now().seconds().plus(60));
-        store.revoke_grant(family, Reason::REQUESTED, now()).await.unwrap();
+        store.revoke_grant(family, Reason::REQUESTED).await.unwrap();
         assert_eq!(store.surroundings("app", Some(family.id)).await.unwrap().grant, Standing::Revoked);
         let version = u64::from(round) + 1;
         let replacement = store.replace_client(&app(), version, Bytes::from_static(b"revoked")).await.unwrap();

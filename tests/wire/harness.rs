@@ -122,8 +122,12 @@ impl Default for Options {
 
 impl Options {
     pub(crate) fn bind(&self) -> Result<Server, BindError> {
-        let listener =
-            ListenerConfig { address: ([127, 0, 0, 1], 0).into(), unix: self.unix.clone(), tls: self.tls.clone() };
+        let listener = ListenerConfig {
+            address: ([127, 0, 0, 1], 0).into(),
+            unix: self.unix.clone(),
+            tls: self.tls.clone(),
+            insecure: false,
+        };
         Server::bind(&[("public", &listener)], &self.http)
     }
 

@@ -82,7 +82,7 @@ async fn a_socket_file_that_another_process_has_replaced_is_left_to_it() {
 async fn an_address_in_use_is_named() {
     let server = Options::default().bind().unwrap();
     let taken = server.bound()[0].address;
-    let listener = introspectd::config::ListenerConfig { address: taken, unix: None, tls: None };
+    let listener = introspectd::config::ListenerConfig { address: taken, unix: None, tls: None, insecure: false };
     let error = introspectd::server::Server::bind(&[("admin", &listener)], &Options::default().http).unwrap_err();
     assert!(error.to_string().starts_with(&format!("the admin listener cannot listen on {taken}: ")), "{error}");
 }

@@ -128,6 +128,12 @@ pub(super) fn authentication(reader: &mut Reader<'_>) -> AuthenticationConfig {
                 "How long the old secret keeps working after a rotation, unless the rotation says otherwise.",
             )
             .0,
+        bearer_may_ask_about_itself: section.value(
+            "bearer_may_ask_about_itself",
+            false,
+            "Whether an access token may be introspected with nothing but itself as credentials, as Dovecot and \
+             mod_auth_openidc can; whoever holds a token then learns all that is known of it.",
+        ),
         unknown_tokens_per_second: section.within(
             "unknown_tokens_per_second",
             UNKNOWN_TOKENS_PER_SECOND,

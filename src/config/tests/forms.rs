@@ -71,6 +71,7 @@ hashing_threads = 2
 hashing_queue = 8
 secret_overlap = "1h"
 unknown_tokens_per_second = 5
+bearer_may_ask_about_itself = true
 trusted_proxies = ["10.0.0.0/8", "::1"]
 
 [http]
@@ -175,6 +176,7 @@ fn check_everything(config: &Config) {
             hashing_threads: 2,
             hashing_queue: 8,
             secret_overlap: Duration::from_hours(1),
+            bearer_may_ask_about_itself: true,
             unknown_tokens_per_second: 5,
             trusted_proxies: vec![
                 Network { address: "10.0.0.0".parse().unwrap(), prefix_length: 8 },

@@ -68,7 +68,7 @@ impl<'transaction> Changes<'transaction> {
         match write {
             Write::Insert { tokens, now, reply } => reply.set(self.insert(tokens, *now)?),
             Write::SetState { digest, state, now, reply } => reply.set(self.set_state(*digest, *state, *now)?),
-            Write::RevokeGrant { grant, reason, now, reply } => reply.set(self.revoke_grant(*grant, *reason, *now)?),
+            Write::RevokeGrant { grant, reason, reply } => reply.set(self.revoke_grant(*grant, *reason)?),
             Write::CreateClient { id, body, now, reply } => reply.set(self.create_client(id, body, *now)?),
             Write::ReplaceClient { id, version, body, reply } => {
                 reply.set(self.replace_client(id, *version, body)?);
@@ -138,7 +138,8 @@ impl<'transaction> Changes<'transaction> {
             Ok(record) => record,
             Err(error) => return Ok(Err(error)),
         };
-        if record.expires_at <= now.seconds() {
+        // Only approving looks at the clock: a revocation holds whatever the clock says later.
+        if state == State::Approved && record.expires_at <= now.seconds() {
             return Ok(Ok(Transition::Absent));
         }
         match (record.state, state) {
@@ -153,13 +154,13 @@ impl<'transaction> Changes<'transaction> {
         Ok(Ok(Transition::Changed))
     }
 
-    fn revoke_grant(&mut self, grant: Grant, reason: Reason, now: Now) -> Applied<()> {
+    fn revoke_grant(&mut self, grant: Grant, reason: Reason) -> Applied<()> {
         let before = match self.grants.get(&grant.id.0)?.map(|row| GrantMark::from_bytes(*row.value())).transpose() {
             Ok(before) => before,
             Err(error) => return Ok(Err(error)),
         };
         let expires_at = before.map_or(grant.expires_at, |mark| mark.expires_at.max(grant.expires_at));
-        if expires_at <= now.seconds() || before.is_some_and(|mark| mark.expires_at == expires_at) {
+        if before.is_some_and(|mark| mark.expires_at == expires_at) {
             return Ok(Ok(()));
         }
         if let Some(mark) = before {

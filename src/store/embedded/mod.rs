@@ -205,8 +205,8 @@ impl EmbeddedStore {
         self.write(|reply| Write::SetState { digest, state, now, reply }).await
     }
 
-    pub async fn revoke_grant(&self, grant: Grant, reason: Reason, now: Now) -> Result<(), StoreError> {
-        self.write(|reply| Write::RevokeGrant { grant, reason, now, reply }).await
+    pub async fn revoke_grant(&self, grant: Grant, reason: Reason) -> Result<(), StoreError> {
+        self.write(|reply| Write::RevokeGrant { grant, reason, reply }).await
     }
 
     pub async fn client(&self, client_id: &str) -> Result<Option<ClientDocument>, StoreError> {

@@ -15,7 +15,7 @@ use crate::token::time::{Now, UnixSeconds};
 pub(super) enum Write {
     Insert { tokens: Vec<NewToken>, now: Now, reply: Reply<Insertion> },
     SetState { digest: TokenDigest, state: State, now: Now, reply: Reply<Transition> },
-    RevokeGrant { grant: Grant, reason: Reason, now: Now, reply: Reply<()> },
+    RevokeGrant { grant: Grant, reason: Reason, reply: Reply<()> },
     CreateClient { id: ClientId, body: Bytes, now: Now, reply: Reply<ClientWrite> },
     ReplaceClient { id: ClientId, version: u64, body: Bytes, reply: Reply<ClientWrite> },
     DeleteClient { id: ClientId, reply: Reply<bool> },

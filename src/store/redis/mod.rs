@@ -120,7 +120,7 @@ impl RedisStore {
         let keys = [self.keys.token(digest), self.keys.tombstone(digest)];
         let invocation = match state {
             State::Approved => scripts::APPROVE.on(keys, [milliseconds(now)]),
-            State::Revoked(reason) => scripts::REVOKE.on(keys, [milliseconds(now), vec![reason.to_byte()]]),
+            State::Revoked(reason) => scripts::REVOKE.on(keys, [vec![reason.to_byte()]]),
         };
         match self.connections.begin()?.script(invocation).await? {
             scripts::ABSENT => Ok(Transition::Absent),
@@ -131,9 +131,9 @@ impl RedisStore {
     }
 
     /// See [`crate::store::Store::revoke_grant`].
-    pub async fn revoke_grant(&self, grant: Grant, reason: Reason, now: Now) -> Result<(), StoreError> {
+    pub async fn revoke_grant(&self, grant: Grant, reason: Reason) -> Result<(), StoreError> {
         let expires = decimal(grant.expires_at.milliseconds());
-        let arguments = [vec![reason.to_byte()], expires, milliseconds(now)];
+        let arguments = [vec![reason.to_byte()], expires];
         let invocation = scripts::REVOKE_GRANT.on([self.keys.grant_mark(grant.id)], arguments);
         self.connections.begin()?.script(invocation).await?;
         Ok(())

@@ -94,7 +94,8 @@ return 1
     )
 });
 
-/// What revoking and approving begin with: the state that the record is in, and when it expires.
+/// What revoking and approving begin with: the state that the record is in, and when it expires. What has expired by
+/// Redis' clock is gone. The caller's clock has no say in a revocation: another node's may be behind.
 ///
 /// A record that is cut short or lost its expiry is not ours to judge: it is reported as damaged, not as absent.
 const FIND: &str = "\
@@ -102,20 +103,19 @@ local head = redis.call('GETRANGE', KEYS[1], 0, 1)
 if head == '' then return 0 end
 local expires = redis.call('PEXPIRETIME', KEYS[1])
 if #head < 2 or expires < 0 then return redis.error_reply('DAMAGED not as written') end
-if expires <= tonumber(ARGV[1]) then return 0 end
 local state = string.sub(head, 2, 2)
 ";
 
 /// Revokes a token, in place, so that it can be approved again; its expiry stays.
 ///
 /// - KEYS: record, tombstone
-/// - ARGV: the caller's time in milliseconds, the reason as one byte
+/// - ARGV: the reason as one byte
 /// - Reply: [`ABSENT`], [`UNCHANGED`] (revoked already: the first reason stays) or [`CHANGED`]
 pub(super) static REVOKE: LazyLock<Script> = LazyLock::new(|| {
     let body = "\
 if state ~= '\\0' then return 1 end
-redis.call('SETRANGE', KEYS[1], 1, ARGV[2])
-redis.call('SET', KEYS[2], stamp .. ARGV[2], 'PXAT', expires)
+redis.call('SETRANGE', KEYS[1], 1, ARGV[1])
+redis.call('SET', KEYS[2], stamp .. ARGV[1], 'PXAT', expires)
 return 2
 ";
     Script::new(ALLOW_OOM, &[FIND, body].concat())
@@ -130,6 +130,7 @@ return 2
 /// `SETRANGE` keeps the time to live. The tombstone is deleted rather than left to expire: that, too, is broadcast.
 pub(super) static APPROVE: LazyLock<Script> = LazyLock::new(|| {
     let body = "\
+if expires <= tonumber(ARGV[1]) then return 0 end
 if state == '\\0' then return 1 end
 redis.call('SETRANGE', KEYS[1], 1, '\\0')
 redis.call('DEL', KEYS[2])
@@ -141,7 +142,7 @@ return 2
 /// Marks a grant as revoked. The first reason stays, and the mark is never made to end earlier.
 ///
 /// - KEYS: mark
-/// - ARGV: the reason as one byte, the grant's expiry in milliseconds, the caller's time in milliseconds
+/// - ARGV: the reason as one byte, the grant's expiry in milliseconds
 /// - Reply: [`DONE`]
 pub(super) static REVOKE_GRANT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
@@ -149,7 +150,7 @@ pub(super) static REVOKE_GRANT: LazyLock<Script> = LazyLock::new(|| {
         "\
 if redis.call('EXISTS', KEYS[1]) == 1 then
     redis.call('PEXPIREAT', KEYS[1], ARGV[2], 'GT')
-elseif tonumber(ARGV[2]) > math.max(millis, tonumber(ARGV[3])) then
+elseif tonumber(ARGV[2]) > millis then
     redis.call('SET', KEYS[1], stamp .. ARGV[1], 'PXAT', ARGV[2])
 end
 return 1

@@ -36,9 +36,27 @@ impl Answer {
         line
     }
 
+    /// All lines of a header.
+    pub(crate) fn lines(&self, name: &str) -> Vec<&str> {
+        self.headers.get_all(name).iter().map(|line| line.to_str().unwrap()).collect()
+    }
+
+    /// All that a peer can compare: status, headers in their order but for the date, body.
+    pub(crate) fn whole(&self) -> (u16, Vec<(&str, &str)>, &str) {
+        let lines = self.headers.iter().map(|(name, line)| (name.as_str(), line.to_str().unwrap()));
+        (self.status, lines.filter(|(name, _)| *name != "date").collect(), &self.body)
+    }
+
     /// The code of an error.
     pub(crate) fn error(&self) -> String {
         self.json()["error"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// All that a peer sees of it, but the date.
+    pub(crate) fn seen(&self) -> (u16, Vec<(String, Vec<u8>)>, &str) {
+        let lines = self.headers.iter().filter(|(name, _)| *name != "date");
+        let lines = lines.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+        (self.status, lines.collect(), &self.body)
     }
 
     /// Status and code of an error at once.
@@ -103,6 +121,16 @@ impl Api {
     pub(crate) async fn post(&self, path: &str, client: (&str, &str), form: &[(&str, &str)]) -> Answer {
         let request = self.request("POST", &self.url(path)).basic_auth(client.0, Some(client.1)).form(form);
         self.send(request).await
+    }
+
+    /// Posts a form with this `Authorization` header.
+    pub(crate) async fn post_as(&self, path: &str, authorization: &str, form: &[(&str, &str)]) -> Answer {
+        self.send(self.request("POST", &self.url(path)).header("authorization", authorization).form(form)).await
+    }
+
+    /// Posts a form without an `Authorization` header.
+    pub(crate) async fn post_bare(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+        self.send(self.request("POST", &self.url(path)).form(form)).await
     }
 
     /// Introspects a token.

@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod node;
+pub(crate) mod raw;
 pub(crate) mod redis;
 
 /// Makes each test two: the function is called with a kind of store, in a module of that kind's name.

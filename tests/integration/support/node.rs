@@ -4,10 +4,12 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use introspectd::app::App;
 use introspectd::config::{Config, Sources};
+use introspectd::service::Service;
 use introspectd::shutdown::{Drain, Outcome};
 use introspectd::token::time::{Clock, UnixSeconds};
 use serde_json::{Value, json};
@@ -35,10 +37,12 @@ pub(crate) struct Node {
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) drain: Drain,
+    /// What the node is made of, for what cannot be brought about from outside.
+    pub(crate) service: Arc<Service>,
     pub(crate) redis: Option<RedisServer>,
     clock: Clock,
     running: JoinHandle<Outcome>,
-    _folder: Option<Box<dyn Any + Send>>,
+    folder: Option<Box<dyn Any + Send>>,
 }
 
 /// A client of a node, with its secret in the clear.
@@ -63,9 +67,23 @@ impl Node {
 
     /// A node with further settings: keys as `authentication.failures_per_client`, and their values as text.
     pub(crate) async fn start_with(kind: Kind, settings: &[(&str, &str)]) -> Self {
-        let (redis, folder, clock) = match kind {
-            Kind::Redis => (Some(RedisServer::start().await), None, Clock::System),
-            Kind::Embedded => (None, Some(tempfile::tempdir().unwrap()), Clock::manual(UnixSeconds(1_800_000_000))),
+        let clock = match kind {
+            Kind::Redis => Clock::System,
+            Kind::Embedded => Clock::manual(UnixSeconds(1_800_000_000)),
+        };
+        Self::start_at(kind, clock, settings).await
+    }
+
+    /// A node whose clock stands still until [`Node::pass`] moves it, over either store. Redis' own clock goes on, so what
+    /// Redis itself ends, ends by the real time.
+    pub(crate) async fn start_still(kind: Kind, settings: &[(&str, &str)]) -> Self {
+        Self::start_at(kind, Clock::manual(Clock::System.now().seconds()), settings).await
+    }
+
+    async fn start_at(kind: Kind, clock: Clock, settings: &[(&str, &str)]) -> Self {
+        let (redis, folder) = match kind {
+            Kind::Redis => (Some(RedisServer::start().await), None),
+            Kind::Embedded => (None, Some(tempfile::tempdir().unwrap())),
         };
         let store = match (&redis, &folder) {
             (Some(redis), _) => ("redis.url", redis.url()),
@@ -74,7 +92,7 @@ impl Node {
         };
         let mut node = Self::over(store, clock, settings).await;
         node.redis = redis;
-        node._folder = folder.map(|folder| Box::new(folder) as Box<dyn Any + Send>);
+        node.folder = folder.map(|folder| Box::new(folder) as Box<dyn Any + Send>);
         node
     }
 
@@ -106,9 +124,9 @@ impl Node {
         let config = Config::load(&sources).unwrap_or_else(|errors| panic!("{errors}"));
         let app = App::build(config, clock.clone()).await.unwrap();
         let (public, admin) = (app.bound()[0].address, app.bound()[1].address);
-        let drain = app.drain().clone();
+        let (drain, service) = (app.drain().clone(), Arc::clone(app.service()));
         let running = tokio::spawn(app.run());
-        Self { api: Api::new(public, admin), public, admin, drain, redis: None, clock, running, _folder: None }
+        Self { api: Api::new(public, admin), public, admin, drain, service, redis: None, clock, running, folder: None }
     }
 
     /// The node's time, in seconds since 1970.
@@ -155,6 +173,25 @@ impl Node {
         let answer = self.api.admin(OPERATOR, "POST", "/admin/tokens", Some(body)).await;
         assert_eq!(answer.status, 201, "{}", answer.body);
         answer.json()
+    }
+
+    /// Issues an access token and a refresh token of one grant, and gives their texts.
+    pub(crate) async fn tokens(&self, owner: &Registered) -> (String, String) {
+        let issued = self.issue(owner, json!({"refresh": true})).await;
+        let text = |name: &str| issued[name].as_str().unwrap().to_owned();
+        (text("access_token"), text("refresh_token"))
+    }
+
+    /// Issues an access token of this scope, which the owner can present as its credentials.
+    pub(crate) async fn bearer(&self, owner: &Registered, scope: &str) -> String {
+        self.issue(owner, json!({"scope": scope})).await["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Lets an operator do something that succeeds.
+    pub(crate) async fn operate(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let answer = self.api.admin(OPERATOR, method, path, body).await;
+        assert!((200..300).contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.body);
+        if answer.body.is_empty() { Value::Null } else { answer.json() }
     }
 
     /// Issues an access token and gives its text.

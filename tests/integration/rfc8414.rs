@@ -1,0 +1,275 @@
+//! Authorization server metadata, RFC 8414: what is published, where, and that all of it is true.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::support::api::Answer;
+use crate::support::node::{AUDIENCE, Kind, Node, Registered};
+use crate::support::raw;
+
+over_both_stores! {
+    section_2_every_advertised_method_works_and_no_other
+    section_2_every_advertised_grant_type_works_and_no_other
+    section_2_the_members_are_those_that_are_true
+    section_3_1_the_issuers_path_comes_behind_the_well_known_part
+    section_3_2_the_answer_may_be_kept_and_is_not_sent_twice
+    section_3_2_the_document_is_for_everybody_and_nothing_else_is
+    section_3_2_there_is_head_and_no_post
+    section_3_3_the_issuer_is_the_configured_text
+}
+
+const PLACE: &str = "/.well-known/oauth-authorization-server";
+const OTHER_PLACE: &str = "/.well-known/openid-configuration";
+
+async fn get(node: &Node, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = node.api.request("GET", &node.api.url(path));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    node.api.send(request).await
+}
+
+/// The path of a published endpoint.
+fn path<'a>(document: &'a Value, endpoint: &str) -> &'a str {
+    document[endpoint].as_str().unwrap().strip_prefix("https://as.example.com").unwrap()
+}
+
+fn names<'a>(document: &'a Value, member: &str) -> Vec<&'a str> {
+    document[member].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect()
+}
+
+/// A client that is registered for `method`, as far as a client can be, and may do everything that such a client may.
+async fn client_for(node: &Node, method: &str) -> Registered {
+    let mut metadata = json!({
+        "rights": ["introspect", "revoke"], "audiences": [AUDIENCE], "scope": "read",
+        "grant_types": ["client_credentials"]
+    });
+    match method {
+        "none" => {
+            metadata["rights"] = json!([]);
+            metadata["grant_types"] = json!([]);
+            metadata["token_endpoint_auth_method"] = json!("none");
+        }
+        "client_secret_basic" | "client_secret_post" => metadata["token_endpoint_auth_method"] = json!(method),
+        _ => {}
+    }
+    node.client(metadata).await
+}
+
+/// Calls an endpoint as this client, which proves who it is by this method.
+async fn call(node: &Node, client: &Registered, method: &str, path: &str, form: &[(&str, &str)]) -> Answer {
+    let mut form = form.to_vec();
+    let mut request = node.api.request("POST", &node.api.url(path));
+    let assertion_type = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    match method {
+        "client_secret_basic" => request = request.basic_auth(&client.id, Some(&client.secret)),
+        "client_secret_post" => form.extend([("client_id", &*client.id), ("client_secret", &*client.secret)]),
+        "Bearer" => {
+            let scope = [("grant_type", "client_credentials"), ("scope", "introspectd:introspect")];
+            let token = node.api.post("/token", client.pair(), &scope).await.json();
+            request = request.bearer_auth(token["access_token"].as_str().unwrap());
+        }
+        "private_key_jwt" | "client_secret_jwt" => {
+            form.extend([("client_assertion_type", assertion_type), ("client_assertion", "e30.e30.e30")]);
+        }
+        _ => form.push(("client_id", &client.id)),
+    }
+    node.api.send(request.form(&form)).await
+}
+
+/// RFC 8414 section 2 takes the methods of the registry "OAuth Token Endpoint Authentication Methods", and at the
+/// introspection endpoint access token types too.
+async fn section_2_every_advertised_method_works_and_no_other(kind: Kind) {
+    const METHODS: [&str; 8] = [
+        "client_secret_basic",
+        "client_secret_post",
+        "client_secret_jwt",
+        "private_key_jwt",
+        "tls_client_auth",
+        "self_signed_tls_client_auth",
+        "none",
+        "Bearer",
+    ];
+    let node = Node::start(kind).await;
+    let document = get(&node, PLACE, &[]).await.json();
+    for (endpoint, form) in [
+        ("introspection_endpoint", [("token", "unknown-token")]),
+        ("revocation_endpoint", [("token", "unknown-token")]),
+        ("token_endpoint", [("grant_type", "client_credentials")]),
+    ] {
+        let advertised = names(&document, &format!("{endpoint}_auth_methods_supported"));
+        assert!(advertised.iter().all(|method| METHODS.contains(method)), "{advertised:?}");
+        for method in METHODS {
+            let client = client_for(&node, method).await;
+            let answer = call(&node, &client, method, path(&document, endpoint), &form).await;
+            if advertised.contains(&method) {
+                assert_eq!(answer.status, 200, "{method} is advertised for the {endpoint}: {}", answer.body);
+            } else {
+                assert!((400..=403).contains(&answer.status), "{method} is not advertised for the {endpoint}");
+            }
+        }
+    }
+}
+
+async fn section_2_every_advertised_grant_type_works_and_no_other(kind: Kind) {
+    let node = Node::start(kind).await;
+    let document = get(&node, PLACE, &[]).await.json();
+    let client = client_for(&node, "client_secret_basic").await;
+    let advertised = names(&document, "grant_types_supported");
+    assert_eq!(names(&document, "response_types_supported"), ["none"], "there is no authorization endpoint");
+    assert_eq!(document.get("authorization_endpoint"), None);
+    for grant_type in ["client_credentials", "authorization_code", "implicit", "password"] {
+        let form = [("grant_type", grant_type), ("code", "x"), ("username", "x"), ("password", "x")];
+        let answer = node.api.post(path(&document, "token_endpoint"), client.pair(), &form).await;
+        let expected = if advertised.contains(&grant_type) { 200 } else { 400 };
+        assert_eq!(answer.status, expected, "{grant_type}: {}", answer.body);
+        assert!(expected == 200 || answer.error() == "unsupported_grant_type");
+    }
+}
+
+async fn section_2_the_members_are_those_that_are_true(kind: Kind) {
+    let node = Node::start(kind).await;
+    let answer = get(&node, PLACE, &[]).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+    let document = answer.json();
+    for (name, value) in document.as_object().unwrap() {
+        assert_ne!(value, &json!([]), "section 3.2: {name} has no elements and must be left out");
+        assert!(!value.is_null(), "{name}");
+    }
+    let methods: Vec<String> = ["token", "introspection", "revocation"]
+        .iter()
+        .flat_map(|endpoint| names(&document, &format!("{endpoint}_endpoint_auth_methods_supported")))
+        .map(str::to_owned)
+        .collect();
+    let by_jwt = methods.iter().any(|method| method.ends_with("_jwt"));
+    let algorithms =
+        document.as_object().unwrap().keys().any(|name| name.ends_with("_auth_signing_alg_values_supported"));
+    assert_eq!(by_jwt, algorithms, "present if, and only if, a method that signs is there");
+    for absent in ["jwks_uri", "registration_endpoint", "introspection_signing_alg_values_supported"] {
+        assert_eq!(document.get(absent), None, "{absent}");
+    }
+    assert_eq!(get(&node, OTHER_PLACE, &[]).await.json(), document, "some look only in the place of OpenID Connect");
+}
+
+async fn section_3_1_the_issuers_path_comes_behind_the_well_known_part(kind: Kind) {
+    for (issuer, places, elsewhere) in [
+        (
+            "https://as.example.com",
+            [PLACE.to_owned(), OTHER_PLACE.to_owned()],
+            [format!("{PLACE}/"), format!("{PLACE}/t1")],
+        ),
+        (
+            "https://as.example.com/t1",
+            [format!("{PLACE}/t1"), format!("/t1{OTHER_PLACE}")],
+            [PLACE.to_owned(), OTHER_PLACE.to_owned()],
+        ),
+        (
+            "https://as.example.com/a/b",
+            [format!("{PLACE}/a/b"), format!("/a/b{OTHER_PLACE}")],
+            [format!("{PLACE}/a"), format!("/a/b{PLACE}")],
+        ),
+    ] {
+        let node = Node::start_with(kind, &[("issuer", issuer)]).await;
+        for place in places {
+            assert_eq!(get(&node, &place, &[]).await.json()["issuer"], json!(issuer), "{place}");
+        }
+        for place in elsewhere {
+            assert_eq!(get(&node, &place, &[]).await.refusal(), (404, "not_found".into()), "{issuer}: {place}");
+        }
+    }
+}
+
+async fn section_3_2_the_answer_may_be_kept_and_is_not_sent_twice(kind: Kind) {
+    let node = Node::start(kind).await;
+    let answer = get(&node, PLACE, &[]).await;
+    assert_eq!(answer.header("cache-control"), Some("public, max-age=3600"));
+    assert_eq!(answer.header("pragma"), None);
+    let tag = answer.header("etag").unwrap();
+    assert!(tag.starts_with('"') && tag.ends_with('"') && tag.len() > 2, "{tag}");
+    for known in
+        [tag.to_owned(), "*".to_owned(), format!("W/{tag}"), format!("\"other\", {tag}"), format!("{tag},\"x\"")]
+    {
+        let again = get(&node, PLACE, &[("if-none-match", &known)]).await;
+        assert_eq!((again.status, again.body.as_str()), (304, ""), "RFC 9110 section 13.1.2: {known}");
+        assert_eq!(again.header("etag"), Some(tag));
+        assert_eq!(again.header("cache-control"), answer.header("cache-control"));
+    }
+    for unknown in ["\"other\"", "W/\"other\"", "", tag.trim_matches('"')] {
+        let again = get(&node, PLACE, &[("if-none-match", unknown)]).await;
+        assert_eq!((again.status, again.body.as_str()), (200, answer.body.as_str()), "{unknown:?}");
+    }
+    let other = Node::start_with(kind, &[("issuer", "https://other.example.com")]).await;
+    assert_ne!(get(&other, PLACE, &[]).await.header("etag"), Some(tag), "another document has another tag");
+}
+
+async fn section_3_2_the_document_is_for_everybody_and_nothing_else_is(kind: Kind) {
+    let node = Node::start(kind).await;
+    let client = node.resource_server().await;
+    let origin = [("origin", "https://app.example.com")];
+    for place in [PLACE, OTHER_PLACE] {
+        assert_eq!(get(&node, place, &origin).await.header("access-control-allow-origin"), Some("*"), "{place}");
+    }
+    let header = format!("Basic {}", STANDARD.encode(format!("{}:{}", client.id, client.secret)));
+    for (method, path) in [
+        ("POST", "/introspect"),
+        ("POST", "/revoke"),
+        ("POST", "/token"),
+        ("OPTIONS", "/introspect"),
+        ("OPTIONS", "/revoke"),
+        ("OPTIONS", "/token"),
+        ("GET", "/livez"),
+        ("GET", "/elsewhere"),
+    ] {
+        let request = node.api.request(method, &node.api.url(path)).header("origin", origin[0].1);
+        let request = request.header("access-control-request-method", "POST").header("authorization", &header);
+        let answer = node.api.send(request).await;
+        assert!(
+            !answer.headers.keys().any(|name| name.as_str().starts_with("access-control-")),
+            "{method} {path}: {:?}",
+            answer.headers
+        );
+    }
+}
+
+async fn section_3_2_there_is_head_and_no_post(kind: Kind) {
+    let node = Node::start(kind).await;
+    for place in [PLACE, OTHER_PLACE] {
+        let ask = async |method: &str| {
+            let request = format!("{method} {place} HTTP/1.1\r\nHost: as.example.com\r\nConnection: close\r\n\r\n");
+            raw::exchange(node.public, request.as_bytes()).await
+        };
+        let (get, head) = (ask("GET").await, ask("HEAD").await);
+        assert_eq!((get.status, head.status, head.body.as_str()), (200, 200, ""));
+        let but_date = |headers: &[(String, String)]| -> Vec<(String, String)> {
+            headers.iter().filter(|(name, _)| name != "date").cloned().collect()
+        };
+        assert_eq!(but_date(&head.headers), but_date(&get.headers), "the same headers, the length among them");
+        assert_eq!(head.header("content-length").unwrap(), get.body.len().to_string());
+        for method in ["POST", "PUT", "PATCH", "DELETE"] {
+            let answer = node.api.send(node.api.request(method, &node.api.url(place))).await;
+            assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")), "{method}");
+        }
+    }
+}
+
+async fn section_3_3_the_issuer_is_the_configured_text(kind: Kind) {
+    for (issuer, place, token_endpoint) in [
+        ("https://as.example.com", PLACE, "https://as.example.com/token"),
+        ("https://as.example.com/", PLACE, "https://as.example.com/token"),
+        (
+            "https://AS.example.com:443/T1",
+            "/.well-known/oauth-authorization-server/T1",
+            "https://AS.example.com:443/T1/token",
+        ),
+    ] {
+        let node = Node::start_with(kind, &[("issuer", issuer)]).await;
+        let document = get(&node, place, &[]).await.json();
+        assert_eq!(document["issuer"], json!(issuer), "character by character");
+        assert_eq!(document["token_endpoint"], json!(token_endpoint));
+        let client = node.application().await;
+        let token = node.token(&client).await;
+        let described = node.api.introspect(client.pair(), &token).await.json();
+        assert_eq!(described["iss"], json!(issuer));
+    }
+}
