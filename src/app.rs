@@ -211,11 +211,12 @@ async fn watch_store(context: Arc<Context>) {
 async fn open_store(config: &Config, clock: &Clock) -> Result<(Backend, KeyRing), StartError> {
     match &config.store {
         StoreConfig::Embedded { path } => {
-            let store = EmbeddedStore::open(path, clock.clone())?;
+            // Keys come first: a database that is there already without its key is refused, and opening makes one.
             let keys = match key_ring(&config.keys, config.tokens.imports)? {
                 Some(keys) => keys,
                 None => key_from_folder(path, config.tokens.imports)?,
             };
+            let store = EmbeddedStore::open(path, clock.clone())?;
             Ok((Backend::Embedded(store), keys))
         }
         StoreConfig::Redis(redis) => {

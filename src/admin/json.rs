@@ -23,8 +23,53 @@ fn refuse(error: &serde_json::Error) -> ApiError {
     ApiError::invalid_request(format!("The body cannot be read: {}", explain(error)))
 }
 
-/// What a parser says, shortened: it quotes what it read.
+/// What is wrong with a body, without anything of what is in it: that may be a secret in the wrong member.
 pub fn explain(error: &serde_json::Error) -> String {
-    const LONGEST: usize = 160;
-    error.to_string().replace(['`', '"'], "'").chars().take(LONGEST).collect()
+    const LONGEST: usize = 200;
+    let text = error.to_string();
+    // `invalid type: string "what was there", expected u64`. The part behind is ours, and does not hold these words.
+    let text = match text.rsplit_once(", expected ") {
+        Some((found, expected)) => {
+            let kind = found.split(['"', '`']).next().unwrap_or_default().trim_end();
+            format!("{kind}, expected {expected}")
+        }
+        None => text,
+    };
+    text.replace(['`', '"'], "'").chars().take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read into")]
+    struct Sample {
+        number: u64,
+        kind: Option<Kind>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Kind {
+        Opaque,
+        Jwt,
+    }
+
+    #[test]
+    fn a_mistake_is_named_without_the_value() {
+        let explained = |value: Value| explain(&serde_json::from_value::<Sample>(value).unwrap_err());
+        for secret in ["hunter2hunter2", "a \" quote, expected nothing", "back`tick"] {
+            assert_eq!(explained(json!({"number": secret})), "invalid type: string, expected u64");
+            assert_eq!(explained(json!({"number": 1, "kind": secret})), "unknown variant, expected 'opaque' or 'jwt'");
+            assert_eq!(explained(json!({"number": 1, secret: 1})), "unknown field, expected 'number' or 'kind'");
+        }
+        assert_eq!(explained(json!({"number": -77_123_456})), "invalid value: integer, expected u64");
+        assert_eq!(explained(json!({"number": [1]})), "invalid type: sequence, expected u64");
+        assert_eq!(explained(json!({})), "missing field 'number'");
+    }
 }

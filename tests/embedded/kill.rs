@@ -91,7 +91,7 @@ fn killed_at_any_moment_it_has_every_acknowledged_write() {
         });
     }
     say(&format!(
-        "kill -9: {rounds} rounds in {:.1} s, seed {seed}: {tally}: 0 lost, 0 half done",
+        "proof: kill -9: {rounds} rounds in {:.1} s, seed {seed}: {tally}: 0 lost, 0 half done",
         start.elapsed().as_secs_f64()
     ));
     assert!(tally.acknowledged > rounds, "too little was written for the test to mean anything: {tally}");

@@ -16,3 +16,4 @@ mod process;
 mod rust;
 mod scenario;
 mod scripts;
+mod secrets;

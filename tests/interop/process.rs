@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long anything may take that should take a moment: far longer than it ever does on the slowest machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until a condition holds.
 ///
@@ -32,8 +32,8 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 /// Starts a program, or says how to get it.
 pub(crate) fn spawn(command: &mut Command, package: &str) -> Child {
     command.spawn().unwrap_or_else(|error| match error.kind() {
-        ErrorKind::NotFound => panic!("{:?} is missing: apt-get install {package}", command.get_program()),
-        _ => panic!("{:?} does not start: {error}", command.get_program()),
+        ErrorKind::NotFound => panic!("{} is missing: apt-get install {package}", command.get_program().display()),
+        _ => panic!("{} does not start: {error}", command.get_program().display()),
     })
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Node {
     pub(crate) line: Value,
     stdout: Option<JoinHandle<Vec<u8>>>,
     stderr: PathBuf,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Node {
@@ -101,7 +101,7 @@ impl Node {
             all
         });
         let line = receiver.recv_timeout(PATIENCE).unwrap_or_default();
-        let mut node = Self { child, line: Value::Null, stdout: Some(stdout), stderr, folder };
+        let mut node = Self { child, line: Value::Null, stdout: Some(stdout), stderr, _folder: folder };
         node.line = serde_json::from_slice(&line)
             .unwrap_or_else(|_| panic!("the service does not start: {}", String::from_utf8_lossy(&node.stderr())));
         node
@@ -115,11 +115,6 @@ impl Node {
     /// The URL of the admin listener.
     pub(crate) fn admin(&self) -> &str {
         self.line["admin"].as_str().unwrap()
-    }
-
-    /// The folder it runs in.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// What it has written to standard error so far.
