@@ -59,7 +59,7 @@ fn credentials(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(1));
         group.bench_function(*name, |bencher| {
             bencher.iter(|| match Credentials::find(black_box(&headers), BodyCredentials::default()) {
-                Ok(Credentials::Basic(found)) => {
+                Ok(Credentials::Basic { pair: found, .. }) => {
                     assert!(found.forms().any(|form| form.id == *id && form.secret == *secret));
                 }
                 other => panic!("{other:?}"),
