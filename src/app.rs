@@ -211,13 +211,12 @@ async fn watch_store(context: Arc<Context>) {
 async fn open_store(config: &Config, clock: &Clock) -> Result<(Backend, KeyRing), StartError> {
     match &config.store {
         StoreConfig::Embedded { path } => {
-            // Keys come first: a database that is there already without its key is refused, and opening makes one.
+            // The key before the database: beside a database, a key that is missing is lost, and not still to be made.
             let keys = match key_ring(&config.keys, config.tokens.imports)? {
                 Some(keys) => keys,
                 None => key_from_folder(path, config.tokens.imports)?,
             };
-            let store = EmbeddedStore::open(path, clock.clone())?;
-            Ok((Backend::Embedded(store), keys))
+            Ok((Backend::Embedded(EmbeddedStore::open(path, clock.clone())?), keys))
         }
         StoreConfig::Redis(redis) => {
             let keys = key_ring(&config.keys, config.tokens.imports)?.ok_or(StartError::NoKeys)?;

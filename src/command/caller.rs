@@ -148,12 +148,12 @@ impl Caller {
         let request = request.body(Full::new(Bytes::from(body))).map_err(Failure::failed)?;
         let port = base.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
         let bare_host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let encryption = if encrypted { Some(tokio_rustls::TlsConnector::from(Arc::new(self.tls()?))) } else { None };
         let exchange = async {
             let stream = TcpStream::connect((bare_host.as_str(), port))
                 .await
                 .map_err(|error| Failure::failed(format!("cannot reach {base}: {error}")))?;
-            if encrypted {
-                let connector = tokio_rustls::TlsConnector::from(Arc::new(self.tls()?));
+            if let Some(connector) = encryption {
                 let name = ServerName::try_from(bare_host.clone()).map_err(Failure::failed)?;
                 let stream = connector
                     .connect(name, stream)

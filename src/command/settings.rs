@@ -11,7 +11,7 @@ use crate::config::{self, Config, ProcessEnvironment, Sources};
 #[derive(Clone, Debug, Args)]
 pub struct ConfigFiles {
     /// A file with settings: .toml, .yaml or .json. May be repeated; a later file wins over an earlier one.
-    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    #[arg(short = 'c', long = "config", value_name = "FILE", env = "INTROSPECTD_CONFIG")]
     files: Vec<PathBuf>,
 }
 

@@ -1,6 +1,8 @@
 //! One binary for all integration tests: real servers on free ports, started and stopped by the tests themselves.
 //!
+//! - [`admin`] the admin listener: clients, tokens, health, metrics, draining
 //! - [`authentication`] guessing and slow hashes: who must wait, and what a flood can reach
+//! - [`command`] the command line: the built program in a process of its own
 //! - [`outage`] a node whose Redis is away, hangs, is killed and comes back
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
 //! - [`rfc6749`] what all endpoints share, client authentication, and the token endpoint
@@ -17,7 +19,9 @@
 #[macro_use]
 mod support;
 
+mod admin;
 mod authentication;
+mod command;
 mod outage;
 mod redis;
 mod rfc6749;

@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod node;
+pub(crate) mod program;
 pub(crate) mod raw;
 pub(crate) mod redis;
 

@@ -1,0 +1,62 @@
+//! Completions, manual and help.
+
+use std::process::Command;
+
+use crate::support::program::{run, run_with};
+
+const VERBS: [&str; 7] = ["serve", "config", "client", "token", "health", "completions", "man"];
+
+#[test]
+fn completions_are_scripts_that_know_every_verb() {
+    for (shell, begins) in [("bash", "_introspectd()"), ("zsh", "#compdef introspectd"), ("fish", "# Print an optspec")]
+    {
+        let finished = run(&["completions", shell], &[]);
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        assert!(finished.stdout.starts_with(begins), "{shell}: {}", &finished.stdout[..200]);
+        for verb in VERBS.iter().chain(&["rotate-secret", "introspect", "--print"]) {
+            let bare = verb.trim_start_matches('-');
+            assert!(finished.stdout.contains(bare), "{verb} is not in the script for {shell}");
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("introspectd.bash");
+    std::fs::write(&script, run(&["completions", "bash"], &[]).stdout).unwrap();
+    let offered = format!(
+        "source {}; COMP_WORDS=(introspectd client ro); COMP_CWORD=2; _introspectd introspectd ro client; \
+         echo ${{COMPREPLY[@]}}",
+        script.display()
+    );
+    let bash = Command::new("bash").args(["-c", &offered]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&bash.stdout).trim(), "rotate-secret", "{bash:?}");
+    assert_eq!(run(&["completions", "no-shell"], &[]).code, Some(2));
+}
+
+#[test]
+fn the_manual_is_troff_and_knows_every_verb() {
+    let manual = run(&["man"], &[]);
+    assert_eq!(manual.code, Some(0));
+    assert!(manual.stdout.lines().any(|line| line.starts_with(".TH introspectd 1")), "{}", manual.stdout);
+    for verb in VERBS {
+        let title = format!(".TH introspectd-{verb} 1");
+        assert!(manual.stdout.lines().any(|line| line.starts_with(&title)), "{title} is not in the manual");
+    }
+    for line in manual.stdout.lines() {
+        assert!(!line.starts_with('\''), "troff would take it for a request: {line}");
+    }
+}
+
+#[test]
+fn help_names_every_verb_and_a_wrong_call_is_told_apart() {
+    let help = run(&["--help"], &[]);
+    assert_eq!(help.code, Some(0));
+    for verb in VERBS {
+        assert!(help.stdout.lines().any(|line| line.trim_start().starts_with(verb)), "{verb}: {}", help.stdout);
+    }
+    let version = run(&["--version"], &[]);
+    assert_eq!(version.stdout, concat!("introspectd ", env!("CARGO_PKG_VERSION"), "\n"));
+    for wrong in [&[][..], &["no-verb"], &["serve", "--no-flag"], &["client"], &["token", "introspect"]] {
+        let finished = run_with(wrong, &[], "");
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{wrong:?}");
+        assert!(finished.stderr.contains("Usage"), "{}", finished.stderr);
+    }
+}
