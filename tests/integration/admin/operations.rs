@@ -1,5 +1,7 @@
 //! Health, metrics, draining, and what is found at rest.
 
+use std::time::{Duration, Instant};
+
 use introspectd::shutdown::Outcome;
 use introspectd::token::time::Clock;
 use serde_json::json;
@@ -41,6 +43,7 @@ async fn a_node_that_drains_says_so_first_and_goes_on_answering(kind: Kind) {
     let token = node.token(&app).await;
     let ready = node.api.url("/readyz");
     eventually("it is ready", async || get(&node, &ready).await.status == 200).await;
+    let begun = Instant::now();
     node.drain.begin();
     for url in [ready, node.api.admin_url("/readyz")] {
         let answer = node.api.request("GET", &url).send().await.unwrap();
@@ -55,6 +58,7 @@ async fn a_node_that_drains_says_so_first_and_goes_on_answering(kind: Kind) {
     assert!(get(&node, &node.api.admin_url("/metrics")).await.body.contains("\nintrospect_draining 1\n"));
     let api = node.api.clone();
     assert_eq!(node.end().await, Outcome::Clean);
+    assert!(begun.elapsed() >= Duration::from_secs(3), "load balancers have that long to notice");
     for url in [api.url("/livez"), api.admin_url("/livez")] {
         assert!(api.request("GET", &url).send().await.unwrap_err().is_connect(), "{url} is closed");
     }
@@ -133,17 +137,14 @@ async fn nothing_at_rest_holds_a_token_or_a_secret(kind: Kind) {
     node.api.introspect(brought.pair(), "a-token-that-is-unknown").await;
     node.api.introspect((&app.id, "a-wrong-secret-that-was-tried"), "x").await;
 
-    let (held, dump) = match &redis {
-        Some(redis) => {
-            let place: Vec<String> = redis.command(&["CONFIG", "GET", "dir"]).await;
-            let _: String = redis.command(&["SAVE"]).await;
-            (Some(node), std::fs::read(format!("{}/dump.rdb", place[1])).unwrap())
-        }
-        None => {
-            node.end().await;
-            let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
-            (None, files.flat_map(|file| std::fs::read(file).unwrap()).collect())
-        }
+    let (held, dump) = if let Some(redis) = &redis {
+        let place: Vec<String> = redis.command(&["CONFIG", "GET", "dir"]).await;
+        let _: String = redis.command(&["SAVE"]).await;
+        (Some(node), std::fs::read(format!("{}/dump.rdb", place[1])).unwrap())
+    } else {
+        node.end().await;
+        let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        (None, files.flat_map(|file| std::fs::read(file).unwrap()).collect())
     };
     let holds = |text: &str| dump.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(holds("subject-at-rest") && holds(&app.id), "what is looked through is the store");

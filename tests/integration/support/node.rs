@@ -199,9 +199,12 @@ impl Node {
         self.issue(owner, json!({})).await["access_token"].as_str().unwrap().to_owned()
     }
 
-    /// Ends the node as a signal would, and waits for it.
+    /// Ends the node as a signal would, and waits for it; a drain that has begun goes on.
     pub(crate) async fn end(mut self) -> Outcome {
-        self.drain.begin();
+        // Begun twice, it ends at once.
+        if self.drain.is_serving() {
+            self.drain.begin();
+        }
         (&mut self.running).await.unwrap()
     }
 }
