@@ -15,7 +15,7 @@ use super::Failure;
 use crate::client::metadata;
 use crate::client::secret::{Secret, SecretHash, StoredSecret};
 use crate::client::{Client, ClientId, GrantType, Right, Rights};
-use crate::config::Config;
+use crate::config::{Config, StoreConfig};
 use crate::service::Service;
 use crate::service::issue::NewToken;
 use crate::service::registry::KnownClient;
@@ -44,25 +44,26 @@ pub struct Seeds {
     revoked: TokenValue,
 }
 
-/// Adds what `--dev` sets; with `temporary`, a folder that goes away with the result.
+/// Adds what `--dev` sets, whatever files and variables say: its own key above all.
+pub fn prepare(overrides: &mut Vec<(String, String)>) {
+    overrides.push(("keys.digest".to_owned(), json!([{"id": KEY_ID, "secret": KEY}]).to_string()));
+    // Nothing has to learn that this node goes away.
+    overrides.push(("drain.min".to_owned(), "0s".to_owned()));
+}
+
+/// A folder for the store that goes away with the result; `None` where somebody said what to keep everything in.
 ///
 /// # Errors
 /// When there is no place for the folder.
-pub fn prepare(overrides: &mut Vec<(String, String)>, temporary: bool) -> Result<Option<TempDir>, Failure> {
-    let mut set = |key: &str, value: String| {
-        if !overrides.iter().any(|(known, _)| known == key) {
-            overrides.push((key.to_owned(), value));
+pub fn temporary_store(config: &mut Config) -> Result<Option<TempDir>, Failure> {
+    match (&mut config.store, Config::default().store) {
+        (StoreConfig::Embedded { path }, StoreConfig::Embedded { path: usual }) if *path == usual => {
+            let folder = TempDir::with_prefix("introspectd-").map_err(Failure::failed)?;
+            folder.path().clone_into(path);
+            Ok(Some(folder))
         }
-    };
-    set("keys.digest", json!([{"id": KEY_ID, "secret": KEY}]).to_string());
-    // Nothing has to learn that this node goes away.
-    set("drain.min", "0s".to_owned());
-    if !temporary {
-        return Ok(None);
+        _ => Ok(None),
     }
-    let folder = TempDir::with_prefix("introspectd-").map_err(Failure::failed)?;
-    set("store.path", folder.path().display().to_string());
-    Ok(Some(folder))
 }
 
 /// Refuses to show the well-known secrets to anybody but this machine.

@@ -19,7 +19,8 @@ use crate::token::time::Clock;
 pub struct Serve {
     #[command(flatten)]
     files: ConfigFiles,
-    /// Try it out: nothing to configure, seeded clients and tokens, a store that goes away. Loopback addresses only.
+    /// Try it out: nothing to configure, seeded clients and tokens, a key that everybody knows, and, unless it is said
+    /// where to keep everything, a store that goes away. Loopback addresses only.
     #[arg(long)]
     dev: bool,
     /// What to print once it listens.
@@ -60,15 +61,16 @@ impl Serve {
         set("admin.address", self.admin.map(|address| address.to_string()));
         set("redis.url", self.redis.clone());
         set("store.path", self.data.as_ref().map(|path| path.display().to_string()));
+        if self.dev {
+            dev::prepare(&mut overrides);
+        }
+        let sources = Sources { overrides, ..self.files.sources() };
+        let mut config = Config::load(&sources).map_err(|errors| Failure::Usage(errors.to_string()))?;
         // Lives as long as the service, and takes the folder with it when it goes.
         let mut folder = None;
         if self.dev {
-            folder = dev::prepare(&mut overrides, self.redis.is_none() && self.data.is_none())?;
-        }
-        let sources = Sources { overrides, ..self.files.sources() };
-        let config = Config::load(&sources).map_err(|errors| Failure::Usage(errors.to_string()))?;
-        if self.dev {
             dev::check(&config)?;
+            folder = if self.data.is_none() { dev::temporary_store(&mut config)? } else { None };
         }
         logging::start(&config.log).map_err(Failure::failed)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;

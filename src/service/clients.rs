@@ -76,6 +76,9 @@ impl Service {
         }
         let mut client = metadata::blank(id, now.seconds());
         new.metadata.apply(&mut client)?;
+        if client.is_public() && new.secret.is_some() {
+            return Err(ClientError::Public);
+        }
         let mut shown = None;
         if !client.is_public() {
             let (secret, hash) = match new.secret {

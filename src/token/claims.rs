@@ -189,7 +189,12 @@ impl<'de> Visitor<'de> for StrictVisitor {
         Ok(value.into())
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        // Whole numbers arrive here only when they are too large to be kept exactly.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        if value.fract() == 0.0 && value.abs() > EXACT {
+            return Err(E::custom("a number is too large to be kept exactly"));
+        }
         Ok(value.into())
     }
 
@@ -293,8 +298,12 @@ mod tests {
     }
 
     #[test]
-    fn repeated_member_names_are_refused_at_any_depth() {
+    fn repeated_names_and_inexact_numbers_are_refused_at_any_depth() {
         assert!(serde_json::from_str::<StrictValue>(r#"{"a":1,"b":[{"c":1}]}"#).is_ok());
+        assert!(serde_json::from_str::<StrictValue>("[18446744073709551615, -9223372036854775808, 1.5, 2.0]").is_ok());
+        for text in ["18446744073709551616", "-9223372036854775809", "1e300"] {
+            assert!(serde_json::from_str::<StrictValue>(text).is_err(), "{text}");
+        }
         for text in [r#"{"a":1,"a":1}"#, r#"{"x":[{"a":1,"a":2}]}"#, r#"{"x":{"a":1,"\u0061":2}}"#] {
             assert!(serde_json::from_str::<StrictValue>(text).is_err(), "{text}");
         }

@@ -164,7 +164,11 @@ async fn bad_metadata_is_refused_with_the_member_and_the_rule(kind: Kind) {
             assert!(answer.body.len() < 400, "{method}: {} bytes", answer.body.len());
         }
     }
-    for bad in [json!({"client_id": null}), json!({"client_id": 1}), json!({"client_secret": null})] {
+    let secret_of_a_public_client =
+        json!({"token_endpoint_auth_method": "none", "client_secret": "long-enough-secret"});
+    for bad in
+        [json!({"client_id": null}), json!({"client_id": 1}), json!({"client_secret": null}), secret_of_a_public_client]
+    {
         let answer = operate(&node, "POST", "/admin/clients", Some(bad.clone())).await;
         assert_eq!(answer.refusal(), (400, "invalid_client_metadata".into()), "{bad}");
     }

@@ -124,6 +124,16 @@ async fn two_dev_nodes_on_one_redis_share_everything() {
     assert_eq!(other.signal("-TERM").code, Some(0));
 }
 
+/// By flag, by variable or by file: wherever it is said, it holds for `--dev` too.
+#[tokio::test]
+async fn dev_keeps_its_data_where_the_environment_says() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let one = Program::serve(&["--dev"], &[("INTROSPECTD_REDIS__URL", &url)]);
+    let other = Program::serve(&["--dev", "--redis", &url], &[]);
+    assert!(is_active(&other, one.text("/tokens/active")).await);
+}
+
 #[test]
 fn dev_is_for_this_machine_only() {
     for arguments in [
