@@ -8,6 +8,7 @@ use http::Request;
 use http::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
 
 use crate::admin::AdminFace;
+use crate::auth::budget::Budget;
 use crate::auth::verify::{Authenticator, AuthenticatorError};
 use crate::client::secret::{SecretHash, StoredSecret};
 use crate::client::{Client, ClientState};
@@ -15,7 +16,6 @@ use crate::config::{Config, DeclaredClient, KeysConfig, StoreConfig};
 use crate::http::health::Readiness;
 use crate::http::metadata::MetadataDocument;
 use crate::http::observe::Observer;
-use crate::http::scanning::ScanningBudget;
 use crate::http::{Answer, Context, PublicFace};
 use crate::server::{BindError, Bound, Handler, Peer, Refusal, RequestBody, Server};
 use crate::service::Service;
@@ -101,7 +101,7 @@ impl App {
             authenticator: Authenticator::new(Arc::clone(&service), &config.authentication)?,
             service: Arc::clone(&service),
             limits: config.http.clone(),
-            scanning: ScanningBudget::new(config.authentication.unknown_tokens_per_second),
+            scanning: Budget::new(config.authentication.unknown_tokens_per_second),
             authentication: config.authentication,
             readiness: Readiness::new(drain.clone()),
             observer: Observer::new(metrics, config.log.access),

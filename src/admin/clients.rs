@@ -41,8 +41,6 @@ impl Action {
 
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 1000;
-/// The shortest secret that may be brought along, in bytes.
-const MIN_SECRET_BYTES: usize = 8;
 
 /// `POST` creates a client, `GET` lists them: `?limit=` up to 1000 at a time, `?after=` an identifier.
 ///
@@ -90,7 +88,7 @@ async fn create(context: &Context, request: Request<RequestBody>, peer: &Peer) -
         None => None,
         Some(secret) => {
             let usable =
-                |secret: &&str| (MIN_SECRET_BYTES..=Secret::MAX_BYTES).contains(&secret.len()) && is_vschar(secret);
+                |secret: &&str| (Secret::MIN_BYTES..=Secret::MAX_BYTES).contains(&secret.len()) && is_vschar(secret);
             let secret = secret.as_str().filter(usable);
             Some(Secret::new(
                 secret.ok_or_else(|| invalid("client_secret must have 8 to 1024 printable ASCII characters"))?,

@@ -12,6 +12,10 @@ use crate::token::claims::StrictValue;
 /// 400 with what is wrong, shortened.
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     read_value(if body.is_empty() { b"{}" } else { body })
+        .and_then(|value| {
+            // A list would be read as the members in the order in which they happen to be declared.
+            if value.is_object() { Ok(value) } else { Err(ApiError::invalid_request("The body must be a JSON object")) }
+        })
         .and_then(|value| serde_json::from_value(value).map_err(|error| refuse(&error)))
 }
 

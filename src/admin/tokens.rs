@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{authorise, json as body};
 use crate::auth::Caller;
-use crate::client::metadata::MAX_AUDIENCE_BYTES;
+use crate::client::metadata::{MAX_AUDIENCE_BYTES, MAX_AUDIENCES};
 use crate::client::{Client, ClientId, ClientState, EVERY_AUDIENCE, Right, is_vschar};
 use crate::http::error::ApiError;
 use crate::http::request::{self, MediaType};
@@ -57,7 +57,6 @@ enum Format {
 }
 
 const MAX_TEXT_BYTES: usize = 1024;
-const MAX_AUDIENCES: usize = 64;
 
 /// Issues a token for a client.
 ///

@@ -1,10 +1,12 @@
 //! Who is calling. The only room that makes a [`Caller`], and it gives one answer for every failure.
 //!
+//! - [`budget`] how many guesses at tokens somebody has
 //! - [`credentials`] what a request carries, parsed
 //! - [`throttle`] who has failed too often and must wait
 //! - [`memory`] slow comparisons that have been passed before
 //! - [`verify`] credentials to a caller
 
+pub mod budget;
 pub mod credentials;
 pub mod memory;
 pub mod throttle;

@@ -5,8 +5,10 @@
 //! - **client and source**: one peer guessing at one client. A few failures, then it waits a second, doubling.
 //! - **source**: one peer guessing at many clients. Attempts that are refused by the first counter are not counted here,
 //!   so one program with a wrong secret does not stop its neighbours behind the same address.
-//! - **client**: many peers guessing at one client. Sources from which that client has authenticated before are not held
-//!   up by it, so nobody can lock a client out by failing in its name from elsewhere.
+//! - **client**: many peers guessing at one client.
+//!
+//! The last two do not hold up a client at a source from which it has authenticated before. So nobody can lock it out
+//! there, neither by failing in its name from elsewhere nor by failing in other names behind the same address.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
@@ -102,10 +104,11 @@ impl Throttle {
     pub fn check(&self, client_id: &str, source: Source, now: Now) -> Result<(), Wait> {
         let now = elapsed(now);
         let pair = pair_name(client_id, source);
+        let known = self.known.get(&pair).is_some();
         let waits = [
             (Limit::Client, self.pairs.get(&pair)),
-            (Limit::Source, self.sources.get(&source)),
-            (Limit::Client, self.clients.get(&client_name(client_id)).filter(|_| self.known.get(&pair).is_none())),
+            (Limit::Source, self.sources.get(&source).filter(|_| !known)),
+            (Limit::Client, self.clients.get(&client_name(client_id)).filter(|_| !known)),
         ];
         for (limit, failures) in waits {
             if let Some(remaining) = failures.and_then(|failures| failures.blocked_until.checked_sub(now))
@@ -250,6 +253,17 @@ mod tests {
         }
         assert_eq!(throttle.check("h", source(1), at(0)).unwrap_err().limit, Limit::Source);
         assert_eq!(wait(&throttle, "h", source(2), at(0)), None);
+    }
+
+    #[test]
+    fn a_client_that_is_known_at_a_source_is_not_held_up_by_its_neighbours() {
+        let throttle = throttle();
+        throttle.succeeded("mine", source(1));
+        for client in ["a", "b", "c", "d", "e", "f", "g"] {
+            throttle.failed(client, source(1), at(0));
+        }
+        assert_eq!(wait(&throttle, "h", source(1), at(0)), Some(1));
+        assert_eq!(wait(&throttle, "mine", source(1), at(0)), None);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::budget::Budget;
 use super::credentials::{Credentials, SEVERAL};
 use super::memory::PassedChecks;
-use super::throttle::{Limit, Source, Throttle};
+use super::throttle::{Limit, Source, Throttle, Wait};
 use super::{Caller, Method, Refusal};
 use crate::client::secret::{Secret, SecretHash};
 use crate::client::{AuthenticationMethod, Client, ClientId, ClientState};
@@ -17,8 +18,9 @@ use crate::token::value::{Presented, TokenKind};
 #[derive(Debug)]
 pub struct Authenticator {
     service: Arc<Service>,
-    throttle: Throttle,
-    passed: PassedChecks,
+    throttle: Arc<Throttle>,
+    passed: Arc<PassedChecks>,
+    bearers: Budget<Source>,
     /// What a secret is compared with where there is nothing to compare it with.
     decoy: SecretHash,
 }
@@ -38,6 +40,27 @@ impl From<Refusal> for Refused {
     }
 }
 
+impl From<Wait> for Refused {
+    fn from(wait: Wait) -> Self {
+        Self { refusal: Refusal::Throttled { seconds: wait.seconds }, limit: Some(wait.limit) }
+    }
+}
+
+/// One slow comparison, and whom it would identify.
+struct SlowCheck {
+    hash: SecretHash,
+    secret: Secret,
+    client: Option<Arc<Client>>,
+}
+
+fn caller_of(client: &Arc<Client>, method: AuthenticationMethod) -> Caller {
+    let method = match method {
+        AuthenticationMethod::ClientSecretPost => Method::SecretPost,
+        _ => Method::SecretBasic,
+    };
+    Caller { client: Arc::clone(client), method }
+}
+
 /// Why no authenticator could be made: no randomness for its keys.
 #[derive(Debug, thiserror::Error)]
 #[error("no randomness: {0}")]
@@ -53,8 +76,9 @@ impl Authenticator {
         let nobody = Secret::generate().map_err(|error| failed(&error))?;
         Ok(Self {
             service,
-            throttle: Throttle::new(config),
-            passed: PassedChecks::new().map_err(|error| failed(&error))?,
+            throttle: Arc::new(Throttle::new(config)),
+            passed: Arc::new(PassedChecks::new().map_err(|error| failed(&error))?),
+            bearers: Budget::new(config.unknown_tokens_per_second),
             decoy: SecretHash::argon2id(&nobody).map_err(|error| failed(&error))?,
         })
     }
@@ -62,7 +86,8 @@ impl Authenticator {
     /// Decides who is calling.
     ///
     /// A failed attempt costs one argon2id for each way to read the credentials, whether or not the client exists, whatever
-    /// hash it has, and whatever else is wrong: time says no more than the answer.
+    /// hash it has, and whatever else is wrong: time says no more than the answer. It is counted in the same step in which
+    /// it is found to have failed, so that hanging up early or asking many times at once is of no use.
     ///
     /// # Errors
     /// [`Refused`], which never says which part of the credentials was wrong.
@@ -72,81 +97,112 @@ impl Authenticator {
         source: Source,
         now: Now,
     ) -> Result<Caller, Refused> {
-        if let Credentials::Bearer(presented) = credentials {
-            return self.bearer(*presented, now).await.map_err(Refused::from);
-        }
         let claimed = credentials.claimed_id().unwrap_or_default();
-        self.throttle.check(claimed, source, now).map_err(|wait| Refused {
-            refusal: Refusal::Throttled { seconds: wait.seconds },
-            limit: Some(wait.limit),
-        })?;
         let caller = match credentials {
-            Credentials::IdOnly(id) => return self.public(id).await.map_err(Refused::from),
+            Credentials::Bearer(presented) => return self.bearer(*presented, source, now).await,
+            Credentials::IdOnly(id) => {
+                self.throttle.check(claimed, source, now)?;
+                return self.public(id).await.map_err(Refused::from);
+            }
             Credentials::Basic { pair, .. } => {
                 let forms: Vec<(&str, &str)> = pair.forms().map(|form| (form.id, form.secret)).collect();
-                self.by_secret(AuthenticationMethod::ClientSecretBasic, &forms, now).await?
+                self.by_secret(AuthenticationMethod::ClientSecretBasic, claimed, &forms, source, now).await?
             }
             Credentials::Post { id, secret } => {
-                self.by_secret(AuthenticationMethod::ClientSecretPost, &[(id, secret)], now).await?
+                self.by_secret(AuthenticationMethod::ClientSecretPost, claimed, &[(id, secret)], source, now).await?
             }
-            Credentials::Bearer(_) => None,
         };
-        if let Some(caller) = caller {
-            self.throttle.succeeded(claimed, source);
-            let repeated = matches!(credentials, Credentials::Basic { repeated: true, .. });
-            if repeated && !caller.client().repeated_credentials {
-                return Err(SEVERAL.into());
-            }
-            Ok(caller)
-        } else {
-            self.throttle.failed(claimed, source, now);
-            Err(Refusal::InvalidClient.into())
+        self.throttle.succeeded(caller.client().client_id.as_str(), source);
+        let repeated = matches!(credentials, Credentials::Basic { repeated: true, .. });
+        if repeated && !caller.client().repeated_credentials {
+            return Err(SEVERAL.into());
         }
+        Ok(caller)
     }
 
     async fn by_secret(
         &self,
         method: AuthenticationMethod,
+        claimed: &str,
         forms: &[(&str, &str)],
+        source: Source,
         now: Now,
-    ) -> Result<Option<Caller>, Refusal> {
-        let mut owed = forms.len();
+    ) -> Result<Caller, Refused> {
+        self.throttle.check(claimed, source, now)?;
+        let mut clients = Vec::with_capacity(forms.len());
         for (id, secret) in forms {
-            if secret.len() > Secret::MAX_BYTES {
-                continue;
-            }
-            let Some(known) = self.find(id).await? else { continue };
-            for stored in known.secrets.iter().filter(|stored| stored.is_live(now.seconds())) {
-                let matched = if !stored.hash.is_slow() {
-                    stored.hash.matches(&self.service.keys, secret)
-                } else if self.passed.contains(&stored.hash, secret) {
-                    true
+            let client = self.find(id).await?.filter(|_| secret.len() <= Secret::MAX_BYTES);
+            clients.push((client, *secret));
+        }
+        // From here to the count there is nothing to wait for. Others may have failed while the store was read.
+        self.throttle.check(claimed, source, now)?;
+        let mut slow = Vec::new();
+        for (client, secret) in &clients {
+            let Some(client) = client else { continue };
+            let acceptable = client.takes(method) && client.state == ClientState::Approved;
+            for stored in client.secrets.iter().filter(|stored| stored.is_live(now.seconds())) {
+                let is_slow = stored.hash.is_slow();
+                let matched = if is_slow {
+                    self.passed.contains(&stored.hash, secret)
                 } else {
-                    owed = owed.saturating_sub(1);
-                    self.slow_match(&stored.hash, secret).await?
+                    stored.hash.matches(&self.service.keys, secret)
                 };
-                if matched && known.takes(method) && known.state == ClientState::Approved {
-                    let method = match method {
-                        AuthenticationMethod::ClientSecretPost => Method::SecretPost,
-                        _ => Method::SecretBasic,
-                    };
-                    return Ok(Some(Caller { client: known, method }));
+                if matched && acceptable {
+                    return Ok(caller_of(client, method));
+                }
+                if is_slow && !matched {
+                    let secret = Secret::new(*secret);
+                    slow.push(SlowCheck {
+                        hash: stored.hash.clone(),
+                        secret,
+                        client: acceptable.then(|| Arc::clone(client)),
+                    });
                 }
             }
         }
-        for _ in 0..owed {
-            self.slow_match(&self.decoy, "").await?;
+        let decided = slow.is_empty();
+        if decided {
+            self.throttle.failed(claimed, source, now);
         }
-        Ok(None)
+        while slow.len() < forms.len() {
+            slow.push(SlowCheck { hash: self.decoy.clone(), secret: Secret::new(""), client: None });
+        }
+        match self.slowly(slow, claimed, source, now, decided).await? {
+            Some(client) => Ok(caller_of(&client, method)),
+            None => Err(Refusal::InvalidClient.into()),
+        }
     }
 
-    async fn slow_match(&self, hash: &SecretHash, secret: &str) -> Result<bool, Refusal> {
-        let (service, own_hash, own_secret) = (Arc::clone(&self.service), hash.clone(), Secret::new(secret));
-        let matched = self.service.hashing.run(move || own_hash.matches(&service.keys, own_secret.expose())).await?;
-        if matched {
-            self.passed.remember(hash, secret);
-        }
-        Ok(matched)
+    /// Compares slowly, in one turn of the pool; with `decided`, only so that it takes as long as if it mattered.
+    async fn slowly(
+        &self,
+        checks: Vec<SlowCheck>,
+        claimed: &str,
+        source: Source,
+        now: Now,
+        decided: bool,
+    ) -> Result<Option<Arc<Client>>, Refused> {
+        let (service, passed, throttle) =
+            (Arc::clone(&self.service), Arc::clone(&self.passed), Arc::clone(&self.throttle));
+        let claimed = claimed.to_owned();
+        let job = move || {
+            // What waited in the queue may have been overtaken by failures that make it wait longer.
+            if !decided {
+                throttle.check(&claimed, source, now)?;
+            }
+            let mut found = None;
+            for check in checks {
+                if check.hash.matches(&service.keys, check.secret.expose()) {
+                    passed.remember(&check.hash, check.secret.expose());
+                    found = found.or(check.client);
+                }
+            }
+            if found.is_none() && !decided {
+                throttle.failed(&claimed, source, now);
+            }
+            Ok(found)
+        };
+        self.service.hashing.run(job).await.map_err(Refusal::from)?
     }
 
     /// A client that only names itself must be registered as one that has no secret (RFC 6749 section 2.2).
@@ -163,12 +219,16 @@ impl Authenticator {
     ///
     /// One that is bound to a key or a certificate is worth nothing without their proof, which a Bearer token does not
     /// bring along (RFC 9449 section 7.2, RFC 8705 section 3).
-    async fn bearer(&self, presented: Presented<'_>, now: Now) -> Result<Caller, Refusal> {
-        match self.service.lookup(presented, now).await? {
+    async fn bearer(&self, presented: Presented<'_>, source: Source, now: Now) -> Result<Caller, Refused> {
+        match self.service.lookup(presented, now).await.map_err(Refusal::from)? {
             Ok(token) if token.record.kind == TokenKind::Access && !token.record.claims.has_confirmation() => {
                 Ok(Caller { client: token.owner.client, method: Method::Bearer(token.record.scope) })
             }
-            _ => Err(Refusal::InvalidToken),
+            _ => {
+                let spent = |seconds| Refused { refusal: Refusal::Throttled { seconds }, limit: Some(Limit::Source) };
+                self.bearers.spend(&source, now).map_err(spent)?;
+                Err(Refusal::InvalidToken.into())
+            }
         }
     }
 

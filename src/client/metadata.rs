@@ -25,7 +25,8 @@ pub struct ClientMetadata {
 pub struct MetadataError(String);
 
 const MAX_NAME_BYTES: usize = 256;
-const MAX_AUDIENCES: usize = 64;
+/// The most audiences that a client may have, or a token.
+pub const MAX_AUDIENCES: usize = 64;
 /// The longest audience taken, in bytes.
 pub const MAX_AUDIENCE_BYTES: usize = 1024;
 

@@ -19,6 +19,8 @@ use crate::token::time::UnixSeconds;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
+    /// The shortest secret that may be brought along, in bytes.
+    pub const MIN_BYTES: usize = 8;
     /// The longest secret taken, in bytes.
     pub const MAX_BYTES: usize = 1024;
 

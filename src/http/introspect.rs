@@ -13,7 +13,6 @@ use crate::form::{Form, Parameter};
 use crate::server::{Peer, RequestBody};
 use crate::telemetry::metrics::Outcome;
 use crate::token::answer::INACTIVE;
-use crate::token::decision::Inactive;
 use crate::token::value::Presented;
 
 /// Answers whether a token is active and, if so, what this caller may see of it.
@@ -46,9 +45,8 @@ pub async fn handle(
         Ok(body) => Ok((respond::json(StatusCode::OK, body.into()), Outcome::Active)),
         Err(reason) => {
             context.observer.inactive(reason);
-            if matches!(reason, Inactive::Malformed | Inactive::Unknown) {
-                context.spend_on_unknown_token(caller.client(), now)?;
-            }
+            // For every reason alike: 429 for some of them would tell which.
+            context.spend_on_guess(caller.client(), now)?;
             Ok((respond::json(StatusCode::OK, Bytes::from_static(INACTIVE)), Outcome::Inactive))
         }
     }

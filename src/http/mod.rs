@@ -18,7 +18,6 @@ pub mod observe;
 pub mod request;
 pub mod respond;
 pub mod revoke;
-pub mod scanning;
 pub mod token;
 
 use std::sync::Arc;
@@ -27,7 +26,9 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::Full;
 
+use crate::auth::budget::Budget;
 use crate::auth::verify::Authenticator;
+use crate::client::ClientId;
 use crate::config::{AuthenticationConfig, HttpConfig};
 use crate::server::{Handler, Peer, Refusal, RequestBody};
 use crate::service::Service;
@@ -37,7 +38,6 @@ use self::error::ApiError;
 use self::health::Readiness;
 use self::metadata::MetadataDocument;
 use self::observe::Observer;
-use self::scanning::ScanningBudget;
 
 /// What every handler answers with: the whole body is in hand before the head is sent.
 pub type Answer = Response<Full<Bytes>>;
@@ -57,8 +57,8 @@ pub struct Context {
     pub readiness: Readiness,
     /// What is counted and logged.
     pub observer: Observer,
-    /// How many unknown tokens a caller may ask about.
-    pub scanning: ScanningBudget,
+    /// How many tokens that are not active a caller may ask about.
+    pub scanning: Budget<ClientId>,
 }
 
 /// The public face.

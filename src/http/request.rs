@@ -1,6 +1,6 @@
 //! Reading what a peer sent: limits before work, and each refusal in the order that the RFCs give.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
@@ -122,11 +122,11 @@ impl Context {
 }
 
 impl Context {
-    /// Takes one from the budget of unknown tokens that a caller may ask about.
+    /// Takes one from the budget of tokens that are not active, which a caller may ask about.
     ///
     /// # Errors
     /// 429 when it is spent.
-    pub fn spend_on_unknown_token(&self, caller: &Client, now: Now) -> Result<(), ApiError> {
+    pub fn spend_on_guess(&self, caller: &Client, now: Now) -> Result<(), ApiError> {
         self.scanning.spend(&caller.client_id, now).map_err(|seconds| {
             self.observer.scanning();
             ApiError::too_many_requests(seconds)
@@ -143,10 +143,10 @@ pub fn source(headers: &HeaderMap, peer: &Peer, trusted: &[Network]) -> Source {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     // A unix socket's peer is a program on this machine, not a proxy that was declared.
     if address.is_some_and(is_trusted) {
-        let lines: Vec<&str> =
-            headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
-        for entry in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-            let Ok(entry) = entry.trim().parse::<IpAddr>() else { break };
+        let lines = headers.get_all("x-forwarded-for").iter().rev();
+        // A line that cannot be read may hide what a proxy wrote, and anything before it may have been made up.
+        for entry in lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(',')) {
+            let Some(entry) = address_of(entry.trim()) else { break };
             address = Some(entry);
             if !is_trusted(entry) {
                 break;
@@ -154,6 +154,11 @@ pub fn source(headers: &HeaderMap, peer: &Peer, trusted: &[Network]) -> Source {
         }
     }
     Source::of(address)
+}
+
+/// An address, which some proxies write with the port behind it.
+fn address_of(entry: &str) -> Option<IpAddr> {
+    entry.parse().ok().or_else(|| entry.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
 #[cfg(test)]
@@ -195,7 +200,7 @@ mod tests {
         let seen = |peer: &str, forwarded: &[&str]| {
             let mut headers = HeaderMap::new();
             for line in forwarded {
-                headers.append("x-forwarded-for", HeaderValue::from_str(line).unwrap());
+                headers.append("x-forwarded-for", HeaderValue::from_bytes(line.as_bytes()).unwrap());
             }
             let peer =
                 Peer { address: Some(format!("{peer}:1").parse().unwrap()), encrypted: false, listener: "public" };
@@ -209,5 +214,9 @@ mod tests {
         assert_eq!(seen("10.0.0.1", &["203.0.113.9", "198.51.100.7"]), of("198.51.100.7"));
         assert_eq!(seen("10.0.0.1", &["nonsense"]), of("10.0.0.1"));
         assert_eq!(seen("10.0.0.1", &[]), of("10.0.0.1"));
+        assert_eq!(seen("10.0.0.1", &["198.51.100.7:4711"]), of("198.51.100.7"));
+        assert_eq!(seen("10.0.0.1", &["[2001:db8::7]:4711"]), of("2001:db8::7"));
+        let unreadable = "203.0.113.9, \u{e9}";
+        assert_eq!(seen("10.0.0.1", &["203.0.113.9", unreadable]), of("10.0.0.1"), "what is before it is made up");
     }
 }

@@ -35,7 +35,7 @@ pub async fn handle(context: &Context, request: Request<RequestBody>, peer: &Pee
         Revocation::NothingToDo => Ok(respond::empty(StatusCode::OK)),
         Revocation::Unknown => {
             // Whether a text is a token of somebody else's can be told from this answer, so guesses are counted here too.
-            context.spend_on_unknown_token(caller.client(), now)?;
+            context.spend_on_guess(caller.client(), now)?;
             Ok(respond::empty(StatusCode::OK))
         }
         Revocation::NotOwned => Err(ApiError::bad_request("invalid_grant", "The token was not issued to this client")),

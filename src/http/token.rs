@@ -3,12 +3,14 @@
 use http::header::AUTHORIZATION;
 use http::{Request, StatusCode};
 use serde_json::json;
+use url::Url;
 
 use super::error::ApiError;
 use super::request::{self, MediaType};
 use super::{Answer, Context, respond};
 use crate::auth::{Caller, Method};
-use crate::client::{GrantType, policy};
+use crate::client::metadata::{MAX_AUDIENCE_BYTES, MAX_AUDIENCES};
+use crate::client::{GrantType, is_vschar, policy};
 use crate::form::{Form, Parameter};
 use crate::server::{Peer, RequestBody};
 use crate::service::issue::{IssueError, NewToken};
@@ -47,9 +49,10 @@ async fn client_credentials(context: &Context, caller: &Caller, form: &Form<'_>,
     let too_much = || ApiError::bad_request("invalid_scope", "The scope is malformed or more than the client may have");
     let requested = Scope::parse(form.get(Parameter::Scope).unwrap_or_default()).map_err(|_| too_much())?;
     let scope = policy::granted_scope(client, &requested).ok_or_else(too_much)?;
-    let resources: Vec<Box<str>> = form.resources().map(Into::into).collect();
-    let audience = policy::granted_audience(client, &resources)
-        .ok_or_else(|| ApiError::bad_request("invalid_target", "A resource is unknown or not for this client"))?;
+    let unknown_resource =
+        || ApiError::bad_request("invalid_target", "A resource is malformed, unknown or not for this client");
+    let resources = resources(form).ok_or_else(unknown_resource)?;
+    let audience = policy::granted_audience(client, &resources).ok_or_else(unknown_resource)?;
     let owner = context.service.registry.find(&client.client_id).await?.ok_or_else(ApiError::invalid_client)?;
     let new = NewToken {
         // A prefix keeps clients out of the users' namespace (RFC 9700 section 4.15).
@@ -76,6 +79,21 @@ async fn client_credentials(context: &Context, caller: &Caller, form: &Form<'_>,
         body["scope"] = json!(issued.scope);
     }
     Ok(respond::json(StatusCode::OK, body.to_string().into()))
+}
+
+/// RFC 8707 section 2: each an absolute URI without a fragment. One that is repeated counts once.
+fn resources(form: &Form<'_>) -> Option<Vec<Box<str>>> {
+    let mut resources: Vec<Box<str>> = Vec::new();
+    for resource in form.resources() {
+        let usable = resource.len() <= MAX_AUDIENCE_BYTES && is_vschar(resource) && !resource.contains('#');
+        if !usable || Url::parse(resource).is_err() {
+            return None;
+        }
+        if !resources.iter().any(|known| **known == *resource) {
+            resources.push(resource.into());
+        }
+    }
+    (resources.len() <= MAX_AUDIENCES).then_some(resources)
 }
 
 /// Nothing in such a request but a fault of ours can make issuing fail.

@@ -121,6 +121,11 @@ impl Service {
 
         let (access, digest) = match new.import {
             Some(value) => {
+                // It may have been taken over under a key that is not the active one.
+                let candidates = self.keys.recognise(value.as_presented());
+                if self.store.token(candidates.digests()).await?.is_some() {
+                    return Err(IssueError::Exists);
+                }
                 let digest = self.keys.digest_of_import(&value);
                 (value, digest)
             }

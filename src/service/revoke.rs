@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::Service;
 use crate::client::{Client, Right};
 use crate::store::{StoreError, StoreErrorKind, Transition};
+use crate::token::digest::TokenDigest;
+use crate::token::keyring::Candidates;
 use crate::token::record::{Reason, State};
 use crate::token::time::Now;
 use crate::token::value::Presented;
@@ -35,11 +37,35 @@ impl Service {
         presented: Presented<'_>,
         now: Now,
     ) -> Result<Revocation, StoreError> {
-        let candidates = self.keys.recognise(presented);
-        if candidates.digests().is_empty() {
-            return Ok(Revocation::Unknown);
+        let candidates = match self.keys.recognise(presented) {
+            Candidates::Garbage => return Ok(Revocation::Unknown),
+            // Another node may have made it with a key that this one has not been given yet.
+            Candidates::UnknownKey(id) => {
+                let detail = format!("a token of the key {id} is to be revoked, and this node does not have that key");
+                return Err(StoreError::new(StoreErrorKind::Unavailable, detail));
+            }
+            candidates => candidates,
+        };
+        let mut outcome = Revocation::Unknown;
+        // An imported token may stand under several keys, if two nodes took it over at once: all of them end.
+        for digest in candidates.digests() {
+            match self.revoke_one(caller, *digest, now).await? {
+                Revocation::Unknown => {}
+                Revocation::NotOwned => return Ok(Revocation::NotOwned),
+                Revocation::NothingToDo if outcome == Revocation::Revoked => {}
+                other => outcome = other,
+            }
         }
-        let Some((digest, record)) = self.store.token(candidates.digests()).await? else {
+        Ok(outcome)
+    }
+
+    async fn revoke_one(
+        self: &Arc<Self>,
+        caller: &Client,
+        digest: TokenDigest,
+        now: Now,
+    ) -> Result<Revocation, StoreError> {
+        let Some((digest, record)) = self.store.token(&[digest]).await? else {
             return Ok(Revocation::Unknown);
         };
         let owned = *record.client_id == *caller.client_id.as_str();

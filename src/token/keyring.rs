@@ -87,6 +87,8 @@ pub enum KeyRingError {
 pub enum Candidates {
     /// Not made by us, or altered: inactive without a look-up.
     Garbage,
+    /// It has the form of ours, and names a key that is not in the ring: whether it is one cannot be told here.
+    UnknownKey(KeyId),
     /// One of ours: at most one record can exist for it.
     One(TokenDigest),
     /// Possibly imported, under any of the keys: newest first, at most [`KeyRing::MAX_KEYS`].
@@ -97,7 +99,7 @@ impl Candidates {
     /// The digests to look up.
     pub fn digests(&self) -> &[TokenDigest] {
         match self {
-            Self::Garbage => &[],
+            Self::Garbage | Self::UnknownKey(_) => &[],
             Self::One(digest) => std::slice::from_ref(digest),
             Self::Imported(digests) => digests,
         }
@@ -158,7 +160,8 @@ impl KeyRing {
             }
             Form::Broken | Form::Foreign => Candidates::Garbage,
             Form::Ours { body, key, check } => {
-                let Some(key) = self.key(key) else { return Candidates::Garbage };
+                let id = key;
+                let Some(key) = self.key(id) else { return Candidates::UnknownKey(id) };
                 let (digest, expected) = digest_and_check(key, body);
                 if bool::from(expected.ct_eq(&check.0)) { Candidates::One(digest) } else { Candidates::Garbage }
             }
@@ -282,7 +285,8 @@ mod tests {
         let rotated = KeyRing::new(key("02", 2), vec![key("01", 1)], true).unwrap();
         assert_eq!(rotated.recognise(old.as_presented()), Candidates::One(digest));
         let dropped = KeyRing::new(key("02", 2), vec![], true).unwrap();
-        assert_eq!(dropped.recognise(old.as_presented()), Candidates::Garbage);
+        let id = KeyId::from_bytes(b"01").unwrap();
+        assert_eq!(dropped.recognise(old.as_presented()), Candidates::UnknownKey(id));
     }
 
     #[test]

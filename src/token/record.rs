@@ -25,7 +25,7 @@ pub struct Record {
     pub client_id: Box<str>,
     /// `sub`.
     pub subject: Option<Box<str>>,
-    /// `username`, shown only to callers that may see it.
+    /// `username`: there only if the issuer wants the resource servers of the token to see it.
     pub username: Option<Box<str>>,
     /// `scope`.
     pub scope: Scope,

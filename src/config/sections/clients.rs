@@ -70,9 +70,12 @@ fn client(element: &mut Reader<'_>, tokens: &TokensConfig) -> Option<DeclaredCli
 
 /// RFC 6749 appendix A.2: a client secret is made of `VSCHAR`.
 fn check_secret(element: &mut Reader<'_>, secret: &Secret) {
-    if secret.expose().len() > Secret::MAX_BYTES || !is_vschar(secret.expose()) {
+    if !(Secret::MIN_BYTES..=Secret::MAX_BYTES).contains(&secret.expose().len()) || !is_vschar(secret.expose()) {
         let key = if element.is_set("client_secret") { "client_secret" } else { "client_secret_file" };
-        element.reject(key, format!("must hold at most {} printable ASCII characters", Secret::MAX_BYTES));
+        element.reject(
+            key,
+            format!("must hold {} to {} printable ASCII characters", Secret::MIN_BYTES, Secret::MAX_BYTES),
+        );
     }
 }
 

@@ -86,7 +86,7 @@ const HASHING_QUEUE: usize = 64;
 const SECRET_OVERLAP: WholeSeconds = seconds(DAY);
 
 /// A resource server meets garbage, and a busy one much of it; what scans for tokens wants millions.
-const UNKNOWN_TOKENS_PER_SECOND: u32 = 1000;
+const UNKNOWN_TOKENS_PER_SECOND: u32 = 10_000;
 
 pub(super) fn authentication(reader: &mut Reader<'_>) -> AuthenticationConfig {
     reader.section("authentication", "How callers prove who they are.", |section| AuthenticationConfig {
@@ -138,8 +138,8 @@ pub(super) fn authentication(reader: &mut Reader<'_>) -> AuthenticationConfig {
             "unknown_tokens_per_second",
             UNKNOWN_TOKENS_PER_SECOND,
             0..=1_000_000,
-            "About how many unknown or malformed tokens one caller may ask, ten times as many at once, before it is \
-             answered 429 for them; 0 for no limit.",
+            "About how many tokens that are not active one caller may ask, and one source may send as Bearer tokens, ten \
+             times as many at once, before the answer to such is 429; 0 for no limit.",
         ),
         trusted_proxies: section.value(
             "trusted_proxies",
