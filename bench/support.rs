@@ -43,6 +43,7 @@ impl Content {
         let mut record = Record {
             state: State::Approved,
             stamp: Stamp(NOW.0 * 1_000_000),
+            owner_created: Stamp(0),
             kind: TokenKind::Access,
             issued_at: NOW,
             not_before: None,

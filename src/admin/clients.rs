@@ -125,9 +125,34 @@ pub async fn one(
     }
     let (head, body) = request::read(context, request, MediaType::Json).await?;
     authorise(context, &head, peer, now, &[Right::Admin]).await?;
-    let metadata = read_metadata(body::read(&body)?)?;
+    let members: Map<String, Value> = body::read(&body)?;
+    refuse_what_cannot_be_changed(context, id, &members).await?;
+    let metadata = read_metadata(members)?;
     let client = service.update_client(id, metadata, method == Method::PUT).await.map_err(refuse)?;
     Ok(answer(&shown(&client, false)))
+}
+
+/// Members of a record that have ways of their own to be changed. A record that was read may be sent back whole, so they
+/// are refused only where they say something else.
+async fn refuse_what_cannot_be_changed(
+    context: &Context,
+    id: &ClientId,
+    members: &Map<String, Value>,
+) -> Result<(), ApiError> {
+    let invalid = |text: &'static str| Err(ApiError::bad_request("invalid_client_metadata", text));
+    if members.contains_key("client_secret") {
+        return invalid("client_secret cannot be set: rotate the secret instead");
+    }
+    if members.get("client_id").is_some_and(|given| given != id.as_str()) {
+        return invalid("client_id cannot be changed");
+    }
+    if let Some(state) = members.get("state") {
+        let known = context.service.registry.find(id).await?.ok_or_else(ApiError::not_found)?;
+        if *state != json!(known.client.state) {
+            return invalid("state cannot be set: revoke or approve the client instead");
+        }
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]

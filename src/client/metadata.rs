@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{AuthenticationMethod, Client, ClientId, ClientState, GrantType, Right, Rights};
+use super::{Client, ClientId, ClientState, GrantType, Right, Rights};
 use crate::token::scope::Scope;
 
 /// What may be said of a client when it is created or changed. Unknown members are ignored (RFC 7591 section 2).
@@ -108,7 +108,6 @@ fn from_name<T: for<'de> Deserialize<'de>>(name: &str) -> Option<T> {
 
 /// A client as operators see it: everything but the hashes of its secrets.
 pub fn view(client: &Client, declared: bool) -> Map<String, Value> {
-    let method = client.authentication.unwrap_or(AuthenticationMethod::ClientSecretBasic);
     let secrets: Vec<Value> = client
         .secrets
         .iter()
@@ -117,7 +116,6 @@ pub fn view(client: &Client, declared: bool) -> Map<String, Value> {
     let mut view = Map::from_iter([
         ("client_id".to_owned(), json!(client.client_id)),
         ("client_id_issued_at".to_owned(), json!(client.client_id_issued_at)),
-        ("token_endpoint_auth_method".to_owned(), json!(method.as_str())),
         ("grant_types".to_owned(), json!(client.grant_types)),
         ("response_types".to_owned(), json!([])),
         ("scope".to_owned(), json!(client.scope)),
@@ -128,6 +126,10 @@ pub fn view(client: &Client, declared: bool) -> Map<String, Value> {
         ("secrets".to_owned(), json!(secrets)),
         ("declared".to_owned(), json!(declared)),
     ]);
+    // Unset, it takes either way of sending a secret, which no registered name says.
+    if let Some(method) = client.authentication {
+        view.insert("token_endpoint_auth_method".to_owned(), json!(method.as_str()));
+    }
     if let Some(name) = &client.client_name {
         view.insert("client_name".to_owned(), json!(name));
     }

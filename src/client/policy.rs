@@ -90,6 +90,7 @@ mod tests {
         Record {
             state: State::Approved,
             stamp: Stamp(1),
+            owner_created: Stamp(0),
             kind,
             issued_at: UnixSeconds(0),
             not_before: None,

@@ -53,15 +53,8 @@ pub(super) fn gather<E: Environment>(
     errors: &mut Vec<ConfigError>,
 ) -> Node {
     let mut tree = Node::empty();
-    let mut add = |node: Result<Node, ConfigError>| match node {
-        Ok(node) => {
-            reject_repeated(&node, "", errors);
-            tree.overlay(node);
-        }
-        Err(error) => errors.push(error),
-    };
     for file in &sources.files {
-        add(read_file(file));
+        add(&mut tree, read_file(file), errors);
     }
     let mut variables = sources.environment.variables();
     // A table given whole comes before its parts, which are stronger.
@@ -70,15 +63,45 @@ pub(super) fn gather<E: Environment>(
         let Some(name) = name.to_str().filter(|name| is_ours(name, declarations)) else { continue };
         let origin = Origin::Variable(name.into());
         let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
-        add(match value.into_string() {
+        let node = match value.into_string() {
             Ok(value) => place(&key, value, &origin, declarations),
             Err(_) => Err(ConfigError { key: Some(key), origin, message: "is not UTF-8".into() }),
-        });
+        };
+        add(&mut tree, node, errors);
+    }
+    let flagged = |key: &str| sources.overrides.iter().any(|(flagged, _)| flagged == key);
+    // A flag that chooses a store wins over a configuration that chooses the other one.
+    match (flagged("redis.url"), flagged("store.path")) {
+        (true, false) => {
+            forget(&mut tree, |section, key| section == "store" || (section, key) == ("redis", "url_file"));
+        }
+        (false, true) => forget(&mut tree, |section, _| section == "redis"),
+        _ => {}
     }
     for (key, value) in &sources.overrides {
-        add(place(key, value.clone(), &Origin::CommandLine, declarations));
+        add(&mut tree, place(key, value.clone(), &Origin::CommandLine, declarations), errors);
     }
     tree
+}
+
+fn add(tree: &mut Node, node: Result<Node, ConfigError>, errors: &mut Vec<ConfigError>) {
+    match node {
+        Ok(node) => {
+            reject_repeated(&node, "", errors);
+            tree.overlay(node);
+        }
+        Err(error) => errors.push(error),
+    }
+}
+
+/// Takes settings out of what the weaker sources said, and sections that are then empty.
+fn forget(tree: &mut Node, forgotten: impl Fn(&str, &str) -> bool) {
+    let Value::Table(sections) = &mut tree.value else { return };
+    sections.retain_mut(|(name, section)| {
+        let Value::Table(entries) = &mut section.value else { return true };
+        entries.retain(|(key, _)| !forgotten(name, key));
+        !entries.is_empty()
+    });
 }
 
 /// Notes the keys that one source gives twice: JSON allows it, and readers disagree about which one counts.

@@ -12,6 +12,7 @@ use super::{Answer, respond};
 pub struct MetadataDocument {
     body: Bytes,
     tag: HeaderValue,
+    path: String,
     places: [String; 2],
 }
 
@@ -40,11 +41,17 @@ impl MetadataDocument {
         Self {
             body,
             tag: HeaderValue::try_from(tag).expect("hexadecimal digits in quotes make a header value"),
+            path: path.to_owned(),
             places: [
                 format!("/.well-known/oauth-authorization-server{path}"),
                 format!("{path}/.well-known/openid-configuration"),
             ],
         }
+    }
+
+    /// The path of the issuer, which all endpoints of the document begin with; empty for most issuers.
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     /// Whether the document is found at this path.

@@ -74,14 +74,16 @@ impl PublicFace {
         Self { context, metadata: Arc::new(metadata) }
     }
 
+    /// The endpoints are found under the path of the issuer, as they are published, and without it, for a proxy that
+    /// takes the path away.
     fn route(&self, path: &str) -> Route {
-        match path {
+        match path.strip_prefix(self.metadata.path()).filter(|rest| rest.starts_with('/')).unwrap_or(path) {
             "/introspect" | "/oauth2/introspect" => Route::Introspect,
             "/revoke" | "/oauth2/revoke" => Route::Revoke,
             "/token" | "/oauth2/token" => Route::Token,
             "/livez" => Route::Liveness,
             "/readyz" => Route::Readiness,
-            path if self.metadata.is_at(path) => Route::Metadata,
+            _ if self.metadata.is_at(path) => Route::Metadata,
             _ => Route::Unknown,
         }
     }

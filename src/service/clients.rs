@@ -182,11 +182,11 @@ impl Service {
         id: &ClientId,
         change: impl FnOnce(&mut Client) -> Result<(), ClientError>,
     ) -> Result<Client, ClientError> {
-        let KnownClient { client, version, .. } = self.registry.find(id).await?.ok_or(ClientError::Unknown)?;
+        let KnownClient { client, version, created } = self.registry.find(id).await?.ok_or(ClientError::Unknown)?;
         let version = version.ok_or(ClientError::Declared)?;
         let mut changed = Client::clone(&client);
         change(&mut changed)?;
-        match self.store.replace_client(id, version, to_bytes(&changed)).await? {
+        match self.store.replace_client(id, version, created, to_bytes(&changed)).await? {
             ClientWrite::Done { .. } => Ok(changed),
             ClientWrite::Conflict => Err(ClientError::Conflict),
         }

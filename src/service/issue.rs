@@ -134,6 +134,7 @@ impl Service {
         let record = Record {
             state: State::Approved,
             stamp: Stamp(0),
+            owner_created: new.owner.created,
             kind: TokenKind::Access,
             issued_at: now.seconds(),
             not_before: new.not_before,

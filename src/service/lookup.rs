@@ -35,7 +35,10 @@ impl Service {
         now: Now,
     ) -> Result<Result<ActiveToken, Inactive>, StoreError> {
         let candidates = self.keys.recognise(presented);
-        if candidates == Candidates::Garbage {
+        if candidates.digests().is_empty() {
+            if let Candidates::UnknownKey(id) = candidates {
+                tracing::debug!(key = %id, "a token names a key that this node does not have");
+            }
             return Ok(Err(Inactive::Malformed));
         }
         let Some((digest, record)) = self.store.token(candidates.digests()).await? else {
@@ -50,19 +53,20 @@ impl Service {
             return Ok(Err(Inactive::ParentRevoked));
         };
         let parents = Parents {
-            client: standing_of(&owner),
+            client: standing_of(&owner, &record),
             user: Standing::Approved,
             grant: surroundings.grant,
-            epoch: Some(owner.created),
+            epoch: None,
         };
         debug_assert_eq!(record.state, State::Approved);
         Ok(decide(&record, &parents, now.seconds()).map(|()| ActiveToken { digest, record, owner }))
     }
 }
 
-fn standing_of(known: &KnownClient) -> Standing {
-    match known.client.state {
-        ClientState::Approved => Standing::Approved,
-        ClientState::Revoked => Standing::Revoked,
+/// A client that was deleted does not come back when another of the same id is created or declared.
+fn standing_of(owner: &KnownClient, record: &Record) -> Standing {
+    match owner.client.state {
+        ClientState::Approved if owner.created == record.owner_created => Standing::Approved,
+        ClientState::Approved | ClientState::Revoked => Standing::Revoked,
     }
 }

@@ -26,7 +26,7 @@ pub struct Registry {
 pub struct KnownClient {
     /// The record.
     pub client: Arc<Client>,
-    /// Tokens stamped at or before it belonged to a deleted client of the same id.
+    /// When it was created; 0 for a declared client. Tokens that name another moment are another client's.
     pub created: Stamp,
     /// The version that a replacement must name; `None` for a declared client, which cannot be replaced.
     pub version: Option<u64>,

@@ -99,7 +99,7 @@ impl StoreOperation {
 pub struct ClientDocument {
     /// Counts the writes to this client, from 1: a replacement must name the version that it replaces.
     pub version: u64,
-    /// When the client was created. Tokens stamped at or before it belonged to a deleted client of the same id.
+    /// When the client was created: with its id, what tells it from a deleted client of the same id.
     pub created: Stamp,
     /// The record as JSON.
     pub body: Bytes,
@@ -256,12 +256,18 @@ impl Store {
         .await
     }
 
-    /// Replaces a client's record if it still has this version; the creation stamp stays.
-    pub async fn replace_client(&self, id: &ClientId, version: u64, body: Bytes) -> Result<ClientWrite, StoreError> {
+    /// Replaces a client's record if it still has this version and creation stamp; the creation stamp stays.
+    pub async fn replace_client(
+        &self,
+        id: &ClientId,
+        version: u64,
+        created: Stamp,
+        body: Bytes,
+    ) -> Result<ClientWrite, StoreError> {
         self.observed(StoreOperation::WriteClient, async {
             match &self.backend {
-                Backend::Embedded(store) => store.replace_client(id, version, body).await,
-                Backend::Redis(store) => store.replace_client(id, version, body).await,
+                Backend::Embedded(store) => store.replace_client(id, version, created, body).await,
+                Backend::Redis(store) => store.replace_client(id, version, created, body).await,
             }
         })
         .await

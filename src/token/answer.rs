@@ -103,6 +103,7 @@ mod tests {
         Record {
             state: State::Approved,
             stamp: Stamp(1),
+            owner_created: Stamp(0),
             kind: TokenKind::Access,
             issued_at: UnixSeconds(1_790_000_000),
             not_before: Some(UnixSeconds(1_790_000_000)),

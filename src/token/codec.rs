@@ -6,7 +6,8 @@
 //! 2..10    stamp, microseconds, big-endian                       - at a fixed place, so that a store can write its clock
 //! 10       flags: which optional parts follow
 //! 11..15   iat      15..19  exp                                   - seconds, big-endian
-//! 19..     [nbf] [grant id, grant exp] client_id [sub] [username] [scope] [count, aud...] [claims]
+//! 19..27   creation of the owner, microseconds, big-endian
+//! 27..     [nbf] [grant id, grant exp] client_id [sub] [username] [scope] [count, aud...] [claims]
 //! ```
 //!
 //! Texts are preceded by their length: one byte up to 127, else two bytes with the top bit set.
@@ -72,6 +73,7 @@ pub fn encode(record: &Record) -> Result<Vec<u8>, EncodeError> {
     bytes.push(present.iter().filter(|(_, is)| *is).fold(0, |flags, (flag, _)| flags | flag));
     bytes.extend(seconds(record.issued_at, "iat")?);
     bytes.extend(seconds(record.expires_at, "exp")?);
+    bytes.extend(record.owner_created.0.to_be_bytes());
     if let Some(not_before) = record.not_before {
         bytes.extend(seconds(not_before, "nbf")?);
     }
@@ -120,6 +122,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
         kind: if has(REFRESH) { TokenKind::Refresh } else { TokenKind::Access },
         issued_at: reader.seconds()?,
         expires_at: reader.seconds()?,
+        owner_created: Stamp(u64::from_be_bytes(reader.array()?)),
         not_before: has(NOT_BEFORE).then(|| reader.seconds()).transpose()?,
         grant: has(GRANT)
             .then(|| Ok(Grant { id: GrantId(reader.array()?), expires_at: reader.seconds()? }))
@@ -221,7 +224,7 @@ mod tests {
         let label = || "\\PC{0,200}".prop_map(|label| Box::from(label.as_str()));
         let grant = (any::<[u8; 16]>(), moment()).prop_map(|(id, expires_at)| Grant { id: GrantId(id), expires_at });
         (
-            (any::<u8>(), any::<u64>(), any::<bool>(), moment(), proptest::option::of(moment()), moment()),
+            (any::<u8>(), any::<[u64; 2]>(), any::<bool>(), moment(), proptest::option::of(moment()), moment()),
             (label(), proptest::option::of(label()), proptest::option::of(label())),
             ("([a-z]{1,9}( [A-Z]{1,9}){0,5})?", proptest::collection::vec(label(), 0..5)),
             proptest::option::of(grant),
@@ -229,7 +232,8 @@ mod tests {
         )
             .prop_map(|(fixed, names, sets, grant, claims)| Record {
                 state: State::from_byte(fixed.0),
-                stamp: Stamp(fixed.1),
+                stamp: Stamp(fixed.1[0]),
+                owner_created: Stamp(fixed.1[1]),
                 kind: if fixed.2 { TokenKind::Refresh } else { TokenKind::Access },
                 issued_at: fixed.3,
                 not_before: fixed.4,

@@ -88,6 +88,7 @@ mod tests {
         Record {
             state: State::Approved,
             stamp: Stamp(500_000),
+            owner_created: Stamp(0),
             kind: TokenKind::Access,
             issued_at: UnixSeconds(500),
             not_before: None,

@@ -265,7 +265,8 @@ mod tests {
                 let mut altered = value.expose().to_owned();
                 altered.replace_range(position..=position, with);
                 if altered != value.expose() && altered.starts_with("itd_") && altered[4..].starts_with("at_") {
-                    assert_eq!(ring.recognise(Presented::new(&altered)), Candidates::Garbage, "at {position}");
+                    let candidates = ring.recognise(Presented::new(&altered));
+                    assert!(candidates.digests().is_empty(), "at {position}: {candidates:?}");
                 }
             }
         }

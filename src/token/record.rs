@@ -13,6 +13,9 @@ pub struct Record {
     pub state: State,
     /// When the store took the record in, by the store's clock; compared with epochs.
     pub stamp: Stamp,
+    /// When the client was created to which the token was issued: a client of the same id that is created later, or
+    /// declared, is another one, and the token is not its.
+    pub owner_created: Stamp,
     /// Access or refresh.
     pub kind: TokenKind,
     /// `iat`.

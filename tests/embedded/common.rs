@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use introspectd::client::ClientId;
+use introspectd::store::embedded::EmbeddedStore;
 use introspectd::token::claims::Claims;
 use introspectd::token::digest::TokenDigest;
 use introspectd::token::record::{Record, State};
@@ -17,6 +19,7 @@ pub(crate) fn record(expires_at: UnixSeconds) -> Record {
     Record {
         state: State::Approved,
         stamp: Stamp(0),
+        owner_created: Stamp(0),
         kind: TokenKind::Access,
         issued_at: START,
         not_before: None,
@@ -67,4 +70,9 @@ pub(crate) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
         assert!(start.elapsed() < Duration::from_secs(30), "not within 30 s: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// When a client was created.
+pub(crate) async fn created(store: &EmbeddedStore, id: &ClientId) -> Stamp {
+    store.client(id.as_str()).await.unwrap().unwrap().created
 }

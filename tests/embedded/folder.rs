@@ -10,10 +10,10 @@ use introspectd::store::{ClientWrite, Insertion, StoreErrorKind, Transition};
 use introspectd::token::decision::Standing;
 use introspectd::token::digest::GrantId;
 use introspectd::token::record::{Grant, Reason, State};
-use introspectd::token::time::Clock;
+use introspectd::token::time::{Clock, Stamp};
 
 use crate::child::{self, Role};
-use crate::common::{START, token};
+use crate::common::{START, created, token};
 
 const REVOKED: State = State::Revoked(Reason::REQUESTED);
 
@@ -80,7 +80,7 @@ async fn everything_is_there_after_closing_and_opening_again() {
         store.set_state(tokens[7].0, REVOKED, now).await.unwrap();
         store.revoke_grant(grant, Reason::REQUESTED).await.unwrap();
         store.create_client(&client, "{}".into(), now).await.unwrap();
-        let done = store.replace_client(&client, 1, "{\"a\":1}".into()).await.unwrap();
+        let done = store.replace_client(&client, 1, created(&store, &client).await, "{\"a\":1}".into()).await.unwrap();
         assert_eq!(done, ClientWrite::Done { version: 2 });
         store.close().await;
     }
@@ -126,7 +126,7 @@ async fn after_closing_every_call_is_unavailable_and_closing_again_is_harmless()
         store.client("app").await.unwrap_err().kind(),
         store.clients(None, 1).await.unwrap_err().kind(),
         store.create_client(&client, "{}".into(), now).await.unwrap_err().kind(),
-        store.replace_client(&client, 1, "{}".into()).await.unwrap_err().kind(),
+        store.replace_client(&client, 1, Stamp(1), "{}".into()).await.unwrap_err().kind(),
         store.delete_client(&client).await.unwrap_err().kind(),
         store.probe().await.unwrap_err().kind(),
     ];

@@ -31,7 +31,7 @@ use introspectd::token::record::{Grant, Reason, State};
 use introspectd::token::time::{Clock, UnixSeconds};
 
 use crate::child::{self, Role, say};
-use crate::common::{Dice, START, record, until};
+use crate::common::{Dice, START, created, record, until};
 
 /// How often the child is killed: a minute's worth. `INTROSPECTD_TEST_FULL=1` asks for ten.
 const ROUNDS: u64 = 1_000;
@@ -506,7 +506,8 @@ impl Writer {
             Some((id, version)) if self.dice.below(4) > 0 => {
                 let next = version + 1;
                 self.begin(&format!(" client {id} {next} {forever}"));
-                let outcome = self.store.replace_client(&id, version, next.to_string().into()).await.unwrap();
+                let created = created(&self.store, &id).await;
+                let outcome = self.store.replace_client(&id, version, created, next.to_string().into()).await.unwrap();
                 assert_eq!(outcome, ClientWrite::Done { version: next });
                 self.client = Some((id, next));
             }

@@ -10,7 +10,7 @@ use introspectd::token::record::{Reason, State};
 use introspectd::token::time::{Clock, UnixSeconds};
 use tokio::task::JoinSet;
 
-use crate::common::{START, token};
+use crate::common::{START, created, token};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_writers_at_once_share_their_commits() {
@@ -109,7 +109,8 @@ async fn of_several_replacements_of_one_version_one_succeeds() {
     let store = EmbeddedStore::open(folder.path(), clock.clone()).unwrap();
     let client = ClientId::parse("app").unwrap();
     store.create_client(&client, "{}".into(), clock.now()).await.unwrap();
-    let replace = |body: &'static str| store.replace_client(&client, 1, body.into());
+    let created = created(&store, &client).await;
+    let replace = |body: &'static str| store.replace_client(&client, 1, created, body.into());
     let (one, two, three) = tokio::join!(replace("1"), replace("2"), replace("3"));
     let outcomes = [one.unwrap(), two.unwrap(), three.unwrap()];
     let done = outcomes.iter().filter(|outcome| **outcome == ClientWrite::Done { version: 2 }).count();

@@ -122,10 +122,16 @@ async fn one_source_that_guesses_at_many_clients_must_wait(kind: Kind) {
     for guess in ["unknown-one", "unknown-two"] {
         assert_eq!(status(&node, (guess, "wrong")).await, 401);
     }
-    for (id, secret) in [client.pair(), ("unknown-three", "wrong"), OPERATOR] {
+    let stranger = node.application().await;
+    for (id, secret) in [stranger.pair(), ("unknown-three", "wrong"), ("unknown-four", "wrong")] {
         let refused = call(&node, (id, secret), &[]).await;
         assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")), "{id}");
     }
+    assert_eq!(
+        status(&node, client.pair()).await,
+        200,
+        "who has been seen here before does not pay for its neighbours"
+    );
     assert!(metric(&node, r#"introspect_rate_limited_total{by="source"}"#).await >= 3);
     node.pass(Duration::from_secs(1)).await;
     assert_eq!(status(&node, client.pair()).await, 200);
@@ -261,6 +267,7 @@ async fn a_full_pool_is_said_and_counts_as_no_failure(kind: Kind) {
 async fn every_failure_takes_the_same_path(kind: Kind) {
     let node = Node::start_still(kind, &SMALL_POOL).await;
     let (client, made) = (imported(&node).await, node.application().await);
+    let (other, third) = (node.application().await, node.application().await);
     let post_only = node.client(json!({"token_endpoint_auth_method": "client_secret_post"})).await;
     let public = node.client(json!({"token_endpoint_auth_method": "none"})).await;
     let occupied = occupy(&node).await;
@@ -273,7 +280,7 @@ async fn every_failure_takes_the_same_path(kind: Kind) {
         ("unknown-client", "wrong"),
         ("no identifier at all\u{e9}", "wrong"),
         (&"x".repeat(200), "wrong"),
-        (&made.id, &"x".repeat(2000)),
+        (&other.id, &"x".repeat(2000)),
         (OPERATOR.0, "wrong"),
         ("", ""),
     ] {
@@ -281,8 +288,8 @@ async fn every_failure_takes_the_same_path(kind: Kind) {
     }
     free(&node, occupied).await;
     // Whoever must wait does not get as far as the pool.
-    assert_eq!(status(&node, (&made.id, "wrong")).await, 401);
+    assert_eq!(status(&node, (&third.id, "wrong")).await, 401);
     let occupied = occupy(&node).await;
-    assert_eq!(status(&node, (&made.id, "wrong")).await, 429);
+    assert_eq!(status(&node, (&third.id, "wrong")).await, 429);
     free(&node, occupied).await;
 }

@@ -14,7 +14,7 @@ use introspectd::store::redis::RedisStore;
 use introspectd::store::{ClientWrite, Insertion, StoreError, StoreErrorKind, Transition};
 use introspectd::token::decision::Standing;
 use introspectd::token::record::{Reason, Record, State};
-use introspectd::token::time::{Clock, Now};
+use introspectd::token::time::{Clock, Now, Stamp};
 use tokio::task::JoinSet;
 
 use crate::support::redis::{PREFIX, RedisServer};
@@ -57,7 +57,9 @@ async fn everything_works(store: &RedisStore) {
         store.revoke_grant(grant(1, expires_at), Reason::REQUESTED).await.unwrap();
     }
     assert_eq!(store.create_client(&app(), Bytes::new(), now()).await.unwrap(), ClientWrite::Done { version: 1 });
-    assert_eq!(store.replace_client(&app(), 1, Bytes::new()).await.unwrap(), ClientWrite::Done { version: 2 });
+    let created = store.client("app").await.unwrap().unwrap().created;
+    let replaced = store.replace_client(&app(), 1, created, Bytes::new()).await.unwrap();
+    assert_eq!(replaced, ClientWrite::Done { version: 2 });
     let surroundings = store.surroundings("app", Some(grant(1, expires_at).id)).await.unwrap();
     assert_eq!((surroundings.client.unwrap().version, surroundings.grant), (2, Standing::Revoked));
     // Twice: the pool asks a connection whether it is good before it hands it out again.
@@ -197,7 +199,7 @@ async fn what_was_not_written_by_us_is_damaged_and_not_absent() {
     server.command::<()>(&["SET", &client, "short"]).await;
     assert_eq!(kind(store.client("app").await.map(drop)), damaged);
     assert_eq!(kind(store.surroundings("app", None).await.map(drop)), damaged);
-    assert_eq!(kind(store.replace_client(&app(), 1, Bytes::new()).await.map(drop)), damaged);
+    assert_eq!(kind(store.replace_client(&app(), 1, Stamp(1), Bytes::new()).await.map(drop)), damaged);
 }
 
 #[tokio::test]
@@ -409,7 +411,9 @@ async fn when_memory_is_full_revoking_works_and_issuing_is_refused() {
         store.revoke_grant(family, Reason::REQUESTED).await.unwrap();
         assert_eq!(store.surroundings("app", Some(family.id)).await.unwrap().grant, Standing::Revoked);
         let version = u64::from(round) + 1;
-        let replacement = store.replace_client(&app(), version, Bytes::from_static(b"revoked")).await.unwrap();
+        let created = store.client("app").await.unwrap().unwrap().created;
+        let body = Bytes::from_static(b"revoked");
+        let replacement = store.replace_client(&app(), version, created, body).await.unwrap();
         assert_eq!(replacement, ClientWrite::Done { version: version + 1 });
         server.command::<()>(&["SCRIPT", "FLUSH"]).await;
     }

@@ -35,6 +35,7 @@ macro_rules! over {
             a_mark_is_kept_until_the_latest_expiry_named
             a_record_that_cannot_be_stored_leaves_no_companion_behind
             a_recreated_client_is_created_later
+            a_replacement_cannot_reach_the_successor_of_a_deleted_client
             a_replacement_must_name_the_present_version
             a_token_is_read_back_as_it_was_put_in
             a_token_may_be_taken_over_revoked
@@ -133,7 +134,13 @@ impl Subject {
     }
 
     async fn replace(&self, id: &ClientId, version: u64, body: &'static str) -> ClientWrite {
-        self.store.replace_client(id, version, Bytes::from_static(body.as_bytes())).await.unwrap()
+        let created = self.created(id).await;
+        self.store.replace_client(id, version, created, Bytes::from_static(body.as_bytes())).await.unwrap()
+    }
+
+    /// When a client was created; a moment at which none was, if there is none.
+    async fn created(&self, id: &ClientId) -> Stamp {
+        self.store.client(id.as_str()).await.unwrap().map_or(Stamp(1), |document| document.created)
     }
 
     async fn standing(&self, number: u8) -> Standing {
@@ -430,6 +437,17 @@ async fn a_created_client_is_read_back_everywhere(subject: Subject) {
     assert_eq!(subject.store.client("APP").await.unwrap(), None);
 }
 
+async fn a_replacement_cannot_reach_the_successor_of_a_deleted_client(subject: Subject) {
+    let id = client_id("app");
+    subject.create(&id, r#"{"a":1}"#).await;
+    let created = subject.created(&id).await;
+    assert!(subject.store.delete_client(&id).await.unwrap());
+    subject.create(&id, r#"{"a":2}"#).await;
+    let late = subject.store.replace_client(&id, 1, created, Bytes::from_static(b"{}")).await.unwrap();
+    assert_eq!(late, ClientWrite::Conflict);
+    assert_eq!(subject.store.client("app").await.unwrap().unwrap().body, &br#"{"a":2}"#[..]);
+}
+
 async fn a_replacement_must_name_the_present_version(subject: Subject) {
     let id = client_id("app");
     assert_eq!(subject.replace(&id, 1, "{}").await, ClientWrite::Conflict);
@@ -525,12 +543,14 @@ async fn of_concurrent_creations_exactly_one_wins(subject: Subject) {
 async fn of_concurrent_replacements_exactly_one_wins(subject: Subject) {
     let id = client_id("app");
     subject.create(&id, "{}").await;
+    let created = subject.created(&id).await;
     for version in 1..=5 {
         let mut replacements = JoinSet::new();
         for attempt in 0..8_u8 {
             let (store, id) = (Arc::clone(&subject.store), id.clone());
             let body = Bytes::from(attempt.to_string());
-            replacements.spawn(async move { (body.clone(), store.replace_client(&id, version, body).await.unwrap()) });
+            replacements
+                .spawn(async move { (body.clone(), store.replace_client(&id, version, created, body).await.unwrap()) });
         }
         let outcomes = replacements.join_all().await;
         let winners: Vec<_> = outcomes.iter().filter(|(_, outcome)| *outcome != ClientWrite::Conflict).collect();
@@ -589,7 +609,7 @@ async fn a_closed_store_is_unavailable(subject: Subject) {
         store.client("app").await.map(drop),
         store.clients(None, 1).await.map(drop),
         store.create_client(&id, Bytes::new(), now).await.map(drop),
-        store.replace_client(&id, 1, Bytes::new()).await.map(drop),
+        store.replace_client(&id, 1, Stamp(1), Bytes::new()).await.map(drop),
         store.delete_client(&id).await.map(drop),
         store.probe().await,
     ];

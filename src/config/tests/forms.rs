@@ -295,8 +295,8 @@ fn the_stronger_source_wins() {
 #[test]
 fn a_list_is_replaced_as_a_whole() {
     let case = Case::new()
-        .file("one.toml", "[[clients]]\nclient_id = \"a\"\nclient_secret = \"s\"\n")
-        .file("two.toml", "[[clients]]\nclient_id = \"b\"\nclient_secret = \"s\"\n");
+        .file("one.toml", "[[clients]]\nclient_id = \"a\"\nclient_secret = \"swordfish\"\n")
+        .file("two.toml", "[[clients]]\nclient_id = \"b\"\nclient_secret = \"swordfish\"\n");
     let ids: Vec<_> = case.config().clients.iter().map(|client| client.client_id.to_string()).collect();
     assert_eq!(ids, ["b"]);
 }
@@ -345,7 +345,7 @@ fn what_is_in_effect_is_printed_with_its_origin_and_can_be_read_again() {
     let case = Case::new()
         .file(
             "a.toml",
-            "[http]\nmax_headers = 20\n[[clients]]\nclient_id = \"a \\\"b\\\"\"\nclient_secret = \"hidden\"\n",
+            "[http]\nmax_headers = 20\n[[clients]]\nclient_id = \"a \\\"b\\\"\"\nclient_secret = \"hidden-secret\"\n",
         )
         .variable("INTROSPECTD_DRAIN__MAX", "1m")
         .flag("log.access", "all");

@@ -170,7 +170,7 @@ fn keys_must_fit_together() {
 
 #[test]
 fn declared_clients_must_make_sense() {
-    let secret = "client_secret = \"hunter2\"\n";
+    let secret = "client_secret = \"hunter2-hunter2\"\n";
     for (content, message) in [
         (secret.to_owned(), "clients[0].client_id: is missing".to_owned()),
         (

@@ -112,7 +112,7 @@ fn settings_can_be_printed_for_debugging_without_their_secrets() {
     let case = Case::new()
         .variable("INTROSPECTD_REDIS__URL", "redis://u:hunter2@r")
         .variable("INTROSPECTD_KEYS__DIGEST", r#"[{"id":"01","secret":"hunter2hunter2hunter2hunter2hunter2"}]"#)
-        .variable("INTROSPECTD_CLIENTS", r#"[{"client_id":"a","client_secret":"hunter2"}]"#);
+        .variable("INTROSPECTD_CLIENTS", r#"[{"client_id":"a","client_secret":"hunter2-hunter2"}]"#);
     assert!(!format!("{:?}", case.config()).contains(MARK));
     assert!(!case.printed().contains(MARK));
 }

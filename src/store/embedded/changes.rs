@@ -70,8 +70,8 @@ impl<'transaction> Changes<'transaction> {
             Write::SetState { digest, state, now, reply } => reply.set(self.set_state(*digest, *state, *now)?),
             Write::RevokeGrant { grant, reason, reply } => reply.set(self.revoke_grant(*grant, *reason)?),
             Write::CreateClient { id, body, now, reply } => reply.set(self.create_client(id, body, *now)?),
-            Write::ReplaceClient { id, version, body, reply } => {
-                reply.set(self.replace_client(id, *version, body)?);
+            Write::ReplaceClient { id, version, created, body, reply } => {
+                reply.set(self.replace_client(id, *version, *created, body)?);
             }
             Write::DeleteClient { id, reply } => reply.set(self.delete_client(id)?),
         }
@@ -186,13 +186,15 @@ impl<'transaction> Changes<'transaction> {
         Ok(Ok(ClientWrite::Done { version: 1 }))
     }
 
-    fn replace_client(&mut self, id: &ClientId, version: u64, body: &[u8]) -> Applied<ClientWrite> {
+    fn replace_client(&mut self, id: &ClientId, version: u64, created: Stamp, body: &[u8]) -> Applied<ClientWrite> {
         let key = id.as_str().as_bytes();
         let document = match self.clients.get(key)?.map(|row| client_document(row.value())).transpose() {
             Ok(document) => document,
             Err(error) => return Ok(Err(error)),
         };
-        let Some(document) = document.filter(|document| document.version == version) else {
+        // A deleted client and one created after it may have the same version, and never the same stamp.
+        let Some(document) = document.filter(|document| (document.version, document.created) == (version, created))
+        else {
             return Ok(Ok(ClientWrite::Conflict));
         };
         let version = document.version + 1;

@@ -52,7 +52,7 @@ use crate::token::codec;
 use crate::token::decision::Standing;
 use crate::token::digest::{GrantId, TokenDigest};
 use crate::token::record::{Grant, Reason, Record, State};
-use crate::token::time::{Clock, Now};
+use crate::token::time::{Clock, Now, Stamp};
 
 use self::audit::Audit;
 use self::backend::Traffic;
@@ -241,8 +241,14 @@ impl EmbeddedStore {
         self.write(|reply| Write::CreateClient { id: id.clone(), body, now, reply }).await
     }
 
-    pub async fn replace_client(&self, id: &ClientId, version: u64, body: Bytes) -> Result<ClientWrite, StoreError> {
-        self.write(|reply| Write::ReplaceClient { id: id.clone(), version, body, reply }).await
+    pub async fn replace_client(
+        &self,
+        id: &ClientId,
+        version: u64,
+        created: Stamp,
+        body: Bytes,
+    ) -> Result<ClientWrite, StoreError> {
+        self.write(|reply| Write::ReplaceClient { id: id.clone(), version, created, body, reply }).await
     }
 
     pub async fn delete_client(&self, id: &ClientId) -> Result<bool, StoreError> {

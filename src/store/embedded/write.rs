@@ -8,7 +8,7 @@ use crate::client::ClientId;
 use crate::store::{ClientWrite, Insertion, StoreError, Transition};
 use crate::token::digest::TokenDigest;
 use crate::token::record::{Grant, Reason, State};
-use crate::token::time::{Now, UnixSeconds};
+use crate::token::time::{Now, Stamp, UnixSeconds};
 
 /// One write of the contract.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) enum Write {
     SetState { digest: TokenDigest, state: State, now: Now, reply: Reply<Transition> },
     RevokeGrant { grant: Grant, reason: Reason, reply: Reply<()> },
     CreateClient { id: ClientId, body: Bytes, now: Now, reply: Reply<ClientWrite> },
-    ReplaceClient { id: ClientId, version: u64, body: Bytes, reply: Reply<ClientWrite> },
+    ReplaceClient { id: ClientId, version: u64, created: Stamp, body: Bytes, reply: Reply<ClientWrite> },
     DeleteClient { id: ClientId, reply: Reply<bool> },
 }
 

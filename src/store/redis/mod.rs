@@ -39,7 +39,7 @@ use crate::token::codec;
 use crate::token::decision::Standing;
 use crate::token::digest::{GrantId, TokenDigest};
 use crate::token::record::{Grant, Reason, Record, State};
-use crate::token::time::Now;
+use crate::token::time::{Now, Stamp};
 
 pub use self::endpoint::RedisConfigError;
 
@@ -195,9 +195,16 @@ impl RedisStore {
     }
 
     /// See [`crate::store::Store::replace_client`].
-    pub async fn replace_client(&self, id: &ClientId, version: u64, body: Bytes) -> Result<ClientWrite, StoreError> {
+    pub async fn replace_client(
+        &self,
+        id: &ClientId,
+        version: u64,
+        created: Stamp,
+        body: Bytes,
+    ) -> Result<ClientWrite, StoreError> {
         let Some(next) = version.checked_add(1) else { return Ok(ClientWrite::Conflict) };
-        let arguments = [version.to_be_bytes().to_vec(), next.to_be_bytes().to_vec(), body.into()];
+        let replaced = [version.to_be_bytes(), created.0.to_be_bytes()].concat();
+        let arguments = [replaced, next.to_be_bytes().to_vec(), body.into()];
         let invocation = scripts::REPLACE_CLIENT.on([self.keys.client(id.as_str())], arguments);
         let outcome = self.connections.begin()?.script(invocation).await?;
         Ok(if is_done(outcome)? { ClientWrite::Done { version: next } } else { ClientWrite::Conflict })

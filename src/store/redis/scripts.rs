@@ -174,10 +174,12 @@ return 1
     )
 });
 
-/// Replaces a client that still has the version named; its creation stamp stays.
+/// Replaces a client that still has the version and the creation stamp named; the stamp stays.
+///
+/// A deleted client and one created after it may have the same version, and never the same stamp.
 ///
 /// - KEYS: client
-/// - ARGV: the version to be replaced and the new one, eight bytes each; the JSON
+/// - ARGV: version and creation stamp to be replaced, the new version, eight bytes each; the JSON
 /// - Reply: [`DONE`]; [`NOT_DONE`] when it is gone or has another version
 ///
 /// Allowed when memory is full, since this is how a client is revoked; it adds no key.
@@ -188,7 +190,7 @@ pub(super) static REPLACE_CLIENT: LazyLock<Script> = LazyLock::new(|| {
 local head = redis.call('GETRANGE', KEYS[1], 0, 15)
 if head == '' then return 0 end
 if #head < 16 then return redis.error_reply('DAMAGED not as written') end
-if string.sub(head, 1, 8) ~= ARGV[1] then return 0 end
+if head ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2] .. string.sub(head, 9, 16) .. ARGV[3])
 return 1
 ",

@@ -124,6 +124,18 @@ async fn two_dev_nodes_on_one_redis_share_everything() {
     assert_eq!(other.signal("-TERM").code, Some(0));
 }
 
+#[tokio::test]
+async fn a_flag_chooses_the_store_whatever_is_configured() {
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data").display().to_string();
+    let one = Program::serve(&["--dev", "--redis", &url], &[("INTROSPECTD_STORE__PATH", &path)]);
+    let other = Program::serve(&["--dev", "--data", &path], &[("INTROSPECTD_REDIS__URL", &url)]);
+    assert!(!is_active(&other, one.text("/tokens/active")).await, "they do not share a store");
+    assert!(folder.path().join("data").is_dir(), "and this is the one of the flag");
+}
+
 /// By flag, by variable or by file: wherever it is said, it holds for `--dev` too.
 #[tokio::test]
 async fn dev_keeps_its_data_where_the_environment_says() {

@@ -156,7 +156,10 @@ async fn section_2_3_the_registered_method_is_enforced(kind: Kind) {
         (Some("none"), 401, 401, 401),
     ] {
         let rights = if method == Some("none") { json!([]) } else { json!(["introspect"]) };
-        let mut metadata = json!({"rights": rights, "client_secret": "the-secret-of-the-client"});
+        let mut metadata = json!({"rights": rights});
+        if method != Some("none") {
+            metadata["client_secret"] = json!("the-secret-of-the-client");
+        }
         if let Some(method) = method {
             metadata["token_endpoint_auth_method"] = json!(method);
         }

@@ -59,6 +59,7 @@ pub(crate) fn record(expires_at: UnixSeconds) -> Record {
     Record {
         state: State::Approved,
         stamp: Stamp(0),
+        owner_created: Stamp(0),
         kind: TokenKind::Refresh,
         issued_at: UnixSeconds(1_700_000_000),
         not_before: Some(UnixSeconds(1_700_000_001)),

@@ -24,6 +24,7 @@ fn token(number: u64, lifetime: u64) -> (TokenDigest, Record) {
     let record = Record {
         state: State::Approved,
         stamp: Stamp(0),
+        owner_created: Stamp(0),
         kind: TokenKind::Access,
         issued_at: START,
         not_before: None,
@@ -187,7 +188,7 @@ async fn a_row_that_cannot_be_read_is_damage_and_never_absence() {
     assert!(damaged(store.client("app").await.unwrap_err()));
     assert!(damaged(store.surroundings("app", None).await.unwrap_err()));
     assert!(damaged(store.clients(None, 9).await.unwrap_err()));
-    assert!(damaged(store.replace_client(&id, 1, Bytes::new()).await.unwrap_err()));
+    assert!(damaged(store.replace_client(&id, 1, Stamp(1), Bytes::new()).await.unwrap_err()));
     assert!(damaged(store.audit().unwrap_err()));
     // The rest of the file is as good as before.
     assert_eq!(store.insert(&[token(1, 60)], clock.now()).await.unwrap(), Insertion::Done);
