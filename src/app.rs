@@ -132,6 +132,8 @@ impl App {
     /// Answers until the drain has come to its end.
     pub async fn run(self) -> Outcome {
         let Self { service, context, drain, server } = self;
+        // Asked once before the first answer, so that readiness is true from the start when it can be.
+        context.readiness.set_store(service.store.probe().await.is_ok());
         let prober = tokio::spawn(watch_store(Arc::clone(&context)));
         let faces = Faces {
             public: PublicFace::new(Arc::clone(&context), MetadataDocument::new(&service.issuer)),

@@ -5,6 +5,7 @@
 //! - [`command`] the command line: the built program in a process of its own
 //! - [`outage`] a node whose Redis is away, hangs, is killed and comes back
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
+//! - [`regression`] defects that somebody found by breaking the service
 //! - [`rfc6749`] what all endpoints share, client authentication, and the token endpoint
 //! - [`rfc6750`] Bearer tokens as credentials, sentence by sentence, over a real server
 //! - [`rfc7009`] revocation, sentence by sentence, over a real server
@@ -24,6 +25,7 @@ mod authentication;
 mod command;
 mod outage;
 mod redis;
+mod regression;
 mod rfc6749;
 mod rfc6750;
 mod rfc7009;
