@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Service;
 use super::registry::KnownClient;
-use crate::store::{Insertion, StoreError, StoreErrorKind};
+use crate::store::{Insertion, StoreError};
 use crate::token::claims::Claims;
 use crate::token::digest::{GrantId, TokenDigest};
 use crate::token::record::{Grant, Record, State};
@@ -196,13 +196,4 @@ fn random_grant() -> Result<GrantId, IssueError> {
     let mut id = [0; GrantId::BYTES];
     getrandom::fill(&mut id).map_err(IssueError::Randomness)?;
     Ok(GrantId(id))
-}
-
-impl From<IssueError> for StoreError {
-    fn from(error: IssueError) -> Self {
-        match error {
-            IssueError::Store(error) => error,
-            other => Self::new(StoreErrorKind::Refused, other.to_string()),
-        }
-    }
 }
