@@ -37,6 +37,7 @@ pub mod command;
 pub mod config;
 pub mod form;
 pub mod http;
+pub mod jose;
 pub mod server;
 pub mod service;
 pub mod shutdown;

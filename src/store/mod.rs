@@ -19,6 +19,8 @@
 //! - Dropping the future of a read is harmless. Dropping that of a write leaves the write either done or not done,
 //!   never half done; of several tokens put in together, that holds for each.
 //! - A caller checks that a record can be encoded before it asks a store to keep it.
+//! - A revocation in force can only be undone by the method that says so, and never when its reason is final
+//!   ([`Reason::is_final`]): the store compares in the same step in which it writes.
 
 pub mod embedded;
 pub mod redis;
@@ -30,10 +32,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::client::ClientId;
-use crate::token::decision::Standing;
 use crate::token::digest::{GrantId, TokenDigest};
-use crate::token::record::{Grant, Reason, Record, State};
-use crate::token::time::{Now, Stamp};
+use crate::token::epoch::{EpochAxis, Epochs};
+use crate::token::grant::{GrantMark, GrantRecord};
+use crate::token::record::{Reason, Record, State};
+use crate::token::time::{Now, Stamp, UnixSeconds};
 
 use self::embedded::EmbeddedStore;
 use self::redis::RedisStore;
@@ -66,12 +69,26 @@ pub enum StoreOperation {
     Token,
     /// Read what surrounds a token.
     Surroundings,
+    /// Read a grant.
+    Grant,
     /// Keep new tokens.
     Insert,
     /// Revoke or approve a token.
     SetState,
-    /// End a grant.
-    RevokeGrant,
+    /// Put one refresh token in the place of another.
+    Rotate,
+    /// Revoke or approve what belongs to a grant.
+    MarkGrant,
+    /// Revoke many tokens at once.
+    RaiseEpoch,
+    /// Note that something was used once.
+    UseOnce,
+    /// Read the store's clock.
+    Clock,
+    /// Read the signing keys.
+    ReadKeys,
+    /// Replace the signing keys.
+    WriteKeys,
     /// Read or list clients.
     ReadClient,
     /// Create, replace or delete a client.
@@ -82,12 +99,19 @@ pub enum StoreOperation {
 
 impl StoreOperation {
     /// Everything that it can be asked to do.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 15] = [
         Self::Token,
         Self::Surroundings,
+        Self::Grant,
         Self::Insert,
         Self::SetState,
-        Self::RevokeGrant,
+        Self::Rotate,
+        Self::MarkGrant,
+        Self::RaiseEpoch,
+        Self::UseOnce,
+        Self::Clock,
+        Self::ReadKeys,
+        Self::WriteKeys,
         Self::ReadClient,
         Self::WriteClient,
         Self::Probe,
@@ -105,13 +129,88 @@ pub struct ClientDocument {
     pub body: Bytes,
 }
 
+/// A token whose surroundings are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    /// The client that it was issued to.
+    pub client_id: &'a str,
+    /// Its `sub`.
+    pub subject: Option<&'a str>,
+    /// Its grant.
+    pub grant: Option<GrantId>,
+    /// For a token that has no record because it is signed.
+    pub signed: Option<Signed<'a>>,
+}
+
+/// A signed token, which has no record in the store unless it is revoked.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed<'a> {
+    /// Its digest.
+    pub token: TokenDigest,
+    /// The `kid` of the key that signed it.
+    pub key: &'a str,
+}
+
 /// What ends a token from outside, read together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Surroundings {
     /// The client that owns the token; `None` when there is none of that id.
     pub client: Option<ClientDocument>,
-    /// The grant; approved when the token belongs to none.
-    pub grant: Standing,
+    /// What of its grant is revoked; nothing when the token belongs to none.
+    pub grant: GrantMark,
+    /// The epochs that may cover it. Those of a user, of a client and user, and of a key are read only for a token that has
+    /// one.
+    pub epochs: Epochs,
+    /// Why a signed token is revoked; `None` when it is not, and for a token that is not signed.
+    pub revoked: Option<Reason>,
+}
+
+/// A grant to be kept, with its first refresh token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewGrant {
+    /// Its id.
+    pub id: GrantId,
+    /// What is kept. Its stamp is written by the store.
+    pub record: GrantRecord,
+    /// Until when: the end of its refresh token or of its access token, whichever is later.
+    pub keep_until: UnixSeconds,
+}
+
+/// One refresh token to take the place of another, with the access token that is issued beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// The grant.
+    pub grant: GrantId,
+    /// The refresh token that must be the current one.
+    pub from: TokenDigest,
+    /// What the grant is replaced by: the store writes it as it is.
+    pub to: GrantRecord,
+    /// Until when to keep that.
+    pub keep_until: UnixSeconds,
+    /// The access token; none when it is signed, and needs no record.
+    pub access: Option<(TokenDigest, Record)>,
+}
+
+/// How a rotation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RotationOutcome {
+    /// Done, once and for all.
+    Done,
+    /// Not done: another refresh token is the current one by now.
+    Superseded,
+    /// Not done: the refresh token is revoked.
+    Revoked,
+    /// Not done: there is no such grant.
+    Absent,
+}
+
+/// A document that all nodes share, opaque to the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Counts the writes, from 1.
+    pub version: u64,
+    /// The document.
+    pub body: Bytes,
 }
 
 /// How putting tokens in ended.
@@ -130,6 +229,8 @@ pub enum Transition {
     Changed,
     /// It was in that state already.
     Unchanged,
+    /// It was revoked for this reason, which is final: it cannot be approved.
+    Final(Reason),
     /// There is no such token, or it has expired.
     Absent,
 }
@@ -146,6 +247,20 @@ pub enum ClientWrite {
     Conflict,
 }
 
+/// Hands a call to the backend, and its end to the observer.
+macro_rules! call {
+    ($store:ident, $operation:ident, $method:ident($($argument:expr),*)) => {
+        $store
+            .observed(StoreOperation::$operation, async {
+                match &$store.backend {
+                    Backend::Embedded(store) => store.$method($($argument),*).await,
+                    Backend::Redis(store) => store.$method($($argument),*).await,
+                }
+            })
+            .await
+    };
+}
+
 impl Store {
     /// A store of which nobody is told.
     pub fn new(backend: Backend) -> Self {
@@ -158,76 +273,129 @@ impl Store {
         Self { observer: Some(observer), ..self }
     }
 
+    // --- tokens ---
+
     /// The record of the first of `digests` that is kept, with its digest.
     ///
     /// `digests` has at most [`crate::token::keyring::KeyRing::MAX_KEYS`] elements and is read in one round trip.
     pub async fn token(&self, digests: &[TokenDigest]) -> Result<Option<(TokenDigest, Record)>, StoreError> {
-        self.observed(StoreOperation::Token, async {
-            match &self.backend {
-                Backend::Embedded(store) => store.token(digests).await,
-                Backend::Redis(store) => store.token(digests).await,
-            }
-        })
-        .await
+        call!(self, Token, token(digests))
     }
 
-    /// What surrounds a token of this client and grant, read in one round trip.
-    pub async fn surroundings(&self, client_id: &str, grant: Option<GrantId>) -> Result<Surroundings, StoreError> {
-        self.observed(StoreOperation::Surroundings, async {
-            match &self.backend {
-                Backend::Embedded(store) => store.surroundings(client_id, grant).await,
-                Backend::Redis(store) => store.surroundings(client_id, grant).await,
-            }
-        })
-        .await
+    /// What surrounds a token, read in one round trip.
+    pub async fn surroundings(&self, around: Around<'_>) -> Result<Surroundings, StoreError> {
+        call!(self, Surroundings, surroundings(around))
     }
 
-    /// Keeps new tokens until their `exp`, each stamped with the store's clock. A record whose `exp` has passed is
-    /// accepted and forgotten at once.
-    pub async fn insert(&self, tokens: &[(TokenDigest, Record)], now: Now) -> Result<Insertion, StoreError> {
-        self.observed(StoreOperation::Insert, async {
-            match &self.backend {
-                Backend::Embedded(store) => store.insert(tokens, now).await,
-                Backend::Redis(store) => store.insert(tokens, now).await,
-            }
-        })
-        .await
+    /// Keeps new tokens until their `exp`, and a grant with them. A record whose stamp is 0 is stamped with the store's
+    /// clock. One whose `exp` has passed is accepted and forgotten at once.
+    ///
+    /// The grant is kept after the tokens or together with them: no refresh token works whose access token is not there.
+    pub async fn insert(
+        &self,
+        tokens: &[(TokenDigest, Record)],
+        grant: Option<&NewGrant>,
+        now: Now,
+    ) -> Result<Insertion, StoreError> {
+        call!(self, Insert, insert(tokens, grant, now))
     }
 
     /// Sets the state of a token, leaving everything else and its expiry as they are.
     ///
-    /// With [`State::Revoked`] on a token that is revoked already, the first reason stays. What has expired by `now` cannot
-    /// be approved.
+    /// With [`State::Revoked`] on a token that is revoked already, the first reason stays, unless the new one is final and
+    /// the first is not. [`State::Approved`] undoes a reason that is not final, and only before the token has expired.
     pub async fn set_state(&self, digest: TokenDigest, state: State, now: Now) -> Result<Transition, StoreError> {
-        self.observed(StoreOperation::SetState, async {
-            match &self.backend {
-                Backend::Embedded(store) => store.set_state(digest, state, now).await,
-                Backend::Redis(store) => store.set_state(digest, state, now).await,
-            }
-        })
-        .await
+        call!(self, SetState, set_state(digest, state, now))
     }
 
-    /// Ends a grant with all its tokens, those not yet issued included: one write, kept until the grant's expiry.
-    pub async fn revoke_grant(&self, grant: Grant, reason: Reason) -> Result<(), StoreError> {
-        self.observed(StoreOperation::RevokeGrant, async {
-            match &self.backend {
-                Backend::Embedded(store) => store.revoke_grant(grant, reason).await,
-                Backend::Redis(store) => store.revoke_grant(grant, reason).await,
-            }
-        })
-        .await
+    /// The same of a signed token, which has no record: a revocation is kept until `expires_at`, approving removes it.
+    /// Reasons are treated as by [`Store::set_state`]. Never [`Transition::Absent`], but for revoking what has expired.
+    pub async fn set_signed_state(
+        &self,
+        token: TokenDigest,
+        state: State,
+        expires_at: UnixSeconds,
+        now: Now,
+    ) -> Result<Transition, StoreError> {
+        call!(self, SetState, set_signed_state(token, state, expires_at, now))
     }
+
+    // --- grants ---
+
+    /// What is kept of a grant that can be refreshed.
+    pub async fn grant(&self, id: GrantId) -> Result<Option<GrantRecord>, StoreError> {
+        call!(self, Grant, grant(id))
+    }
+
+    /// Puts one refresh token in the place of another: in one step with the check that nobody else has, and that the
+    /// refresh token is not revoked. The access token is kept before that or together with it.
+    pub async fn rotate(&self, rotation: &Rotation, now: Now) -> Result<RotationOutcome, StoreError> {
+        call!(self, Rotate, rotate(rotation, now))
+    }
+
+    /// The mark of a grant; empty when there is none.
+    pub async fn grant_mark(&self, id: GrantId) -> Result<GrantMark, StoreError> {
+        call!(self, Grant, grant_mark(id))
+    }
+
+    /// Puts `after` in the place of the grant's mark if that still is `before`; `false` when it is not. An empty mark stands
+    /// for none. A mark is kept until `expires_at`, the end of the family.
+    pub async fn mark_grant(
+        &self,
+        id: GrantId,
+        before: &GrantMark,
+        after: &GrantMark,
+        expires_at: UnixSeconds,
+    ) -> Result<bool, StoreError> {
+        call!(self, MarkGrant, mark_grant(id, before, after, expires_at))
+    }
+
+    // --- many at once ---
+
+    /// Revokes all tokens of an axis that are stamped at or before `until`; without `until`, all that were taken in so far.
+    /// One write, whatever their number. `false` when an epoch at least as late is there already; an epoch never goes back.
+    ///
+    /// It is kept until `keep_until`, or for as long as an earlier one was to be kept.
+    pub async fn raise_epoch(
+        &self,
+        axis: EpochAxis<'_>,
+        until: Option<Stamp>,
+        reason: Reason,
+        keep_until: UnixSeconds,
+        now: Now,
+    ) -> Result<bool, StoreError> {
+        call!(self, RaiseEpoch, raise_epoch(axis, until, reason, keep_until, now))
+    }
+
+    /// The present moment by the clock that stamps are taken from: later than every stamp given out so far, and not later
+    /// than any that is given out after it.
+    pub async fn clock(&self, now: Now) -> Result<Stamp, StoreError> {
+        call!(self, Clock, clock(now))
+    }
+
+    // --- what all nodes share ---
+
+    /// Notes that `what` was used; `false` when it was noted before. Forgotten at `expires_at`. Of any number of callers on
+    /// any node exactly one is told `true`.
+    pub async fn use_once(&self, what: [u8; 32], expires_at: UnixSeconds, now: Now) -> Result<bool, StoreError> {
+        call!(self, UseOnce, use_once(what, expires_at, now))
+    }
+
+    /// The signing keys, sealed; `None` as long as there are none.
+    pub async fn signing_keys(&self) -> Result<Option<Document>, StoreError> {
+        call!(self, ReadKeys, signing_keys())
+    }
+
+    /// Replaces the signing keys if they still have this version, 0 when there are none; `false` when they do not.
+    pub async fn write_signing_keys(&self, version: u64, body: Bytes) -> Result<bool, StoreError> {
+        call!(self, WriteKeys, write_signing_keys(version, body))
+    }
+
+    // --- clients ---
 
     /// One client's record.
     pub async fn client(&self, client_id: &str) -> Result<Option<ClientDocument>, StoreError> {
-        self.observed(StoreOperation::ReadClient, async {
-            match &self.backend {
-                Backend::Embedded(store) => store.client(client_id).await,
-                Backend::Redis(store) => store.client(client_id).await,
-            }
-        })
-        .await
+        call!(self, ReadClient, client(client_id))
     }
 
     /// Up to `limit` clients in the order of their ids, those after `after`; fewer only when there are no more.
@@ -236,24 +404,12 @@ impl Store {
         after: Option<&ClientId>,
         limit: usize,
     ) -> Result<Vec<(ClientId, ClientDocument)>, StoreError> {
-        self.observed(StoreOperation::ReadClient, async {
-            match &self.backend {
-                Backend::Embedded(store) => store.clients(after, limit).await,
-                Backend::Redis(store) => store.clients(after, limit).await,
-            }
-        })
-        .await
+        call!(self, ReadClient, clients(after, limit))
     }
 
     /// Keeps a new client, with version 1 and created now.
     pub async fn create_client(&self, id: &ClientId, body: Bytes, now: Now) -> Result<ClientWrite, StoreError> {
-        self.observed(StoreOperation::WriteClient, async {
-            match &self.backend {
-                Backend::Embedded(store) => store.create_client(id, body, now).await,
-                Backend::Redis(store) => store.create_client(id, body, now).await,
-            }
-        })
-        .await
+        call!(self, WriteClient, create_client(id, body, now))
     }
 
     /// Replaces a client's record if it still has this version and creation stamp; the creation stamp stays.
@@ -264,35 +420,19 @@ impl Store {
         created: Stamp,
         body: Bytes,
     ) -> Result<ClientWrite, StoreError> {
-        self.observed(StoreOperation::WriteClient, async {
-            match &self.backend {
-                Backend::Embedded(store) => store.replace_client(id, version, created, body).await,
-                Backend::Redis(store) => store.replace_client(id, version, created, body).await,
-            }
-        })
-        .await
+        call!(self, WriteClient, replace_client(id, version, created, body))
     }
 
     /// Deletes a client; `false` when there was none.
     pub async fn delete_client(&self, id: &ClientId) -> Result<bool, StoreError> {
-        self.observed(StoreOperation::WriteClient, async {
-            match &self.backend {
-                Backend::Embedded(store) => store.delete_client(id).await,
-                Backend::Redis(store) => store.delete_client(id).await,
-            }
-        })
-        .await
+        call!(self, WriteClient, delete_client(id))
     }
+
+    // --- operation ---
 
     /// Whether the store answers at this moment: for readiness.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        self.observed(StoreOperation::Probe, async {
-            match &self.backend {
-                Backend::Embedded(store) => store.probe().await,
-                Backend::Redis(store) => store.probe().await,
-            }
-        })
-        .await
+        call!(self, Probe, probe())
     }
 
     /// Finishes what is under way and lets go of files and connections. Later calls return

@@ -7,7 +7,7 @@
 //! 10       flags: which optional parts follow
 //! 11..15   iat      15..19  exp                                   - seconds, big-endian
 //! 19..27   creation of the owner, microseconds, big-endian
-//! 27..     [nbf] [grant id, grant exp] client_id [sub] [username] [scope] [count, aud...] [claims]
+//! 27..     [nbf] [grant id, grant exp, grant birth] client_id [sub] [username] [scope] [count, aud...] [claims]
 //! ```
 //!
 //! Texts are preceded by their length: one byte up to 127, else two bytes with the top bit set.
@@ -20,7 +20,7 @@ use super::time::{Stamp, UnixSeconds};
 use super::value::TokenKind;
 
 /// The form written today. A reader refuses any other rather than guess at it.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Where the state lies.
 pub const STATE_OFFSET: usize = 1;
 /// Where the stamp lies.
@@ -80,6 +80,7 @@ pub fn encode(record: &Record) -> Result<Vec<u8>, EncodeError> {
     if let Some(grant) = &record.grant {
         bytes.extend(grant.id.0);
         bytes.extend(seconds(grant.expires_at, "grant expiry")?);
+        bytes.extend(grant.born.0.to_be_bytes());
     }
     text(&mut bytes, "client_id", &record.client_id)?;
     for (name, value) in [("sub", &record.subject), ("username", &record.username)] {
@@ -125,7 +126,13 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
         owner_created: Stamp(u64::from_be_bytes(reader.array()?)),
         not_before: has(NOT_BEFORE).then(|| reader.seconds()).transpose()?,
         grant: has(GRANT)
-            .then(|| Ok(Grant { id: GrantId(reader.array()?), expires_at: reader.seconds()? }))
+            .then(|| {
+                Ok(Grant {
+                    id: GrantId(reader.array()?),
+                    expires_at: reader.seconds()?,
+                    born: Stamp(u64::from_be_bytes(reader.array()?)),
+                })
+            })
             .transpose()?,
         client_id: reader.text()?.into(),
         subject: has(SUBJECT).then(|| reader.text().map(Into::into)).transpose()?,
@@ -166,7 +173,7 @@ pub fn with_stamp(mut bytes: Vec<u8>, stamp: Stamp) -> Vec<u8> {
     bytes
 }
 
-fn seconds(moment: UnixSeconds, name: &'static str) -> Result<[u8; 4], EncodeError> {
+pub(super) fn seconds(moment: UnixSeconds, name: &'static str) -> Result<[u8; 4], EncodeError> {
     u32::try_from(moment.0).map(u32::to_be_bytes).map_err(|_| EncodeError(name))
 }
 
@@ -222,7 +229,11 @@ mod tests {
     fn any_record() -> impl Strategy<Value = Record> {
         let moment = || (0..=u64::from(u32::MAX)).prop_map(UnixSeconds);
         let label = || "\\PC{0,200}".prop_map(|label| Box::from(label.as_str()));
-        let grant = (any::<[u8; 16]>(), moment()).prop_map(|(id, expires_at)| Grant { id: GrantId(id), expires_at });
+        let grant = (any::<[u8; 16]>(), moment(), any::<u64>()).prop_map(|(id, expires_at, born)| Grant {
+            id: GrantId(id),
+            expires_at,
+            born: Stamp(born),
+        });
         (
             (any::<u8>(), any::<[u64; 2]>(), any::<bool>(), moment(), proptest::option::of(moment()), moment()),
             (label(), proptest::option::of(label()), proptest::option::of(label())),

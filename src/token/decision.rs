@@ -1,28 +1,36 @@
 //! The one rule that says whether a token is active: a pure function, asked by everybody, on every way out.
 //!
 //! Active if and only if `nbf <= now < exp`, the token is approved, its grant is approved, its client is approved, its
-//! user is enabled, and its stamp is later than every epoch that covers it.
+//! user is enabled, and its origin is later than every epoch that covers it.
 
-use super::record::{Record, State};
-use super::time::{Stamp, UnixSeconds};
+use super::digest::TokenDigest;
+use super::epoch::Epochs;
+use super::grant::GrantMark;
+use super::record::{Reason, Record, State};
+use super::time::UnixSeconds;
+use super::value::TokenKind;
 
 /// What surrounds a token and can end it: read together with the record, never remembered from before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parents {
     /// The client it was issued to.
     pub client: Standing,
     /// The user it speaks for; approved when it speaks for none.
     pub user: Standing,
-    /// The grant it belongs to; approved when it belongs to none.
-    pub grant: Standing,
-    /// The latest of all epochs that cover it: tokens stamped at or before it are revoked.
-    pub epoch: Option<Stamp>,
+    /// What of its grant is revoked; nothing when it belongs to none.
+    pub grant: GrantMark,
+    /// The epochs that may cover it.
+    pub epochs: Epochs,
 }
 
 impl Parents {
     /// Parents of which none stands in the way.
-    pub const APPROVED: Self =
-        Self { client: Standing::Approved, user: Standing::Approved, grant: Standing::Approved, epoch: None };
+    pub const APPROVED: Self = Self {
+        client: Standing::Approved,
+        user: Standing::Approved,
+        grant: GrantMark { access: None, refresh: None, exempt: Vec::new() },
+        epochs: Epochs { issuer: None, client: None, user: None, client_user: None, key: None },
+    };
 }
 
 /// Whether a parent lets its tokens live.
@@ -47,6 +55,8 @@ pub enum Inactive {
     NotYetValid,
     /// The token itself is revoked.
     Revoked,
+    /// A refresh token that has been exchanged for another.
+    Spent,
     /// Its grant, client or user is revoked, disabled or gone, or an epoch covers it.
     ParentRevoked,
     /// This caller may not see it.
@@ -55,9 +65,12 @@ pub enum Inactive {
 
 /// Decides whether a token is active at `now`.
 ///
+/// That a refresh token is the current one of its grant is for the caller to have checked: it is the only one that has a
+/// record.
+///
 /// # Errors
 /// The first reason that it is not, in the order of [`Inactive`].
-pub fn decide(record: &Record, parents: &Parents, now: UnixSeconds) -> Result<(), Inactive> {
+pub fn decide(token: TokenDigest, record: &Record, parents: &Parents, now: UnixSeconds) -> Result<(), Inactive> {
     if record.expires_at <= now {
         return Err(Inactive::Expired);
     }
@@ -67,19 +80,48 @@ pub fn decide(record: &Record, parents: &Parents, now: UnixSeconds) -> Result<()
     if record.state != State::Approved {
         return Err(Inactive::Revoked);
     }
-    let standings = [parents.grant, parents.client, parents.user];
-    if standings.contains(&Standing::Revoked) || parents.epoch.is_some_and(|epoch| record.stamp <= epoch) {
+    let by_grant = match record.kind {
+        TokenKind::Access => parents.grant.covers(token, record.stamp),
+        TokenKind::Refresh => parents.grant.refresh.is_some(),
+    };
+    let standings = [parents.client, parents.user];
+    if by_grant || standings.contains(&Standing::Revoked) || parents.epochs.covering(record.origin()).is_some() {
         return Err(Inactive::ParentRevoked);
     }
     Ok(())
 }
 
+/// What stands in the way of approving a token again, for good: `None` when nothing does.
+///
+/// Its own state and the mark of its grant are left out: those are what approving changes, and their stores compare the
+/// reason themselves.
+pub fn final_reason(record: &Record, parents: &Parents) -> Option<FinalReason> {
+    if [parents.client, parents.user].contains(&Standing::Revoked) {
+        return Some(FinalReason::Parent);
+    }
+    parents.epochs.covering(record.origin()).map(|epoch| FinalReason::Reason(epoch.reason))
+}
+
+/// Why a token can never be approved again, or not before something else is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FinalReason {
+    /// It was revoked for this reason.
+    Reason(Reason),
+    /// It is a refresh token that has been exchanged for another.
+    Spent,
+    /// Its client or user is revoked, disabled or gone.
+    Parent,
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::claims::Claims;
-    use super::super::record::Reason;
+    use super::super::digest::GrantId;
+    use super::super::epoch::Epoch;
+    use super::super::grant::Cover;
+    use super::super::record::Grant;
     use super::super::scope::Scope;
-    use super::super::value::TokenKind;
+    use super::super::time::Stamp;
     use super::*;
 
     const NOW: UnixSeconds = UnixSeconds(1_000);

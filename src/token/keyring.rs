@@ -5,8 +5,8 @@ use std::fmt;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::digest::TokenDigest;
-use super::value::{CheckValue, Form, Presented, TokenKind, TokenValue};
+use super::digest::{GrantId, TokenDigest};
+use super::value::{CheckValue, Form, Presented, REFRESH_RANDOM_BYTES, TokenValue};
 
 /// Names a key: two characters of `[0-9A-Za-z]`, carried in each token.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,12 +40,15 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// One server key under its id, and the three keys derived from it, one per purpose. Wiped when dropped.
+/// One server key under its id, and the keys derived from it, one per purpose. Wiped when dropped.
 pub struct Key {
     id: KeyId,
     tokens: Zeroizing<[u8; 32]>,
     imports: Zeroizing<[u8; 32]>,
     secrets: Zeroizing<[u8; 32]>,
+    successors: Zeroizing<[u8; 32]>,
+    identifiers: Zeroizing<[u8; 32]>,
+    sealing: Zeroizing<[u8; 32]>,
 }
 
 impl Key {
@@ -60,6 +63,9 @@ impl Key {
             tokens: derive("introspectd 2026 v1 token digest and check value"),
             imports: derive("introspectd 2026 v1 digest of imported tokens"),
             secrets: derive("introspectd 2026 v1 client secret digest"),
+            successors: derive("introspectd 2026 v1 successor of a refresh token"),
+            identifiers: derive("introspectd 2026 v1 identifier of a signed token"),
+            sealing: derive("introspectd 2026 v1 sealing of signing keys"),
         })
     }
 }
@@ -89,17 +95,24 @@ pub enum Candidates {
     Garbage,
     /// It has the form of ours, and names a key that is not in the ring: whether it is one cannot be told here.
     UnknownKey(KeyId),
-    /// One of ours: at most one record can exist for it.
+    /// An access token of ours: at most one record can exist for it.
     One(TokenDigest),
+    /// A refresh token of ours: what is known of it is kept with its grant.
+    Refresh {
+        /// The grant that it names.
+        grant: GrantId,
+        /// Its digest: the token works as long as the grant says that this is the current one.
+        digest: TokenDigest,
+    },
     /// Possibly imported, under any of the keys: newest first, at most [`KeyRing::MAX_KEYS`].
     Imported(Vec<TokenDigest>),
 }
 
 impl Candidates {
-    /// The digests to look up.
+    /// The digests under which an access token's record may be found.
     pub fn digests(&self) -> &[TokenDigest] {
         match self {
-            Self::Garbage | Self::UnknownKey(_) => &[],
+            Self::Garbage | Self::UnknownKey(_) | Self::Refresh { .. } => &[],
             Self::One(digest) => std::slice::from_ref(digest),
             Self::Imported(digests) => digests,
         }
@@ -129,17 +142,43 @@ impl KeyRing {
         Ok(ring)
     }
 
-    /// A new token: 256 bits from the operating system's generator, under the active key.
+    /// A new access token: 256 bits from the operating system's generator, under the active key.
     ///
     /// # Errors
     /// The generator's own, when the operating system has no randomness to give.
-    pub fn mint(&self, kind: TokenKind) -> Result<(TokenValue, TokenDigest), getrandom::Error> {
+    pub fn mint(&self) -> Result<(TokenValue, TokenDigest), getrandom::Error> {
         let mut random = Zeroizing::new([0; 32]);
         getrandom::fill(random.as_mut_slice())?;
-        let mut value = TokenValue::body(kind, self.active.id, &random);
-        let (digest, check) = digest_and_check(&self.active, value.expose().as_bytes());
-        value.push_check(check);
-        Ok((value, digest))
+        Ok(finish(&self.active, TokenValue::access_body(self.active.id, &random)))
+    }
+
+    /// The first refresh token of a grant: 192 bits from the operating system's generator, under the active key.
+    ///
+    /// # Errors
+    /// As of [`KeyRing::mint`].
+    pub fn mint_refresh(&self, grant: GrantId) -> Result<(TokenValue, TokenDigest), getrandom::Error> {
+        let mut random = Zeroizing::new([0; REFRESH_RANDOM_BYTES]);
+        getrandom::fill(random.as_mut_slice())?;
+        Ok(finish(&self.active, TokenValue::refresh_body(self.active.id, grant, &random)))
+    }
+
+    /// The refresh token that takes the place of `predecessor`.
+    ///
+    /// It is derived from the predecessor's text with a key that only the server has. So it can be given again to a client
+    /// that never received it, without having been kept anywhere.
+    pub fn successor(&self, predecessor: Presented<'_>, grant: GrantId) -> (TokenValue, TokenDigest) {
+        successor(&self.active, predecessor, grant)
+    }
+
+    /// The successor of `predecessor` that has this digest, made by any of the keys; `None` when none of them made it.
+    pub fn find_successor(
+        &self,
+        predecessor: Presented<'_>,
+        grant: GrantId,
+        digest: TokenDigest,
+    ) -> Option<TokenValue> {
+        let mut made = self.keys().map(|key| successor(key, predecessor, grant));
+        made.find(|(_, made)| *made == digest).map(|(value, _)| value)
     }
 
     /// The digest under which an imported token is kept: that of the active key.
@@ -159,11 +198,15 @@ impl KeyRing {
                 Candidates::Imported(self.keys().map(|key| digest_of_import(key, presented.text())).collect())
             }
             Form::Broken | Form::Foreign => Candidates::Garbage,
-            Form::Ours { body, key, check } => {
+            Form::Ours { body, key, grant, check } => {
                 let id = key;
                 let Some(key) = self.key(id) else { return Candidates::UnknownKey(id) };
                 let (digest, expected) = digest_and_check(key, body);
-                if bool::from(expected.ct_eq(&check.0)) { Candidates::One(digest) } else { Candidates::Garbage }
+                match grant {
+                    _ if !bool::from(expected.ct_eq(&check.0)) => Candidates::Garbage,
+                    Some(grant) => Candidates::Refresh { grant, digest },
+                    None => Candidates::One(digest),
+                }
             }
         }
     }
@@ -198,6 +241,20 @@ impl fmt::Debug for KeyRing {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_list().entries(self.keys().map(|key| key.id)).finish()
     }
+}
+
+/// Adds the check value to the body of a token, and gives its digest.
+fn finish(key: &Key, mut value: TokenValue) -> (TokenValue, TokenDigest) {
+    let (digest, check) = digest_and_check(key, value.expose().as_bytes());
+    value.push_check(check);
+    (value, digest)
+}
+
+fn successor(key: &Key, predecessor: Presented<'_>, grant: GrantId) -> (TokenValue, TokenDigest) {
+    let mut random = Zeroizing::new([0; REFRESH_RANDOM_BYTES]);
+    let mut hasher = blake3::Hasher::new_keyed(&key.successors);
+    hasher.update(predecessor.text().as_bytes()).finalize_xof().fill(random.as_mut_slice());
+    finish(key, TokenValue::refresh_body(key.id, grant, &random))
 }
 
 /// One compression yields both: the first 16 bytes of the output name the token in the store, the next 6 are its check
@@ -237,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_minted_token_is_recognised_and_matches_the_scanner_pattern() {
-        let (value, digest) = ring().mint(TokenKind::Access).unwrap();
+        let (value, digest) = ring().mint().unwrap();
         assert_eq!(ring().recognise(value.as_presented()), Candidates::One(digest));
         assert_eq!(value.expose().len(), TokenValue::LENGTH);
         assert!(value.expose().starts_with("itd_at_01"));
@@ -250,16 +307,19 @@ mod tests {
         let ring = ring();
         let mut seen = HashSet::new();
         for _ in 0..100_000 {
-            let (value, digest) = ring.mint(TokenKind::Refresh).unwrap();
+            let (value, digest) = ring.mint().unwrap();
             assert!(seen.insert(digest));
             assert_eq!(value.expose().len(), 60);
+            let (value, digest) = ring.mint_refresh(GrantId([7; 16])).unwrap();
+            assert!(seen.insert(digest));
+            assert_eq!(value.expose().len(), 71);
         }
     }
 
     #[test]
     fn any_changed_character_makes_garbage() {
         let ring = ring();
-        let (value, _) = ring.mint(TokenKind::Access).unwrap();
+        let (value, _) = ring.mint().unwrap();
         for position in 0..value.expose().len() {
             for with in ["A", "B", "_"] {
                 let mut altered = value.expose().to_owned();
@@ -275,14 +335,30 @@ mod tests {
     #[test]
     fn an_access_token_cannot_be_relabelled_as_a_refresh_token() {
         let ring = ring();
-        let (value, _) = ring.mint(TokenKind::Access).unwrap();
+        let (value, _) = ring.mint().unwrap();
         let relabelled = value.expose().replacen("itd_at_", "itd_rt_", 1);
         assert_eq!(ring.recognise(Presented::new(&relabelled)), Candidates::Garbage);
     }
 
     #[test]
+    fn a_refresh_token_names_its_grant_and_its_successor_can_be_found_again_under_any_key() {
+        let ring = ring();
+        let grant = GrantId([0xA7; 16]);
+        let (first, digest) = ring.mint_refresh(grant).unwrap();
+        assert_eq!(ring.recognise(first.as_presented()), Candidates::Refresh { grant, digest });
+        let (second, second_digest) = ring.successor(first.as_presented(), grant);
+        assert_eq!(ring.recognise(second.as_presented()), Candidates::Refresh { grant, digest: second_digest });
+        assert_ne!(first, second);
+        let rotated = KeyRing::new(key("02", 2), vec![key("01", 1)], true).unwrap();
+        assert_eq!(rotated.find_successor(first.as_presented(), grant, second_digest), Some(second));
+        assert_eq!(rotated.find_successor(first.as_presented(), grant, digest), None);
+        let (other, _) = rotated.successor(first.as_presented(), grant);
+        assert!(other.expose().starts_with("itd_rt_02"), "made with the active key");
+    }
+
+    #[test]
     fn rotation_recognises_old_tokens_until_the_key_is_dropped() {
-        let (old, digest) = ring().mint(TokenKind::Access).unwrap();
+        let (old, digest) = ring().mint().unwrap();
         let rotated = KeyRing::new(key("02", 2), vec![key("01", 1)], true).unwrap();
         assert_eq!(rotated.recognise(old.as_presented()), Candidates::One(digest));
         let dropped = KeyRing::new(key("02", 2), vec![], true).unwrap();

@@ -7,6 +7,7 @@
 //! - [`keyring`] the keys behind digests and check values, and their rotation
 //! - [`digest`] the name under which a store knows a token
 //! - [`record`] what is known of a token; [`codec`] its stored form
+//! - [`grant`] the family of a refresh token, and what of it is revoked; [`epoch`] revoking many at once
 //! - [`decision`] the one rule that says whether a token is active
 //! - [`answer`] what introspection says of an active token
 //! - [`claims`] registered and extra claims; [`scope`] scope sets; [`time`] seconds, stamps and the clock
@@ -16,6 +17,8 @@ pub mod claims;
 pub mod codec;
 pub mod decision;
 pub mod digest;
+pub mod epoch;
+pub mod grant;
 pub mod keyring;
 pub mod record;
 pub mod scope;

@@ -50,6 +50,14 @@ impl Record {
             TokenKind::Refresh => None,
         }
     }
+
+    /// The moment that epochs are compared with: the birth of its grant, else of the token.
+    pub fn origin(&self) -> Stamp {
+        match self.grant {
+            Some(Grant { born, .. }) if born != Stamp(0) => born,
+            _ => self.stamp,
+        }
+    }
 }
 
 /// The grant of a token, and how long its last token can live.
@@ -57,8 +65,12 @@ impl Record {
 pub struct Grant {
     /// Names the grant.
     pub id: GrantId,
-    /// No token of the grant outlives this second: a mark that revokes the grant must be kept until then.
+    /// No token of the grant outlives this second, and no rotation moves it: a mark that revokes the grant must be kept
+    /// until then.
     pub expires_at: UnixSeconds,
+    /// The stamp of the grant's birth, for tokens that a refresh token was exchanged for; 0 for those issued with it. Epochs
+    /// are compared with it: what was revoked cannot be escaped by refreshing in the same moment.
+    pub born: Stamp,
 }
 
 /// Approved or revoked.
@@ -73,12 +85,46 @@ pub enum State {
 /// Why a token was revoked, as one byte of the record.
 ///
 /// Open-ended: a node of an older version must treat a reason it does not know as revoked all the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reason(std::num::NonZeroU8);
 
 impl Reason {
     /// Somebody entitled to asked for it: its client, or an operator. The only reason that approval can undo.
     pub const REQUESTED: Self = Self(std::num::NonZeroU8::MIN);
+    /// A refresh token was used a second time: one of the two who hold it has stolen it.
+    pub const REUSED: Self = Self(std::num::NonZeroU8::new(2).unwrap());
+    /// A revocation of many at once.
+    pub const BULK: Self = Self(std::num::NonZeroU8::new(3).unwrap());
+    /// The user has another password since.
+    pub const PASSWORD_CHANGED: Self = Self(std::num::NonZeroU8::new(4).unwrap());
+    /// The user logged out.
+    pub const LOGGED_OUT: Self = Self(std::num::NonZeroU8::new(5).unwrap());
+    /// The key that signed it is not to be trusted any longer.
+    pub const KEY_REMOVED: Self = Self(std::num::NonZeroU8::new(6).unwrap());
+
+    /// Whether approval can never undo it. A reason that this version does not know is final.
+    pub fn is_final(self) -> bool {
+        self != Self::REQUESTED
+    }
+
+    /// This reason, unless the other is final and it is not: of two reasons the first stays, but a final one wins.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        if !self.is_final() && other.is_final() { other } else { self }
+    }
+
+    /// What to call it towards an operator.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::REQUESTED => "requested",
+            Self::REUSED => "refresh token reused",
+            Self::BULK => "bulk revocation",
+            Self::PASSWORD_CHANGED => "password changed",
+            Self::LOGGED_OUT => "logged out",
+            Self::KEY_REMOVED => "signing key removed",
+            Self(_) => "a reason of a newer version",
+        }
+    }
 
     /// The reason that a stored byte stands for; `None` for 0, which is the approved state.
     pub fn from_byte(byte: u8) -> Option<Self> {

@@ -8,7 +8,10 @@
 //! `- prefix for secret scanners: itd_at_ access token, itd_rt_ refresh token
 //! ```
 //!
-//! A scanner finds ours with `itd_[ar]t_[0-9A-Za-z]{2}[0-9A-Za-z_-]{51}`.
+//! A refresh token is 71 characters long, because it names its grant: the first 128 bits of what is base64url are the
+//! grant's id, the other 192 are random, or derived from its predecessor with the server's key.
+//!
+//! A scanner finds ours with `itd_at_[0-9A-Za-z]{2}[0-9A-Za-z_-]{51}` and `itd_rt_[0-9A-Za-z]{2}[0-9A-Za-z_-]{62}`.
 
 use std::fmt;
 
@@ -17,6 +20,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use super::digest::GrantId;
 use super::keyring::KeyId;
 
 /// What a token may be used for. RFC 7662 and RFC 7009 call it the token type of the hint.
@@ -40,26 +44,47 @@ impl TokenKind {
 const PREFIX_LENGTH: usize = 7;
 const RANDOM_BYTES: usize = 32;
 const RANDOM_LENGTH: usize = 43;
+/// Random bytes of a refresh token, beside the 16 of its grant's id: beyond the 160 bits of RFC 6749 section 10.10.
+pub(super) const REFRESH_RANDOM_BYTES: usize = 24;
+const REFRESH_BYTES: usize = GrantId::BYTES + REFRESH_RANDOM_BYTES;
+const REFRESH_LENGTH: usize = 54;
 const CHECK_LENGTH: usize = 8;
-/// Length of the part that is hashed: one BLAKE3 block holds it.
-const BODY_LENGTH: usize = PREFIX_LENGTH + KeyId::LENGTH + RANDOM_LENGTH;
+/// Where the random part begins.
+const HEAD_LENGTH: usize = PREFIX_LENGTH + KeyId::LENGTH;
+/// Length of the part of an access token that is hashed: one BLAKE3 block holds it.
+const BODY_LENGTH: usize = HEAD_LENGTH + RANDOM_LENGTH;
+const REFRESH_BODY_LENGTH: usize = HEAD_LENGTH + REFRESH_LENGTH;
 
 /// A token's text in our hands, made here or taken over from elsewhere. Wiped when dropped, and never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenValue(Zeroizing<String>);
 
 impl TokenValue {
-    /// Length of every token made here, in characters.
+    /// Length of every access token made here, in characters.
     pub const LENGTH: usize = BODY_LENGTH + CHECK_LENGTH;
+    /// Length of every refresh token, in characters.
+    pub const REFRESH_LENGTH: usize = REFRESH_BODY_LENGTH + CHECK_LENGTH;
     /// Sizes, in bytes, that a token made elsewhere may have.
     pub const IMPORT_BYTES: std::ops::RangeInclusive<usize> = 8..=4096;
 
     /// Writes everything but the check value: prefix, key id, random bits.
-    pub(super) fn body(kind: TokenKind, key: KeyId, random: &[u8; RANDOM_BYTES]) -> Self {
-        let mut text = Zeroizing::new(String::with_capacity(Self::LENGTH));
+    pub(super) fn access_body(key: KeyId, random: &[u8; RANDOM_BYTES]) -> Self {
+        Self::body(TokenKind::Access, key, random, Self::LENGTH)
+    }
+
+    /// The same of a refresh token, which names its grant.
+    pub(super) fn refresh_body(key: KeyId, grant: GrantId, random: &[u8; REFRESH_RANDOM_BYTES]) -> Self {
+        let mut bytes = Zeroizing::new([0; REFRESH_BYTES]);
+        bytes[..GrantId::BYTES].copy_from_slice(&grant.0);
+        bytes[GrantId::BYTES..].copy_from_slice(random);
+        Self::body(TokenKind::Refresh, key, bytes.as_slice(), Self::REFRESH_LENGTH)
+    }
+
+    fn body(kind: TokenKind, key: KeyId, bytes: &[u8], length: usize) -> Self {
+        let mut text = Zeroizing::new(String::with_capacity(length));
         text.push_str(kind.prefix());
         text.push_str(key.as_str());
-        URL_SAFE_NO_PAD.encode_string(random, &mut text);
+        URL_SAFE_NO_PAD.encode_string(bytes, &mut text);
         Self(text)
     }
 
@@ -143,18 +168,29 @@ impl<'a> Presented<'a> {
         }
         // A prefix of ours is ASCII, but the rest may be anything: cut bytes, not characters.
         let bytes = self.0.as_bytes();
-        if bytes.len() != TokenValue::LENGTH {
+        let refresh = self.0.starts_with(TokenKind::Refresh.prefix());
+        let body_length = if refresh { REFRESH_BODY_LENGTH } else { BODY_LENGTH };
+        if bytes.len() != body_length + CHECK_LENGTH {
             return Form::Broken;
         }
-        let (body, check) = bytes.split_at(BODY_LENGTH);
-        let Some(key) = KeyId::from_bytes(&body[PREFIX_LENGTH..PREFIX_LENGTH + KeyId::LENGTH]) else {
+        let (body, check) = bytes.split_at(body_length);
+        let Some(key) = KeyId::from_bytes(&body[PREFIX_LENGTH..HEAD_LENGTH]) else {
             return Form::Broken;
         };
         let mut value = [0; CheckValue::BYTES];
-        match URL_SAFE_NO_PAD.decode_slice(check, &mut value) {
-            Ok(CheckValue::BYTES) => Form::Ours { body, key, check: CheckValue(value) },
-            _ => Form::Broken,
+        if URL_SAFE_NO_PAD.decode_slice(check, &mut value) != Ok(CheckValue::BYTES) {
+            return Form::Broken;
         }
+        let grant = if refresh {
+            let mut named = [0; REFRESH_BYTES];
+            if URL_SAFE_NO_PAD.decode_slice(&body[HEAD_LENGTH..], &mut named) != Ok(REFRESH_BYTES) {
+                return Form::Broken;
+            }
+            named.first_chunk().copied().map(GrantId)
+        } else {
+            None
+        };
+        Form::Ours { body, key, grant, check: CheckValue(value) }
     }
 }
 
@@ -171,7 +207,7 @@ pub(super) enum Form<'a> {
     /// Made elsewhere, or garbage: only a look-up can tell.
     Foreign,
     /// All parts are there; the check value is still to be compared.
-    Ours { body: &'a [u8], key: KeyId, check: CheckValue },
+    Ours { body: &'a [u8], key: KeyId, grant: Option<GrantId>, check: CheckValue },
 }
 
 pub(super) struct CheckValue(pub(super) [u8; Self::BYTES]);

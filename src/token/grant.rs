@@ -1,0 +1,252 @@
+//! A grant: what ties a refresh token, its successors and their access tokens together (the family), and what ends it.
+//!
+//! ```text
+//! GrantRecord   one per grant that can be refreshed: the refresh token that works now, and what it may be exchanged for
+//! GrantMark     beside it once something was revoked: absent as long as nothing was
+//! ```
+//!
+//! The two are apart because introspection reads the mark of every token that has a grant, and needs nothing of the
+//! record; and because a mark outlives the record of a refresh token that has been idle for too long.
+
+use super::codec::{self, DecodeError, EncodeError};
+use super::digest::TokenDigest;
+use super::record::{Reason, Record};
+use super::time::{Stamp, UnixSeconds};
+
+/// What is kept of a grant that can be refreshed.
+///
+/// A refresh token names its grant, so spent ones need no record of their own: whatever names a grant and is not its
+/// current refresh token has been used before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantRecord {
+    /// The one refresh token that works.
+    pub current: TokenDigest,
+    /// The one before it; `None` as long as the first one is current.
+    pub previous: Option<TokenDigest>,
+    /// When the current one took the place of the one before it, by the clock of the node that did it.
+    pub rotated_at: UnixSeconds,
+    /// The access token that was issued last: what approving the refresh token brings back with it.
+    pub access: TokenDigest,
+    /// Which form the access tokens of the grant have.
+    pub format: TokenFormat,
+    /// The refresh token as introspection sees it. Its `expires_at` is the current token's own end; that of its `grant` is the
+    /// end of the whole family, which no rotation moves. Its `stamp` is the moment of the grant's birth.
+    pub token: Record,
+}
+
+/// Which form access tokens have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenFormat {
+    /// A random text that only the server can make sense of.
+    #[default]
+    Opaque,
+    /// A signed text that a resource server can read by itself (RFC 9068).
+    Jwt,
+}
+
+impl GrantRecord {
+    /// Where the digest of the current refresh token lies in the stored form.
+    pub const CURRENT_RANGE: std::ops::Range<usize> = 1..17;
+    /// Where the record of the refresh token begins in the stored form.
+    pub const RECORD_OFFSET: usize = 54;
+
+    /// Writes the stored form.
+    ///
+    /// ```text
+    /// 0        format: 0 opaque, 1 JWT
+    /// 1..17    digest of the current refresh token      17..33  of the one before it, zeros when there is none
+    /// 33..49   digest of the access token issued last   49..53  rotated_at, seconds, big-endian
+    /// 53       reserved, 0
+    /// 54..     the refresh token, as token/codec.rs writes it
+    /// ```
+    ///
+    /// # Errors
+    /// [`EncodeError`] as of [`codec::encode`].
+    pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        let record = codec::encode(&self.token)?;
+        let mut bytes = Vec::with_capacity(Self::RECORD_OFFSET + record.len());
+        bytes.push(u8::from(self.format == TokenFormat::Jwt));
+        bytes.extend(self.current.0);
+        bytes.extend(self.previous.map_or([0; TokenDigest::BYTES], |digest| digest.0));
+        bytes.extend(self.access.0);
+        bytes.extend(codec::seconds(self.rotated_at, "rotated_at")?);
+        bytes.push(0);
+        bytes.extend(record);
+        Ok(bytes)
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let (head, record) = bytes.split_at_checked(Self::RECORD_OFFSET).ok_or(DecodeError::Damaged)?;
+        let digest = |at: usize| head[at..at + TokenDigest::BYTES].try_into().map(TokenDigest).expect("cut to its size");
+        let previous = digest(17);
+        let seconds = u32::from_be_bytes(head[49..53].try_into().expect("cut to its size"));
+        Ok(Self {
+            format: match head[0] {
+                0 => TokenFormat::Opaque,
+                1 => TokenFormat::Jwt,
+                _ => return Err(DecodeError::Damaged),
+            },
+            current: digest(1),
+            previous: (previous.0 != [0; TokenDigest::BYTES]).then_some(previous),
+            access: digest(33),
+            rotated_at: UnixSeconds(seconds.into()),
+            token: codec::decode(record)?,
+        })
+    }
+}
+
+/// What of a grant is revoked. Nothing, by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrantMark {
+    /// Its access tokens.
+    pub access: Option<Cover>,
+    /// Its refresh token, with all successors.
+    pub refresh: Option<Reason>,
+    /// Access tokens that were approved again although `access` covers them.
+    pub exempt: Vec<TokenDigest>,
+}
+
+/// Which access tokens of a grant are revoked, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cover {
+    /// Those stamped at or before this moment; [`Cover::ALL`] covers those still to come as well.
+    pub until: Stamp,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Cover {
+    /// Every access token of the grant, whenever it is issued: no difference between clocks lets one slip through.
+    pub const ALL: Stamp = Stamp(u64::MAX);
+}
+
+impl GrantMark {
+    /// How many access tokens can be approved one by one while their grant stays revoked.
+    pub const MAX_EXEMPT: usize = 32;
+    /// Where the reason lies in the stored form for which the refresh token is revoked; 0 when it is not. A store looks at
+    /// it in the same step in which it rotates.
+    pub const REFRESH_OFFSET: usize = 9;
+
+    /// Whether anything is revoked.
+    pub fn is_empty(&self) -> bool {
+        self.access.is_none() && self.refresh.is_none()
+    }
+
+    /// Whether an access token of the grant is revoked by it.
+    pub fn covers(&self, token: TokenDigest, stamp: Stamp) -> bool {
+        self.access.is_some_and(|cover| stamp <= cover.until) && !self.exempt.contains(&token)
+    }
+
+    /// The same mark after everything of the grant is revoked. A final reason takes the place of one that could be undone,
+    /// and never the other way round. What had been exempted is not any longer.
+    #[must_use]
+    pub fn revoked(&self, reason: Reason) -> Self {
+        let access = self.access.map_or(reason, |cover| cover.reason.or(reason));
+        Self {
+            access: Some(Cover { until: Cover::ALL, reason: access }),
+            refresh: Some(self.refresh.map_or(reason, |known| known.or(reason))),
+            exempt: Vec::new(),
+        }
+    }
+
+    /// The same mark after the refresh token is revoked; its access tokens stay as they are.
+    #[must_use]
+    pub fn refresh_revoked(&self, reason: Reason) -> Self {
+        Self { refresh: Some(self.refresh.map_or(reason, |known| known.or(reason))), ..self.clone() }
+    }
+
+    /// The same mark after everything is approved again.
+    ///
+    /// # Errors
+    /// The final reason that stands in the way; nothing is approved then.
+    pub fn approved(&self) -> Result<Self, Reason> {
+        self.undoable(true, true)?;
+        Ok(Self::default())
+    }
+
+    /// The same mark after the refresh token alone is approved again. Access tokens that were issued up to `now` stay
+    /// revoked if they were; those that the refresh token is exchanged for are not.
+    ///
+    /// # Errors
+    /// The final reason that stands in the way.
+    pub fn refresh_approved(&self, now: Stamp) -> Result<Self, Reason> {
+        self.undoable(true, true)?;
+        let access = self.access.map(|cover| Cover { until: cover.until.min(now), ..cover });
+        Ok(Self { access, refresh: None, exempt: self.exempt.clone() })
+    }
+
+    /// The same mark after one access token alone is approved again; the others and the refresh token stay as they are.
+    ///
+    /// # Errors
+    /// The final reason that stands in the way; [`ExemptionError::Full`] when no more can be noted.
+    pub fn exempted(&self, token: TokenDigest, stamp: Stamp) -> Result<Self, ExemptionError> {
+        if !self.covers(token, stamp) {
+            return Ok(self.clone());
+        }
+        self.undoable(true, false).map_err(ExemptionError::Final)?;
+        if self.exempt.len() == Self::MAX_EXEMPT {
+            return Err(ExemptionError::Full);
+        }
+        let mut exempted = self.clone();
+        exempted.exempt.push(token);
+        Ok(exempted)
+    }
+
+    fn undoable(&self, access: bool, refresh: bool) -> Result<(), Reason> {
+        let reasons = [self.access.filter(|_| access).map(|cover| cover.reason), self.refresh.filter(|_| refresh)];
+        match reasons.into_iter().flatten().find(|reason| reason.is_final()) {
+            Some(reason) => Err(reason),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the stored form.
+    ///
+    /// ```text
+    /// 0..8     until: access tokens stamped at or before it are revoked; big-endian
+    /// 8        why they are; 0 when they are not     9   why the refresh token is; 0 when it is not
+    /// 10..     digests of access tokens that were approved again one by one, 16 bytes each
+    /// ```
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(10 + TokenDigest::BYTES * self.exempt.len());
+        bytes.extend(self.access.map_or(0, |cover| cover.until.0).to_be_bytes());
+        bytes.push(self.access.map_or(0, |cover| cover.reason.to_byte()));
+        bytes.push(self.refresh.map_or(0, Reason::to_byte));
+        for token in &self.exempt {
+            bytes.extend(token.0);
+        }
+        bytes
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// [`DecodeError::Damaged`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let (until, rest) = bytes.split_first_chunk().ok_or(DecodeError::Damaged)?;
+        let until = Stamp(u64::from_be_bytes(*until));
+        let ([access, refresh], rest) = rest.split_first_chunk().ok_or(DecodeError::Damaged)?;
+        let (exempt, []) = rest.as_chunks::<{ TokenDigest::BYTES }>() else { return Err(DecodeError::Damaged) };
+        Ok(Self {
+            access: Reason::from_byte(*access).map(|reason| Cover { until, reason }),
+            refresh: Reason::from_byte(*refresh),
+            exempt: exempt.iter().copied().map(TokenDigest).collect(),
+        })
+    }
+}
+
+/// Why one access token was not approved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExemptionError {
+    /// Its grant was revoked for a reason that is final.
+    #[error("the grant was revoked for good")]
+    Final(Reason),
+    /// Too many were approved one by one: approve the grant instead.
+    #[error("{} tokens of the grant have been approved one by one, approve the grant instead", GrantMark::MAX_EXEMPT)]
+    Full,
+}
