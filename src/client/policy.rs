@@ -74,25 +74,17 @@ pub fn may_ask_for(client: &Client, details: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{ClientId, ClientState, Rights};
+    use crate::client::metadata::blank;
+    use crate::client::{ClientId, Rights};
     use crate::token::claims::Claims;
     use crate::token::record::State;
     use crate::token::time::{Stamp, UnixSeconds};
 
     fn client(id: &str, scope: &str, audiences: &[&str]) -> Client {
         Client {
-            client_id: ClientId::parse(id).unwrap(),
-            client_name: None,
-            authentication: None,
-            secrets: vec![],
-            grant_types: vec![],
             scope: Scope::parse(scope).unwrap(),
             audiences: audiences.iter().map(|&audience| audience.into()).collect(),
-            rights: Rights::default(),
-            access_token_lifetime: None,
-            repeated_credentials: false,
-            state: ClientState::Approved,
-            client_id_issued_at: UnixSeconds(0),
+            ..blank(ClientId::parse(id).unwrap(), UnixSeconds(0))
         }
     }
 
