@@ -209,8 +209,17 @@ label! {
 
 impl Label for Inactive {
     const NAME: &'static str = "reason";
-    const VALUES: &'static [&'static str] =
-        &["malformed", "unknown", "expired", "not_yet_valid", "revoked", "spent", "parent_revoked", "not_for_caller", "insufficient"];
+    const VALUES: &'static [&'static str] = &[
+        "malformed",
+        "unknown",
+        "expired",
+        "not_yet_valid",
+        "revoked",
+        "spent",
+        "parent_revoked",
+        "not_for_caller",
+        "insufficient",
+    ];
 
     #[inline]
     fn position(self) -> usize {
