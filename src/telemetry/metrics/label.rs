@@ -323,4 +323,11 @@ mod tests {
         assert_eq!(seen.len(), <(Endpoint, Outcome)>::SERIES);
         assert_eq!(seen.last(), Some(&(seen.len() - 1)));
     }
+
+    #[test]
+    fn each_operation_of_the_store_has_its_own_position_and_text() {
+        let positions: Vec<_> = StoreOperation::ALL.into_iter().map(Label::position).collect();
+        assert_eq!(positions, (0..StoreOperation::VALUES.len()).collect::<Vec<_>>());
+        assert_eq!(StoreOperation::VALUES.iter().collect::<BTreeSet<_>>().len(), positions.len());
+    }
 }
