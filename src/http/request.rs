@@ -202,8 +202,12 @@ mod tests {
             for line in forwarded {
                 headers.append("x-forwarded-for", HeaderValue::from_bytes(line.as_bytes()).unwrap());
             }
-            let peer =
-                Peer { address: Some(format!("{peer}:1").parse().unwrap()), encrypted: false, listener: "public" };
+            let peer = Peer {
+                address: Some(format!("{peer}:1").parse().unwrap()),
+                encrypted: false,
+                listener: "public",
+                certificate: None,
+            };
             source(&headers, &peer, &trusted)
         };
         let of = |address: &str| Source::of(Some(address.parse().unwrap()));
