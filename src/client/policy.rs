@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::Value;
+
 use super::{Client, EVERY_AUDIENCE, Right};
 use crate::token::record::Record;
 use crate::token::scope::Scope;
@@ -59,6 +61,14 @@ pub fn granted_audience(client: &Client, requested: &[Box<str>]) -> Option<Vec<B
         return Some(own().cloned().collect());
     }
     requested.iter().all(|resource| client.serves(resource)).then(|| requested.to_vec())
+}
+
+/// Whether `client` may ask for these authorization details: all of types that it is registered for (RFC 9396 section 5).
+pub fn may_ask_for(client: &Client, details: &Value) -> bool {
+    let registered =
+        |kind: &str| client.authorization_details_types.iter().any(|registered| **registered == *kind);
+    let asked = details.as_array().map(Vec::as_slice).unwrap_or_default();
+    asked.iter().all(|detail| detail.get("type").and_then(Value::as_str).is_some_and(registered))
 }
 
 #[cfg(test)]

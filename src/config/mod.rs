@@ -192,6 +192,10 @@ pub struct TokensConfig {
     pub access_lifetime: Duration,
     /// `refresh_lifetime`: of refresh tokens for which nothing else is said.
     pub refresh_lifetime: Duration,
+    /// `refresh_idle_lifetime`: how long a refresh token that nobody uses works; zero for as long as its grant.
+    pub refresh_idle_lifetime: Duration,
+    /// `refresh_grace`: for how long the immediate predecessor of a refresh token is answered with the same successor.
+    pub refresh_grace: Duration,
     /// `max_lifetime`: no token lives longer, whatever an issuer asks for.
     pub max_lifetime: Duration,
     /// `imports`: whether tokens made elsewhere may be taken over by value. Off, every text without our prefix is
