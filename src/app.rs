@@ -10,8 +10,8 @@ use http::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
 use crate::admin::AdminFace;
 use crate::auth::budget::Budget;
 use crate::auth::verify::{Authenticator, AuthenticatorError};
+use crate::client::Client;
 use crate::client::secret::{SecretHash, StoredSecret};
-use crate::client::{Client, ClientState};
 use crate::config::{Config, DeclaredClient, KeysConfig, StoreConfig};
 use crate::http::health::Readiness;
 use crate::http::metadata::MetadataDocument;
@@ -251,18 +251,5 @@ fn declare(declared: &DeclaredClient, keys: &KeyRing, now: crate::token::time::U
         .iter()
         .map(|secret| StoredSecret { hash: SecretHash::keyed(keys, secret), created_at: now, expires_at: None })
         .collect();
-    Client {
-        client_id: declared.client_id.clone(),
-        client_name: declared.client_name.clone(),
-        authentication: declared.authentication,
-        secrets,
-        grant_types: declared.grant_types.clone(),
-        scope: declared.scope.clone(),
-        audiences: declared.audiences.iter().map(|audience| audience.as_str().into()).collect(),
-        rights: declared.rights.clone(),
-        access_token_lifetime: declared.access_token_lifetime.map(|lifetime| lifetime.as_secs()),
-        repeated_credentials: false,
-        state: ClientState::Approved,
-        client_id_issued_at: now,
-    }
+    Client { secrets, client_id_issued_at: now, ..declared.record.clone() }
 }

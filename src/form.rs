@@ -27,6 +27,10 @@ pub const MAX_PARAMETERS: usize = 256;
 /// Every parameter that any endpoint knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parameter {
+    /// `audience`: at introspection, one that the token must be made for (ours).
+    Audience,
+    /// `authorization_details` (RFC 9396).
+    AuthorizationDetails,
     /// `client_assertion` (RFC 7521).
     ClientAssertion,
     /// `client_assertion_type` (RFC 7521).
@@ -35,8 +39,12 @@ pub enum Parameter {
     ClientId,
     /// `client_secret`.
     ClientSecret,
+    /// `expires_in`: at introspection, whether to answer for how long the token is active (ours).
+    ExpiresIn,
     /// `grant_type`.
     GrantType,
+    /// `minimal`: at introspection, whether to answer `active` and nothing else (ours).
+    Minimal,
     /// `refresh_token`.
     RefreshToken,
     /// `scope`.
@@ -47,12 +55,16 @@ pub enum Parameter {
     TokenTypeHint,
 }
 
-const KNOWN: [(&str, Parameter); 9] = [
+const KNOWN: [(&str, Parameter); 13] = [
+    ("audience", Parameter::Audience),
+    ("authorization_details", Parameter::AuthorizationDetails),
     ("client_assertion", Parameter::ClientAssertion),
     ("client_assertion_type", Parameter::ClientAssertionType),
     ("client_id", Parameter::ClientId),
     ("client_secret", Parameter::ClientSecret),
+    ("expires_in", Parameter::ExpiresIn),
     ("grant_type", Parameter::GrantType),
+    ("minimal", Parameter::Minimal),
     ("refresh_token", Parameter::RefreshToken),
     ("scope", Parameter::Scope),
     ("token", Parameter::Token),

@@ -4,6 +4,8 @@
 //! | route | right | file |
 //! |---|---|---|
 //! | `POST /admin/tokens` | `issue` or `admin` | [`tokens`] |
+//! | `POST /admin/tokens/revoke` | `revoke` or `admin` | [`revocations`] |
+//! | `POST /admin/tokens/approve`, `/admin/revocations` | `admin` | [`revocations`] |
 //! | `GET, POST /admin/clients` | `admin` | [`clients`] |
 //! | `GET, PUT, PATCH, DELETE /admin/clients/{id}` | `admin` | [`clients`] |
 //! | `POST /admin/clients/{id}/rotate-secret`, `/revoke`, `/approve` | `admin` | [`clients`] |
@@ -12,6 +14,7 @@
 pub mod clients;
 pub mod json;
 pub mod operations;
+pub mod revocations;
 pub mod tokens;
 
 use std::sync::Arc;
@@ -56,6 +59,9 @@ impl AdminFace {
             Route::Client(id) => clients::one(context, &id, request, peer).await,
             Route::ClientAction(id, action) => clients::act(context, &id, action, request, peer).await,
             Route::Tokens => tokens::issue(context, request, peer).await,
+            Route::TokenRevocation => revocations::revoke(context, request, peer).await,
+            Route::TokenApproval => revocations::approve(context, request, peer).await,
+            Route::Revocations => revocations::revoke_all(context, request, peer).await,
             Route::Metrics => Ok(operations::metrics(context, &self.statistics)),
             Route::Liveness => Ok(health::live()),
             Route::Readiness | Route::Unknown => Ok(context.readiness.answer()),
@@ -85,6 +91,9 @@ enum Route {
     Liveness,
     Metrics,
     Readiness,
+    Revocations,
+    TokenApproval,
+    TokenRevocation,
     Tokens,
     Unknown,
 }
@@ -93,7 +102,10 @@ impl Route {
     fn of(path: &str) -> Self {
         match path {
             "/admin/clients" => Self::Clients,
+            "/admin/revocations" => Self::Revocations,
             "/admin/tokens" => Self::Tokens,
+            "/admin/tokens/approve" => Self::TokenApproval,
+            "/admin/tokens/revoke" => Self::TokenRevocation,
             "/livez" => Self::Liveness,
             "/metrics" => Self::Metrics,
             "/readyz" => Self::Readiness,
@@ -118,7 +130,11 @@ impl Route {
                 (&[Method::GET, Method::PUT, Method::PATCH, Method::DELETE], "GET, PUT, PATCH, DELETE, OPTIONS")
             }
             Self::Clients => (&[Method::GET, Method::POST], "GET, POST, OPTIONS"),
-            Self::ClientAction(..) | Self::Tokens => (&[Method::POST], "POST, OPTIONS"),
+            Self::ClientAction(..)
+            | Self::Revocations
+            | Self::TokenApproval
+            | Self::TokenRevocation
+            | Self::Tokens => (&[Method::POST], "POST, OPTIONS"),
             Self::Liveness | Self::Metrics | Self::Readiness => (&[Method::GET, Method::HEAD], "GET, HEAD, OPTIONS"),
             Self::Unknown => (&[], ""),
         }

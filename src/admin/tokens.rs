@@ -12,9 +12,10 @@ use crate::http::error::ApiError;
 use crate::http::request::{self, MediaType};
 use crate::http::{Answer, Context, respond};
 use crate::server::{Peer, RequestBody};
-use crate::service::issue::{IssueError, IssuedToken, NewToken, RefreshExpiry};
+use crate::service::issue::{GrantExpiry, IssueError, IssuedToken, NewToken};
 use crate::service::registry::KnownClient;
 use crate::token::claims::Claims;
+use crate::token::grant::TokenFormat;
 use crate::token::scope::Scope;
 use crate::token::time::{Now, UnixSeconds};
 use crate::token::value::{TokenKind, TokenValue};
@@ -31,7 +32,7 @@ struct IssueRequest {
     expires_in: Option<u64>,
     exp: Option<u64>,
     nbf: Option<u64>,
-    format: Option<Format>,
+    format: Option<TokenFormat>,
     #[serde(default)]
     refresh: bool,
     refresh_expires_in: Option<u64>,
@@ -47,13 +48,6 @@ struct IssueRequest {
 enum Audience {
     One(String),
     Several(Vec<String>),
-}
-
-#[derive(Deserialize, PartialEq)]
-#[serde(rename_all = "lowercase")]
-enum Format {
-    Opaque,
-    Jwt,
 }
 
 const MAX_TEXT_BYTES: usize = 1024;
@@ -79,15 +73,16 @@ pub async fn issue(context: &Context, request: Request<RequestBody>, peer: &Peer
 }
 
 fn view(issued: &IssuedToken) -> Value {
+    let jti = issued.identity.to_text();
+    // A token that stands alone is a grant of one.
+    let grant = issued.grant.map_or_else(|| jti.clone(), |grant| grant.to_text().as_str().to_owned());
     let mut view = json!({
         "access_token": issued.access.expose(),
         "token_type": issued.token_type,
         "expires_in": issued.expires_in,
-        "jti": issued.digest.to_text().as_str(),
+        "jti": jti,
+        "grant_id": grant,
     });
-    if let Some(grant) = issued.grant {
-        view["grant_id"] = json!(grant.to_text().as_str());
-    }
     if let Some(refresh) = &issued.refresh {
         view["refresh_token"] = json!(refresh.expose());
     }
@@ -104,9 +99,6 @@ fn check(
     if owner.client.state == ClientState::Revoked {
         return Err(ApiError::bad_request("unauthorized_client", "The client is revoked"));
     }
-    if asked.format == Some(Format::Jwt) {
-        return Err(ApiError::invalid_request("format jwt is not supported"));
-    }
     let expires_at = match (asked.expires_in, asked.exp) {
         (Some(_), Some(_)) => return Err(ApiError::invalid_request("expires_in and exp exclude each other")),
         (Some(seconds), None) => Some(now.seconds().plus(seconds)),
@@ -115,8 +107,8 @@ fn check(
     let refresh = match (asked.refresh, asked.refresh_expires_in) {
         (false, None) => None,
         (false, Some(_)) => return Err(ApiError::invalid_request("refresh_expires_in without refresh")),
-        (true, None) => Some(RefreshExpiry::Usual),
-        (true, Some(seconds)) => Some(RefreshExpiry::At(now.seconds().plus(seconds))),
+        (true, None) => Some(GrantExpiry::Usual),
+        (true, Some(seconds)) => Some(GrantExpiry::At(now.seconds().plus(seconds))),
     };
     let import = match asked.token {
         None => None,
@@ -130,8 +122,8 @@ fn check(
         audience: audience(asked.aud)?,
         not_before: asked.nbf.map(seconds).transpose()?,
         expires_at,
+        format: asked.format,
         refresh,
-        with_grant: true,
         claims: Claims::build(asked.cnf.as_ref(), asked.authorization_details.as_ref(), &asked.claims)
             .map_err(|error| ApiError::invalid_request(error.to_string()))?,
         import,
@@ -196,10 +188,12 @@ fn unknown_client() -> ApiError {
 fn refuse(error: IssueError) -> ApiError {
     match error {
         IssueError::Exists => ApiError::conflict("The token exists already"),
-        IssueError::NeverActive | IssueError::TooLong(_) | IssueError::Unstorable(_) => {
-            ApiError::invalid_request(error.to_string())
-        }
+        IssueError::NeverActive
+        | IssueError::TooLong(_)
+        | IssueError::SignedImport
+        | IssueError::Unstorable(_) => ApiError::invalid_request(error.to_string()),
         IssueError::Randomness(error) => ApiError::internal(error),
+        IssueError::Signing(message) => ApiError::internal(message),
         IssueError::Store(error) => error.into(),
     }
 }

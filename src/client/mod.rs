@@ -1,10 +1,15 @@
 //! OAuth clients: applications, resource servers, operators; what they are registered with and what they may do.
 //!
 //! - [`Client`] the record, with member names of RFC 7591
+//! - [`keys`] its public keys
+//! - [`certificate`] what its certificate must say, [`distinguished_name`] of whom
 //! - [`metadata`] the record as operators send and see it
 //! - [`secret`] how a secret is made, kept and compared
 //! - [`policy`] what a client may see and ask for: pure functions
 
+pub mod certificate;
+pub mod distinguished_name;
+pub mod keys;
 pub mod metadata;
 pub mod policy;
 pub mod secret;
@@ -14,8 +19,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::jose::algorithm::Algorithm;
+use crate::token::grant::TokenFormat;
 use crate::token::scope::Scope;
 use crate::token::time::UnixSeconds;
+use certificate::CertificateName;
+use keys::ClientKeys;
 use secret::StoredSecret;
 
 /// A client identifier: 1 to 128 characters `%x20-7E` (`VSCHAR`, RFC 6749 appendix A.1).
@@ -100,6 +109,45 @@ pub struct Client {
     /// Lifetime of access tokens issued to it, in seconds; `None` takes the configured one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_token_lifetime: Option<u64>,
+    /// How long its refresh tokens and all their successors work, in seconds from the first one; `None` takes the
+    /// configured lifetime. No rotation moves that end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token_lifetime: Option<u64>,
+    /// How long a refresh token works without being used, in seconds; `None` lets it rest until its family's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token_idle_lifetime: Option<u64>,
+    /// Which form its access tokens have.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub access_token_format: TokenFormat,
+    /// What its signed access tokens are signed with; `None` takes the server's usual algorithm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_token_signing_alg: Option<Algorithm>,
+    /// `introspection_signed_response_alg` (RFC 9701 section 6): set, its introspection answers are always signed, with
+    /// this algorithm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub introspection_signed_response_alg: Option<Algorithm>,
+    /// `authorization_details_types` (RFC 9396 section 10): those it may ask about; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorization_details_types: Vec<Box<str>>,
+    /// `jwks`: what its assertions are signed with, and what its own certificates hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<ClientKeys>,
+    /// `token_endpoint_auth_signing_alg`: the one algorithm its assertions may use; `None` takes any of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint_auth_signing_alg: Option<Algorithm>,
+    /// Whether its assertions may also name the URL of one of our endpoints as their audience, as older libraries do.
+    /// Whoever runs such an endpoint elsewhere could then use them here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub assertion_audience_endpoints: bool,
+    /// The one of `tls_client_auth_subject_dn` and its alternatives that it is registered with (RFC 8705 section 2.1.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_client_auth: Option<CertificateName>,
+    /// `tls_client_certificate_bound_access_tokens` (RFC 8705 section 3.4).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls_client_certificate_bound_access_tokens: bool,
+    /// `dpop_bound_access_tokens` (RFC 9449 section 5.2): it gets tokens that are bound to a key, or none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dpop_bound_access_tokens: bool,
     /// Whether it may send its secret in the header and once more in the body, at introspection and revocation.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub repeated_credentials: bool,
@@ -108,6 +156,11 @@ pub struct Client {
     pub state: ClientState,
     /// `client_id_issued_at`.
     pub client_id_issued_at: UnixSeconds,
+}
+
+/// Whether a member says what is meant without it, so that it need not be stored.
+fn is_default<T: Default + PartialEq>(member: &T) -> bool {
+    *member == T::default()
 }
 
 /// The audience that stands for every audience.
@@ -121,7 +174,12 @@ impl Client {
 
     /// Whether it may authenticate in this way.
     pub fn takes(&self, method: AuthenticationMethod) -> bool {
-        self.authentication.map_or(method != AuthenticationMethod::None, |registered| registered == method)
+        self.authentication.map_or(method.has_secret(), |registered| registered == method)
+    }
+
+    /// Whether it authenticates with a secret.
+    pub fn has_secret(&self) -> bool {
+        self.authentication.is_none_or(AuthenticationMethod::has_secret)
     }
 
     /// Whether it may use this grant type.
@@ -154,6 +212,12 @@ pub enum AuthenticationMethod {
     ClientSecretBasic,
     /// The secret in the request body.
     ClientSecretPost,
+    /// An assertion that it has signed (RFC 7523 section 2.2).
+    PrivateKeyJwt,
+    /// A certificate of a trusted authority (RFC 8705 section 2.1).
+    TlsClientAuth,
+    /// A certificate that is registered itself (RFC 8705 section 2.2).
+    SelfSignedTlsClientAuth,
     /// Not at all: a public client.
     None,
 }
@@ -164,8 +228,21 @@ impl AuthenticationMethod {
         match self {
             Self::ClientSecretBasic => "client_secret_basic",
             Self::ClientSecretPost => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
+            Self::TlsClientAuth => "tls_client_auth",
+            Self::SelfSignedTlsClientAuth => "self_signed_tls_client_auth",
             Self::None => "none",
         }
+    }
+
+    /// Whether it is a way of sending a secret.
+    pub fn has_secret(self) -> bool {
+        matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
+    }
+
+    /// Whether it takes a certificate of the connection.
+    pub fn has_certificate(self) -> bool {
+        matches!(self, Self::TlsClientAuth | Self::SelfSignedTlsClientAuth)
     }
 }
 

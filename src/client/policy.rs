@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::Value;
+
 use super::{Client, EVERY_AUDIENCE, Right};
 use crate::token::record::Record;
 use crate::token::scope::Scope;
@@ -61,28 +63,28 @@ pub fn granted_audience(client: &Client, requested: &[Box<str>]) -> Option<Vec<B
     requested.iter().all(|resource| client.serves(resource)).then(|| requested.to_vec())
 }
 
+/// Whether `client` may ask for these authorization details: all of types that it is registered for (RFC 9396 section 5).
+pub fn may_ask_for(client: &Client, details: &Value) -> bool {
+    let registered =
+        |kind: &str| client.authorization_details_types.iter().any(|registered| **registered == *kind);
+    let asked = details.as_array().map(Vec::as_slice).unwrap_or_default();
+    asked.iter().all(|detail| detail.get("type").and_then(Value::as_str).is_some_and(registered))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{ClientId, ClientState, Rights};
+    use crate::client::metadata::blank;
+    use crate::client::{ClientId, Rights};
     use crate::token::claims::Claims;
     use crate::token::record::State;
     use crate::token::time::{Stamp, UnixSeconds};
 
     fn client(id: &str, scope: &str, audiences: &[&str]) -> Client {
         Client {
-            client_id: ClientId::parse(id).unwrap(),
-            client_name: None,
-            authentication: None,
-            secrets: vec![],
-            grant_types: vec![],
             scope: Scope::parse(scope).unwrap(),
             audiences: audiences.iter().map(|&audience| audience.into()).collect(),
-            rights: Rights::default(),
-            access_token_lifetime: None,
-            repeated_credentials: false,
-            state: ClientState::Approved,
-            client_id_issued_at: UnixSeconds(0),
+            ..blank(ClientId::parse(id).unwrap(), UnixSeconds(0))
         }
     }
 

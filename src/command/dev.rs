@@ -153,8 +153,8 @@ async fn issue(service: &Arc<Service>, owner: &KnownClient, lifetime: u64, now: 
         audience: vec![AUDIENCE.into()],
         not_before: None,
         expires_at: Some(now.seconds().plus(lifetime)),
+        format: None,
         refresh: None,
-        with_grant: true,
         claims: Claims::default(),
         import: None,
     };

@@ -9,6 +9,8 @@ use serde_json::{Value as Json, json};
 use super::tree::Value;
 use super::{AccessLog, LogFormat, Network};
 use crate::client::{AuthenticationMethod, ClientId, GrantType, Right};
+use crate::jose::algorithm::Algorithm;
+use crate::token::grant::TokenFormat;
 use crate::token::keyring::KeyId;
 use crate::token::scope::Scope;
 
@@ -319,7 +321,12 @@ choice! {
     LogFormat: "text" = LogFormat::Text, "json" = LogFormat::Json;
     AccessLog: "off" = AccessLog::Off, "errors" = AccessLog::Errors, "all" = AccessLog::All;
     AuthenticationMethod: "client_secret_basic" = AuthenticationMethod::ClientSecretBasic,
-        "client_secret_post" = AuthenticationMethod::ClientSecretPost, "none" = AuthenticationMethod::None;
+        "client_secret_post" = AuthenticationMethod::ClientSecretPost,
+        "private_key_jwt" = AuthenticationMethod::PrivateKeyJwt, "tls_client_auth" = AuthenticationMethod::TlsClientAuth,
+        "self_signed_tls_client_auth" = AuthenticationMethod::SelfSignedTlsClientAuth, "none" = AuthenticationMethod::None;
+    TokenFormat: "opaque" = TokenFormat::Opaque, "jwt" = TokenFormat::Jwt;
+    Algorithm: "ES256" = Algorithm::Es256, "EdDSA" = Algorithm::EdDsa, "RS256" = Algorithm::Rs256,
+        "PS256" = Algorithm::Ps256;
     GrantType: "client_credentials" = GrantType::ClientCredentials, "refresh_token" = GrantType::RefreshToken;
     Right: "introspect" = Right::Introspect, "revoke" = Right::Revoke, "issue" = Right::Issue, "admin" = Right::Admin;
 }

@@ -33,10 +33,9 @@ pub use schema::schema;
 pub use source::{Environment, ProcessEnvironment, Sources};
 pub use tree::Origin;
 
+use crate::client::Client;
 use crate::client::secret::Secret;
-use crate::client::{AuthenticationMethod, ClientId, GrantType, Rights};
 use crate::token::keyring::KeyId;
-use crate::token::scope::Scope;
 use declaration::Declarations;
 use reader::{Log, Reader};
 use tree::Node;
@@ -181,6 +180,10 @@ pub struct TokensConfig {
     pub access_lifetime: Duration,
     /// `refresh_lifetime`: of refresh tokens for which nothing else is said.
     pub refresh_lifetime: Duration,
+    /// `refresh_idle_lifetime`: how long a refresh token that nobody uses works; zero for as long as its grant.
+    pub refresh_idle_lifetime: Duration,
+    /// `refresh_grace`: for how long the immediate predecessor of a refresh token is answered with the same successor.
+    pub refresh_grace: Duration,
     /// `max_lifetime`: no token lives longer, whatever an issuer asks for.
     pub max_lifetime: Duration,
     /// `imports`: whether tokens made elsewhere may be taken over by value. Off, every text without our prefix is
@@ -191,24 +194,10 @@ pub struct TokensConfig {
 /// One `[[clients]]`: a client that exists as long as the configuration names it, and cannot be changed otherwise.
 #[derive(Clone, Debug)]
 pub struct DeclaredClient {
-    /// `client_id`.
-    pub client_id: ClientId,
-    /// `client_secret` (or `client_secret_file`); none for a public client.
+    /// Everything but its secret, and the moment of its creation, which is that of the start.
+    pub record: Client,
+    /// `client_secret` (or `client_secret_file`); none for a client that authenticates otherwise or not at all.
     pub client_secret: Option<Secret>,
-    /// `client_name`.
-    pub client_name: Option<String>,
-    /// `token_endpoint_auth_method`; unset takes either way of sending the secret.
-    pub authentication: Option<AuthenticationMethod>,
-    /// `grant_types`.
-    pub grant_types: Vec<GrantType>,
-    /// `scope`.
-    pub scope: Scope,
-    /// `audiences`.
-    pub audiences: Vec<String>,
-    /// `rights`.
-    pub rights: Rights,
-    /// `access_token_lifetime`.
-    pub access_token_lifetime: Option<Duration>,
 }
 
 /// `[authentication]`: of callers.

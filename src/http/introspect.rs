@@ -11,8 +11,10 @@ use crate::auth::{Caller, Method};
 use crate::client::Right;
 use crate::form::{Form, Parameter};
 use crate::server::{Peer, RequestBody};
+use crate::service::introspect::Wanted;
 use crate::telemetry::metrics::Outcome;
 use crate::token::answer::INACTIVE;
+use crate::token::scope::Scope;
 use crate::token::value::Presented;
 
 /// Answers whether a token is active and, if so, what this caller may see of it.
@@ -41,14 +43,34 @@ pub async fn handle(
         expect_right(&caller)?;
     }
     let token = token.ok_or_else(|| ApiError::invalid_request("The token is missing"))?;
-    match context.service.introspect(caller.client(), Presented::new(token), now).await? {
-        Ok(body) => Ok((respond::json(StatusCode::OK, body.into()), Outcome::Active)),
+    let wanted = wanted(&form)?;
+    match context.service.introspect(caller.client(), Presented::new(token), &wanted, now).await? {
+        Ok(active) => Ok((respond::json(StatusCode::OK, active.body.into()), Outcome::Active)),
         Err(reason) => {
             context.observer.inactive(reason);
             // For every reason alike: 429 for some of them would tell which.
             context.spend_on_guess(caller.client(), now)?;
             Ok((respond::json(StatusCode::OK, Bytes::from_static(INACTIVE)), Outcome::Inactive))
         }
+    }
+}
+
+/// What the caller asks for beyond RFC 7662. `scope` is how Oathkeeper and Hydra name what a token must carry.
+fn wanted<'a>(form: &'a Form<'_>) -> Result<Wanted<'a>, ApiError> {
+    let scope = Scope::parse(form.get(Parameter::Scope).unwrap_or_default());
+    Ok(Wanted {
+        scope: scope.map_err(|_| ApiError::bad_request("invalid_scope", "The scope is malformed"))?,
+        audience: form.get(Parameter::Audience),
+        minimal: switch(form, Parameter::Minimal)?,
+        expires_in: switch(form, Parameter::ExpiresIn)?,
+    })
+}
+
+fn switch(form: &Form<'_>, parameter: Parameter) -> Result<bool, ApiError> {
+    match form.get(parameter) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(ApiError::invalid_request("minimal and expires_in are true or false")),
     }
 }
 

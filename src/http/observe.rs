@@ -14,7 +14,7 @@ use crate::auth::throttle::Limit;
 use crate::auth::verify::Refused;
 use crate::auth::{Caller, Refusal};
 use crate::config::AccessLog;
-use crate::telemetry::metrics::{ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Metrics, Outcome};
+use crate::telemetry::metrics::{ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Metrics, Outcome, RefreshResult};
 use crate::token::decision::Inactive;
 use crate::token::value::TokenKind;
 
@@ -85,6 +85,21 @@ impl Observer {
     /// Counts a revoked token.
     pub fn revoked(&self) {
         self.metrics.tokens_revoked.increment(());
+    }
+
+    /// Counts a token that was approved again.
+    pub fn approved(&self) {
+        self.metrics.tokens_approved.increment(());
+    }
+
+    /// Counts a revocation of many tokens at once.
+    pub fn revoked_in_bulk(&self) {
+        self.metrics.bulk_revocations.increment(());
+    }
+
+    /// Counts how a refresh token was taken.
+    pub fn refreshed(&self, result: RefreshResult) {
+        self.metrics.refreshes.increment(result);
     }
 }
 

@@ -47,7 +47,7 @@ pub enum ClientError {
     /// Somebody else changed it at the same time.
     #[error("the client was changed by somebody else at the same time")]
     Conflict,
-    /// A public client has no secret.
+    /// A public client, or one that authenticates otherwise, has no secret.
     #[error("the client has no secret by registration")]
     Public,
     /// The pool for slow hashes is full.
@@ -76,11 +76,11 @@ impl Service {
         }
         let mut client = metadata::blank(id, now.seconds());
         new.metadata.apply(&mut client)?;
-        if client.is_public() && new.secret.is_some() {
+        if !client.has_secret() && new.secret.is_some() {
             return Err(ClientError::Public);
         }
         let mut shown = None;
-        if !client.is_public() {
+        if client.has_secret() {
             let (secret, hash) = match new.secret {
                 Some(secret) => (secret.clone(), self.hash_slowly(secret).await?),
                 None => self.new_secret()?,
@@ -114,7 +114,7 @@ impl Service {
                 };
             }
             metadata.apply(client)?;
-            if client.is_public() {
+            if !client.has_secret() {
                 client.secrets.clear();
             }
             Ok(())
@@ -135,7 +135,7 @@ impl Service {
         let (secret, hash) = self.new_secret()?;
         let client = self
             .change_client(id, |client| {
-                if client.is_public() {
+                if !client.has_secret() {
                     return Err(ClientError::Public);
                 }
                 let end = now.seconds().plus(overlap.seconds);

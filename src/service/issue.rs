@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use super::Service;
 use super::registry::KnownClient;
-use crate::store::{Insertion, StoreError};
+use crate::jose::algorithm::Algorithm;
+use crate::store::{Insertion, NewGrant, StoreError};
 use crate::token::claims::Claims;
 use crate::token::digest::{GrantId, TokenDigest};
+use crate::token::grant::{GrantRecord, TokenFormat};
+use crate::token::identity::Identity;
 use crate::token::record::{Grant, Record, State};
 use crate::token::scope::Scope;
 use crate::token::time::{Now, Stamp, UnixSeconds};
@@ -29,20 +32,20 @@ pub struct NewToken {
     pub not_before: Option<UnixSeconds>,
     /// When it ends; `None` for the usual lifetime.
     pub expires_at: Option<UnixSeconds>,
-    /// Whether a refresh token is to be issued with it, and when that one ends.
-    pub refresh: Option<RefreshExpiry>,
-    /// Whether the token belongs to a grant even if no refresh token is issued with it, so that it can be revoked by it.
-    pub with_grant: bool,
+    /// Which form it has; `None` for the one that the client is registered for.
+    pub format: Option<TokenFormat>,
+    /// Whether a refresh token is to be issued with it, and when the grant ends.
+    pub refresh: Option<GrantExpiry>,
     /// Everything else.
     pub claims: Claims,
     /// A token made elsewhere, to be taken over instead of making one.
     pub import: Option<TokenValue>,
 }
 
-/// When a refresh token ends.
+/// When a grant ends, with its last refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefreshExpiry {
-    /// After the configured lifetime.
+pub enum GrantExpiry {
+    /// After the lifetime that the client is registered for, or the configured one.
     Usual,
     /// At this second.
     At(UnixSeconds),
@@ -54,8 +57,8 @@ pub struct IssuedToken {
     /// The access token.
     pub access: TokenValue,
     /// Names it without showing it.
-    pub digest: TokenDigest,
-    /// The refresh token, if one was asked for.
+    pub identity: Identity,
+    /// The refresh token, if there is one.
     pub refresh: Option<TokenValue>,
     /// The grant that ties the two together; none for a token that stands alone.
     pub grant: Option<GrantId>,
@@ -79,15 +82,29 @@ pub enum IssueError {
     /// It would outlive `tokens.max_lifetime`.
     #[error("the token would live longer than the configured maximum of {0} seconds")]
     TooLong(u64),
+    /// A token made elsewhere is what it is, and cannot be signed.
+    #[error("a token that is taken over cannot be a signed one")]
+    SignedImport,
     /// The metadata does not fit a record.
     #[error("{0}")]
     Unstorable(crate::token::codec::EncodeError),
     /// The operating system gave no randomness.
     #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
+    /// The token could not be signed.
+    #[error("{0}")]
+    Signing(String),
     /// It cannot be said that it was kept.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// An access token that was made and not kept yet.
+pub(super) struct Minted {
+    pub(super) value: TokenValue,
+    pub(super) identity: Identity,
+    /// What the store has to keep of it; nothing of a signed one.
+    pub(super) record: Option<(TokenDigest, Record)>,
 }
 
 impl Service {
@@ -98,39 +115,18 @@ impl Service {
     /// # Errors
     /// [`IssueError`].
     pub async fn issue(self: &Arc<Self>, new: NewToken, now: Now) -> Result<IssuedToken, IssueError> {
-        let access_expiry = new.expires_at.unwrap_or_else(|| {
-            let usual = self.tokens.access_lifetime.as_secs();
-            let registered = new.owner.client.access_token_lifetime.unwrap_or(usual);
-            // The maximum may have been lowered since the client was registered.
-            now.seconds().plus(registered.min(self.tokens.max_lifetime.as_secs()))
-        });
-        self.check_lifetime(access_expiry, new.not_before, now)?;
-        let refresh_expiry = new.refresh.map(|expiry| match expiry {
-            RefreshExpiry::Usual => now.seconds().plus(self.tokens.refresh_lifetime.as_secs()).max(access_expiry),
-            RefreshExpiry::At(end) => end,
-        });
-        if let Some(end) = refresh_expiry {
-            self.check_lifetime(end, new.not_before, now)?;
+        let format = new.format.unwrap_or(new.owner.client.access_token_format);
+        if format == TokenFormat::Jwt && new.import.is_some() {
+            return Err(IssueError::SignedImport);
         }
-        let grant = match refresh_expiry.or_else(|| new.with_grant.then_some(access_expiry)) {
-            Some(expires_at) => Some(Grant { id: random_grant()?, expires_at }),
+        let access_expiry = new.expires_at.unwrap_or_else(|| self.usual_access_expiry(&new.owner, now));
+        self.check_lifetime(access_expiry, new.not_before, now)?;
+        let grant = match new.refresh {
+            Some(expiry) => Some(self.new_grant(expiry, access_expiry, &new, now)?),
             None => None,
         };
         // No access token outlives the authorization it comes from.
         let access_expiry = grant.map_or(access_expiry, |grant| access_expiry.min(grant.expires_at));
-
-        let (access, digest) = match new.import {
-            Some(value) => {
-                // It may have been taken over under a key that is not the active one.
-                let candidates = self.keys.recognise(value.as_presented());
-                if self.store.token(candidates.digests()).await?.is_some() {
-                    return Err(IssueError::Exists);
-                }
-                let digest = self.keys.digest_of_import(&value);
-                (value, digest)
-            }
-            None => self.keys.mint(TokenKind::Access).map_err(IssueError::Randomness)?,
-        };
         let record = Record {
             state: State::Approved,
             stamp: Stamp(0),
@@ -147,32 +143,113 @@ impl Service {
             grant,
             claims: new.claims,
         };
-        let scope = record.scope.clone();
-        let token_type = record.token_type().unwrap_or_default();
-        let mut tokens = vec![(digest, record)];
+        let minted = match new.import {
+            Some(value) => self.take_over(value, record.clone()).await?,
+            None => {
+                let algorithm = new.owner.client.access_token_signing_alg;
+                self.mint_access(record.clone(), format, algorithm, now).await?
+            }
+        };
         let mut refresh = None;
-        if let Some(expires_at) = refresh_expiry {
-            let (value, digest) = self.keys.mint(TokenKind::Refresh).map_err(IssueError::Randomness)?;
-            let record = Record { kind: TokenKind::Refresh, expires_at, ..tokens[0].1.clone() };
-            tokens.push((digest, record));
+        let mut kept_grant = None;
+        if let Some(grant) = grant {
+            let (value, current) = self.keys.mint_refresh(grant.id).map_err(IssueError::Randomness)?;
             refresh = Some(value);
+            let expires_at = self.refresh_expiry(&new.owner, grant, now);
+            let record = GrantRecord {
+                current,
+                previous: None,
+                rotated_at: now.seconds(),
+                access: minted.identity.digest(),
+                format,
+                token: Record { kind: TokenKind::Refresh, expires_at, ..record.clone() },
+            };
+            record.encode().map_err(IssueError::Unstorable)?;
+            kept_grant = Some(NewGrant { id: grant.id, keep_until: expires_at.max(access_expiry), record });
         }
+        let tokens: Vec<_> = minted.record.into_iter().collect();
         for (_, record) in &tokens {
             crate::token::codec::encode(record).map_err(IssueError::Unstorable)?;
         }
-        match self.store.insert(&tokens, now).await? {
-            Insertion::Done => {}
-            Insertion::Exists => return Err(IssueError::Exists),
+        if !tokens.is_empty() || kept_grant.is_some() {
+            match self.store.insert(&tokens, kept_grant.as_ref(), now).await? {
+                Insertion::Done => {}
+                Insertion::Exists => return Err(IssueError::Exists),
+            }
         }
         Ok(IssuedToken {
-            access,
-            digest,
+            access: minted.value,
+            identity: minted.identity,
             refresh,
             grant: grant.map(|grant| grant.id),
-            token_type,
+            token_type: record.token_type().unwrap_or_default(),
             expires_in: access_expiry.since(now.seconds()),
-            scope,
+            scope: record.scope,
         })
+    }
+
+    /// Makes an access token of this record, without keeping it.
+    #[expect(clippy::unused_async, reason = "signed tokens are not wired yet")]
+    pub(super) async fn mint_access(
+        &self,
+        record: Record,
+        format: TokenFormat,
+        _algorithm: Option<Algorithm>,
+        _now: Now,
+    ) -> Result<Minted, IssueError> {
+        match format {
+            TokenFormat::Opaque => {
+                let (value, digest) = self.keys.mint().map_err(IssueError::Randomness)?;
+                Ok(Minted { value, identity: Identity::Opaque(digest), record: Some((digest, record)) })
+            }
+            TokenFormat::Jwt => Err(IssueError::Signing("signed tokens are not wired yet".to_owned())),
+        }
+    }
+
+    async fn take_over(&self, value: TokenValue, record: Record) -> Result<Minted, IssueError> {
+        // It may have been taken over under a key that is not the active one.
+        let candidates = self.keys.recognise(value.as_presented());
+        if self.store.token(candidates.digests()).await?.is_some() {
+            return Err(IssueError::Exists);
+        }
+        let digest = self.keys.digest_of_import(&value);
+        Ok(Minted { value, identity: Identity::Opaque(digest), record: Some((digest, record)) })
+    }
+
+    /// When an access token of this client ends for which nothing else is said.
+    pub(super) fn usual_access_expiry(&self, owner: &KnownClient, now: Now) -> UnixSeconds {
+        let usual = self.tokens.access_lifetime.as_secs();
+        let registered = owner.client.access_token_lifetime.unwrap_or(usual);
+        // The maximum may have been lowered since the client was registered.
+        now.seconds().plus(registered.min(self.tokens.max_lifetime.as_secs()))
+    }
+
+    /// When a refresh token ends that is made now: with its grant, or when nobody has used it for too long.
+    pub(super) fn refresh_expiry(&self, owner: &KnownClient, grant: Grant, now: Now) -> UnixSeconds {
+        let usual = self.tokens.refresh_idle_lifetime.as_secs();
+        match owner.client.refresh_token_idle_lifetime.unwrap_or(usual) {
+            0 => grant.expires_at,
+            idle => grant.expires_at.min(now.seconds().plus(idle)),
+        }
+    }
+
+    fn new_grant(
+        &self,
+        expiry: GrantExpiry,
+        access_expiry: UnixSeconds,
+        new: &NewToken,
+        now: Now,
+    ) -> Result<Grant, IssueError> {
+        let expires_at = match expiry {
+            GrantExpiry::At(end) => end,
+            GrantExpiry::Usual => {
+                let usual = self.tokens.refresh_lifetime.as_secs();
+                let registered = new.owner.client.refresh_token_lifetime.unwrap_or(usual);
+                now.seconds().plus(registered.min(self.tokens.max_lifetime.as_secs())).max(access_expiry)
+            }
+        };
+        self.check_lifetime(expires_at, new.not_before, now)?;
+        Ok(Grant { id: random_grant()?, expires_at, born: Stamp(0) })
     }
 
     fn check_lifetime(

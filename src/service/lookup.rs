@@ -3,9 +3,9 @@
 use super::Service;
 use super::registry::KnownClient;
 use crate::client::ClientState;
-use crate::store::StoreError;
+use crate::store::{Around, Signed, StoreError, Surroundings};
 use crate::token::decision::{Inactive, Parents, Standing, decide};
-use crate::token::digest::TokenDigest;
+use crate::token::identity::Identity;
 use crate::token::keyring::Candidates;
 use crate::token::record::{Record, State};
 use crate::token::time::Now;
@@ -14,12 +14,34 @@ use crate::token::value::Presented;
 /// An active token, and the client it was issued to.
 #[derive(Clone, Debug)]
 pub struct ActiveToken {
-    /// Its name in the store, and its `jti`.
-    pub digest: TokenDigest,
+    /// Its name.
+    pub identity: Identity,
     /// What is known of it.
     pub record: Record,
     /// Its owner.
     pub owner: KnownClient,
+}
+
+/// A token that is there, whether or not it is active.
+#[derive(Clone, Debug)]
+pub struct Located {
+    /// Its name.
+    pub identity: Identity,
+    /// What is known of it. Of a refresh token that has been exchanged, what is known of the current one.
+    pub record: Record,
+    /// For a refresh token: whether it has been exchanged for another.
+    pub spent: bool,
+}
+
+/// A token with everything that can end it.
+#[derive(Clone, Debug)]
+pub struct Surrounded {
+    /// Its record, with the state that a signed token has in the store.
+    pub record: Record,
+    /// What surrounds it.
+    pub parents: Parents,
+    /// Its owner; `None` when there is none any longer.
+    pub owner: Option<KnownClient>,
 }
 
 impl Service {
@@ -34,32 +56,86 @@ impl Service {
         presented: Presented<'_>,
         now: Now,
     ) -> Result<Result<ActiveToken, Inactive>, StoreError> {
-        let candidates = self.keys.recognise(presented);
-        if candidates.digests().is_empty() {
-            if let Candidates::UnknownKey(id) = candidates {
-                tracing::debug!(key = %id, "a token names a key that this node does not have");
-            }
-            return Ok(Err(Inactive::Malformed));
-        }
-        let Some((digest, record)) = self.store.token(candidates.digests()).await? else {
-            return Ok(Err(Inactive::Unknown));
+        let Located { identity, record, spent } = match self.locate(presented, now).await? {
+            Ok(located) => located,
+            Err(reason) => return Ok(Err(reason)),
         };
+        if spent {
+            return Ok(Err(Inactive::Spent));
+        }
         // What the record alone decides needs no second read.
-        if let Err(reason) = decide(&record, &Parents::APPROVED, now.seconds()) {
+        if let Err(reason) = decide(identity.digest(), &record, &Parents::APPROVED, now.seconds()) {
             return Ok(Err(reason));
         }
-        let surroundings = self.store.surroundings(&record.client_id, record.grant.map(|grant| grant.id)).await?;
-        let Some(owner) = self.registry.resolve(&record.client_id, surroundings.client)? else {
-            return Ok(Err(Inactive::ParentRevoked));
+        let Surrounded { record, parents, owner } = self.surround(&identity, record).await?;
+        Ok(decide(identity.digest(), &record, &parents, now.seconds()).and_then(|()| {
+            let owner = owner.ok_or(Inactive::ParentRevoked)?;
+            Ok(ActiveToken { identity, record, owner })
+        }))
+    }
+
+    /// Finds what is known of the token that was presented, by itself.
+    pub(super) async fn locate(
+        &self,
+        presented: Presented<'_>,
+        now: Now,
+    ) -> Result<Result<Located, Inactive>, StoreError> {
+        if let Some(located) = self.locate_signed(presented, now).await? {
+            return Ok(Ok(located));
+        }
+        let candidates = self.keys.recognise(presented);
+        match candidates {
+            Candidates::Garbage => Ok(Err(Inactive::Malformed)),
+            Candidates::UnknownKey(id) => {
+                tracing::debug!(key = %id, "a token names a key that this node does not have");
+                Ok(Err(Inactive::Malformed))
+            }
+            Candidates::Refresh { grant, digest } => {
+                Ok(self.locate_refresh(Identity::Refresh { grant, digest }).await?.ok_or(Inactive::Unknown))
+            }
+            Candidates::One(_) | Candidates::Imported(_) => {
+                let found = self.store.token(candidates.digests()).await?;
+                let located = |(digest, record)| Located { identity: Identity::Opaque(digest), record, spent: false };
+                Ok(found.map(located).ok_or(Inactive::Unknown))
+            }
+        }
+    }
+
+    /// Finds what is known of a refresh token.
+    pub(super) async fn locate_refresh(&self, identity: Identity) -> Result<Option<Located>, StoreError> {
+        let Identity::Refresh { grant, digest } = identity else { return Ok(None) };
+        let record = self.store.grant(grant).await?;
+        Ok(record.map(|record| Located { identity, spent: record.current != digest, record: record.token }))
+    }
+
+    /// Verifies a signed token; `None` when the text is not one of ours.
+    #[expect(clippy::unused_async, clippy::unused_self, reason = "signed tokens are not wired yet")]
+    async fn locate_signed(&self, _presented: Presented<'_>, _now: Now) -> Result<Option<Located>, StoreError> {
+        Ok(None)
+    }
+
+    /// Reads what can end a token from outside.
+    pub(super) async fn surround(&self, identity: &Identity, record: Record) -> Result<Surrounded, StoreError> {
+        let signed = match identity {
+            Identity::Signed { digest, key, .. } => Some(Signed { token: *digest, key }),
+            Identity::Opaque(_) | Identity::Refresh { .. } => None,
         };
+        let around = Around {
+            client_id: &record.client_id,
+            subject: record.subject.as_deref(),
+            grant: record.grant.map(|grant| grant.id),
+            signed,
+        };
+        let Surroundings { client, grant, epochs, revoked } = self.store.surroundings(around).await?;
+        let owner = self.registry.resolve(&record.client_id, client)?;
         let parents = Parents {
-            client: standing_of(&owner, &record),
+            client: owner.as_ref().map_or(Standing::Revoked, |owner| standing_of(owner, &record)),
             user: Standing::Approved,
-            grant: surroundings.grant,
-            epoch: None,
+            grant,
+            epochs,
         };
-        debug_assert_eq!(record.state, State::Approved);
-        Ok(decide(&record, &parents, now.seconds()).map(|()| ActiveToken { digest, record, owner }))
+        let state = revoked.map_or(record.state, State::Revoked);
+        Ok(Surrounded { record: Record { state, ..record }, parents, owner })
     }
 }
 

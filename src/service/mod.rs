@@ -2,17 +2,20 @@
 //!
 //! - [`lookup`] a presented token to its record, if it is active
 //! - [`introspect`] what a caller may see of it
-//! - [`issue`] new tokens
-//! - [`revoke`] ending them
+//! - [`issue`] new tokens; [`refresh`] exchanging a refresh token
+//! - [`revoke`] ending them; [`approve`] bringing them back; [`bulk`] ending many at once
 //! - [`registry`] clients, declared or stored
 //! - [`clients`] creating, changing and deleting them
 //! - [`hashing`] the bounded pool for hashes that are slow on purpose
 
+pub mod approve;
+pub mod bulk;
 pub mod clients;
 pub mod hashing;
 pub mod introspect;
 pub mod issue;
 pub mod lookup;
+pub mod refresh;
 pub mod registry;
 pub mod revoke;
 

@@ -1,15 +1,26 @@
-//! Ending tokens (RFC 7009).
+//! Ending tokens: one, with or without what belongs to it (RFC 7009, and what operators need beyond it).
+//!
+//! | what is revoked | cascade | without |
+//! |---|---|---|
+//! | an access token of a grant | everything of the grant | it, and the refresh token cannot be used |
+//! | an access token that stands alone | it | it |
+//! | a refresh token, or its grant | everything of the grant | the refresh token; access tokens live on to their expiry |
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::Service;
+use super::lookup::Located;
+use super::refresh::cut_short;
 use crate::client::{Client, Right};
 use crate::store::{StoreError, StoreErrorKind, Transition};
-use crate::token::digest::TokenDigest;
+use crate::token::digest::GrantId;
+use crate::token::grant::GrantMark;
+use crate::token::identity::{self, Identity};
 use crate::token::keyring::Candidates;
-use crate::token::record::{Reason, State};
+use crate::token::record::{Grant, Reason, Record, State};
 use crate::token::time::Now;
-use crate::token::value::Presented;
+use crate::token::value::{Presented, TokenKind};
 
 /// How a revocation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +33,17 @@ pub enum Revocation {
     Unknown,
     /// It belongs to another client; it is untouched.
     NotOwned,
+}
+
+/// How an operator names a token.
+#[derive(Clone, Copy, Debug)]
+pub enum Named<'a> {
+    /// By its text.
+    Value(Presented<'a>),
+    /// By its `jti`.
+    Identifier(&'a str),
+    /// By its grant: the refresh token of it. The `jti` of a token that stands alone is taken as well.
+    Grant(&'a str),
 }
 
 impl Service {
@@ -37,58 +59,173 @@ impl Service {
         presented: Presented<'_>,
         now: Now,
     ) -> Result<Revocation, StoreError> {
-        let candidates = match self.keys.recognise(presented) {
-            Candidates::Garbage => return Ok(Revocation::Unknown),
-            // Another node may have made it with a key that this one has not been given yet.
-            Candidates::UnknownKey(id) => {
-                let detail = format!("a token of the key {id} is to be revoked, and this node does not have that key");
-                return Err(StoreError::new(StoreErrorKind::Unavailable, detail));
-            }
-            candidates => candidates,
-        };
         let mut outcome = Revocation::Unknown;
         // An imported token may stand under several keys, if two nodes took it over at once: all of them end.
-        for digest in candidates.digests() {
-            match self.revoke_one(caller, *digest, now).await? {
-                Revocation::Unknown => {}
-                Revocation::NotOwned => return Ok(Revocation::NotOwned),
-                Revocation::NothingToDo if outcome == Revocation::Revoked => {}
-                other => outcome = other,
+        for located in self.locate_all(presented, now).await? {
+            if !is_owned(caller, &located.record) {
+                // Of an expired token nobody but its owner needs to know that it once was one.
+                let expired = located.record.expires_at <= now.seconds();
+                return Ok(if expired { Revocation::NothingToDo } else { Revocation::NotOwned });
+            }
+            match (self.end(located, true, now).await?, outcome) {
+                (true, _) => outcome = Revocation::Revoked,
+                (false, Revocation::Unknown) => outcome = Revocation::NothingToDo,
+                (false, _) => {}
             }
         }
         Ok(outcome)
     }
 
-    async fn revoke_one(
+    /// Revokes a token for an operator; `None` when there is none of that name, else whether anything changed.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be said that the token is revoked.
+    pub async fn revoke_named(
         self: &Arc<Self>,
-        caller: &Client,
-        digest: TokenDigest,
+        named: Named<'_>,
+        cascade: bool,
         now: Now,
-    ) -> Result<Revocation, StoreError> {
-        let Some((digest, record)) = self.store.token(&[digest]).await? else {
-            return Ok(Revocation::Unknown);
-        };
-        let owned = *record.client_id == *caller.client_id.as_str();
-        if !owned && !caller.rights.contains(Right::Revoke) {
-            // Of an expired token nobody but its owner needs to know that it once was one.
-            let expired = record.expires_at <= now.seconds();
-            return Ok(if expired { Revocation::NothingToDo } else { Revocation::NotOwned });
+    ) -> Result<Option<bool>, StoreError> {
+        let mut outcome = None;
+        for located in self.locate_named(named, now).await? {
+            let changed = self.end(located, cascade, now).await?;
+            outcome = Some(outcome.unwrap_or(false) | changed);
         }
-        // One that has expired by our clock is revoked all the same: the clock of another node may be behind.
+        Ok(outcome)
+    }
+
+    /// Every token that a name stands for: one, or several records of one token that was made elsewhere.
+    pub(super) async fn locate_named(&self, named: Named<'_>, now: Now) -> Result<Vec<Located>, StoreError> {
+        let text = match named {
+            Named::Value(presented) => return self.locate_all(presented, now).await,
+            Named::Identifier(text) | Named::Grant(text) => text,
+        };
+        if matches!(named, Named::Grant(_))
+            && let Some(grant) = GrantId::from_text(text)
+            && let Some(record) = self.store.grant(grant).await?
+        {
+            let identity = Identity::Refresh { grant, digest: record.current };
+            return Ok(vec![Located { identity, record: record.token, spent: false }]);
+        }
+        match identity::from_text(text) {
+            Some(identity @ Identity::Refresh { .. }) => Ok(self.locate_refresh(identity).await?.into_iter().collect()),
+            Some(identity @ Identity::Opaque(_)) => {
+                let found = self.store.token(&[identity.digest()]).await?;
+                Ok(found.map(|(_, record)| Located { identity, record, spent: false }).into_iter().collect())
+            }
+            _ => Ok(self.locate_identifier(text).into_iter().collect()),
+        }
+    }
+
+    /// What the `jti` of a signed token says of it; `None` when it is none of ours.
+    #[expect(clippy::unused_self, reason = "signed tokens are not wired yet")]
+    fn locate_identifier(&self, _text: &str) -> Option<Located> {
+        None
+    }
+
+    async fn locate_all(&self, presented: Presented<'_>, now: Now) -> Result<Vec<Located>, StoreError> {
+        match self.keys.recognise(presented) {
+            // Another node may have made it with a key that this one has not been given yet.
+            Candidates::UnknownKey(id) => {
+                let detail = format!("a token of the key {id} is to be revoked, and this node does not have that key");
+                Err(StoreError::new(StoreErrorKind::Unavailable, detail))
+            }
+            Candidates::Imported(digests) if digests.len() > 1 && !presented.looks_signed() => {
+                let mut found = Vec::new();
+                for digest in digests {
+                    let record = self.store.token(&[digest]).await?;
+                    let located = |(digest, record)| Located { identity: Identity::Opaque(digest), record, spent: false };
+                    found.extend(record.map(located));
+                }
+                Ok(found)
+            }
+            _ => Ok(self.locate(presented, now).await?.into_iter().collect()),
+        }
+    }
+
+    /// Ends a token that was found. One that has expired by our clock is revoked all the same: the clock of another node may
+    /// be behind. `false` when it was revoked already.
+    async fn end(self: &Arc<Self>, located: Located, cascade: bool, now: Now) -> Result<bool, StoreError> {
         let service = Arc::clone(self);
         let carried_through = tokio::spawn(async move {
+            let Located { identity, record, spent } = located;
+            let mut changed = false;
             // The grant first: were the process to end between the two, a refresh could otherwise still succeed.
             if let Some(grant) = record.grant {
-                service.store.revoke_grant(grant, Reason::REQUESTED).await?;
+                // Whoever still holds a refresh token that has been exchanged means the session that it stands for.
+                let all = cascade || spent;
+                let reason = Reason::REQUESTED;
+                let revoke =
+                    |mark: &GrantMark| if all { mark.revoked(reason) } else { mark.refresh_revoked(reason) };
+                changed = service.change_mark(grant, revoke).await?;
             }
-            service.store.set_state(digest, State::Revoked(Reason::REQUESTED), now).await
+            if record.kind == TokenKind::Access && (record.grant.is_none() || !cascade) {
+                changed |= service.set_token_state(&identity, &record, State::Revoked(Reason::REQUESTED), now).await?
+                    == Transition::Changed;
+            }
+            Ok(changed)
         });
-        let transition = carried_through.await.map_err(|_| {
-            StoreError::new(StoreErrorKind::Unavailable, "the revocation was cut short by the end of the process")
-        })??;
-        Ok(match transition {
-            Transition::Changed => Revocation::Revoked,
-            Transition::Unchanged | Transition::Absent => Revocation::NothingToDo,
-        })
+        carried_through.await.map_err(|_| cut_short())?
     }
+
+    /// Changes what an access token's own state is.
+    pub(super) async fn set_token_state(
+        &self,
+        identity: &Identity,
+        record: &Record,
+        state: State,
+        now: Now,
+    ) -> Result<Transition, StoreError> {
+        match identity {
+            Identity::Signed { digest, .. } => {
+                self.store.set_signed_state(*digest, state, record.expires_at, now).await
+            }
+            Identity::Opaque(digest) => self.store.set_state(*digest, state, now).await,
+            // A refresh token has no state of its own beside its grant's.
+            Identity::Refresh { .. } => Ok(Transition::Unchanged),
+        }
+    }
+
+    /// Changes the mark of a grant, however many others do at the same time; `false` when nothing was to be changed.
+    pub(super) async fn change_mark(
+        &self,
+        grant: Grant,
+        change: impl Fn(&GrantMark) -> GrantMark,
+    ) -> Result<bool, StoreError> {
+        let change = |mark: &GrantMark| Ok::<_, Infallible>(change(mark));
+        match self.try_change_mark(grant, change).await? {
+            Ok(changed) => Ok(changed),
+            Err(never) => match never {},
+        }
+    }
+
+    /// The same with a change that may be refused: what it refuses with is apart from what the store fails with.
+    pub(super) async fn try_change_mark<E>(
+        &self,
+        grant: Grant,
+        change: impl Fn(&GrantMark) -> Result<GrantMark, E>,
+    ) -> Result<Result<bool, E>, StoreError> {
+        for _ in 0..ATTEMPTS {
+            let before = self.store.grant_mark(grant.id).await?;
+            let after = match change(&before) {
+                Ok(after) => after,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            if after == before {
+                return Ok(Ok(false));
+            }
+            if self.store.mark_grant(grant.id, &before, &after, grant.expires_at).await? {
+                return Ok(Ok(true));
+            }
+        }
+        Err(StoreError::new(StoreErrorKind::Unavailable, "the mark of a grant kept changing"))
+    }
+}
+
+/// How often a change is tried that another one overtakes. Each round somebody gets through, and every change is one that
+/// ends something or brings it back: nobody makes hundreds of them to one grant at once.
+const ATTEMPTS: usize = 100;
+
+fn is_owned(caller: &Client, record: &Record) -> bool {
+    *record.client_id == *caller.client_id.as_str() || caller.rights.contains(Right::Revoke)
 }

@@ -1,6 +1,6 @@
 //! The introspection answer for an active token (RFC 7662 section 2.2), written in one pass.
 
-use super::digest::TokenDigest;
+use super::identity::Identity;
 use super::record::Record;
 use super::scope::Scope;
 use super::time::UnixSeconds;
@@ -8,11 +8,24 @@ use super::time::UnixSeconds;
 /// The answer for every token that is not active, whatever the reason: 16 bytes, always the same.
 pub const INACTIVE: &[u8] = br#"{"active":false}"#;
 
+/// The answer for an active token when the caller wants to know no more than that.
+pub const ACTIVE: &[u8] = br#"{"active":true}"#;
+
+/// The same answer with one more member: for how many seconds the token is active from now on, so that a caller whose clock
+/// is wrong can keep the answer for no longer. Not a member of RFC 7662; added only when it is asked for.
+pub fn with_expires_in(mut answer: Vec<u8>, seconds: u64) -> Vec<u8> {
+    answer.pop();
+    answer.extend(br#","expires_in":"#);
+    answer.extend(itoa::Buffer::new().format(seconds).as_bytes());
+    answer.push(b'}');
+    answer
+}
+
 /// Renders the answer for an active token, with the part of its scope that the caller may see.
 ///
 /// Members that have no value are left out, never `null` or empty. Custom claims come first and cannot hold a registered
 /// name (see [`super::claims::RESERVED`]), so nothing after them can be overwritten.
-pub fn render(digest: TokenDigest, record: &Record, scope: &Scope, issuer: &str) -> Vec<u8> {
+pub fn render(identity: &Identity, record: &Record, scope: &Scope, issuer: &str) -> Vec<u8> {
     let mut json = Json::with_capacity(320 + record.claims.as_str().len() + scope.as_str().len());
     json.0.extend(br#"{"active":true"#);
     if !record.claims.is_empty() {
@@ -39,7 +52,7 @@ pub fn render(digest: TokenDigest, record: &Record, scope: &Scope, issuer: &str)
     if let Some(not_before) = record.not_before {
         json.seconds("nbf", not_before);
     }
-    json.text("jti", digest.to_text().as_str());
+    json.text("jti", &identity.to_text());
     json.0.push(b'}');
     json.0
 }
@@ -94,6 +107,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::claims::Claims;
+    use super::super::digest::TokenDigest;
     use super::super::record::State;
     use super::super::time::Stamp;
     use super::super::value::TokenKind;
@@ -119,7 +133,7 @@ mod tests {
     }
 
     fn parse(record: &Record, scope: &Scope) -> Value {
-        serde_json::from_slice(&render(TokenDigest([0; 16]), record, scope, "https://as")).unwrap()
+        serde_json::from_slice(&render(&Identity::Opaque(TokenDigest([0; 16])), record, scope, "https://as")).unwrap()
     }
 
     #[test]

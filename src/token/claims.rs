@@ -7,7 +7,7 @@ use crate::json::depth;
 /// Members that only the server writes into an introspection answer, and names that readers take for an error.
 ///
 /// Custom data that could change `active` would change everything, so these are refused when a token is issued.
-pub const RESERVED: [&str; 17] = [
+pub const RESERVED: [&str; 18] = [
     "active",
     "aud",
     "authorization_details",
@@ -16,6 +16,7 @@ pub const RESERVED: [&str; 17] = [
     "error",
     "error_description",
     "exp",
+    "expires_in",
     "iat",
     "iss",
     "jti",
@@ -122,6 +123,33 @@ impl Claims {
         let first = |rest| serde_json::Deserializer::from_str(rest).into_iter::<Map<String, Value>>().next();
         let confirmation = self.0.strip_prefix(CONFIRMATION).and_then(first);
         confirmation.and_then(Result::ok).is_some_and(|members| members.contains_key(member))
+    }
+
+    /// The members, read back.
+    pub fn to_members(&self) -> Map<String, Value> {
+        // Rendered by this type, from values that were read as JSON.
+        serde_json::from_str(&format!("{{{}}}", self.0)).unwrap_or_default()
+    }
+
+    /// The same claims with another value for `cnf` or `authorization_details`; `None` leaves it out.
+    ///
+    /// # Errors
+    /// As of [`Claims::build`].
+    pub fn with(&self, name: &str, value: Option<&Value>) -> Result<Self, ClaimsError> {
+        let mut members = self.to_members();
+        members.remove(name);
+        if let Some(value) = value {
+            members.insert(name.to_owned(), value.clone());
+        }
+        let confirmation = members.remove("cnf");
+        let details = members.remove("authorization_details");
+        Self::build(confirmation.as_ref(), details.as_ref(), &members)
+    }
+
+    /// The value of one claim.
+    pub fn get(&self, name: &str) -> Option<Value> {
+        // Most tokens have none, and this is asked of every refresh.
+        if self.is_empty() { None } else { self.to_members().remove(name) }
     }
 
     /// Whether there are no members.

@@ -61,6 +61,8 @@ pub enum Inactive {
     ParentRevoked,
     /// This caller may not see it.
     NotForCaller,
+    /// It lacks the scope or the audience that the caller asked for.
+    Insufficient,
 }
 
 /// Decides whether a token is active at `now`.

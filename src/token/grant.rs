@@ -82,7 +82,8 @@ impl GrantRecord {
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (head, record) = bytes.split_at_checked(Self::RECORD_OFFSET).ok_or(DecodeError::Damaged)?;
-        let digest = |at: usize| head[at..at + TokenDigest::BYTES].try_into().map(TokenDigest).expect("cut to its size");
+        let digest =
+            |at: usize| head[at..at + TokenDigest::BYTES].try_into().map(TokenDigest).expect("cut to its size");
         let previous = digest(17);
         let seconds = u32::from_be_bytes(head[49..53].try_into().expect("cut to its size"));
         Ok(Self {

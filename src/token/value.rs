@@ -161,6 +161,11 @@ impl<'a> Presented<'a> {
         self.0
     }
 
+    /// Whether it has the outer form of a signed token: an encoded JSON object, and three parts.
+    pub fn looks_signed(self) -> bool {
+        self.0.starts_with("eyJ") && self.0.bytes().filter(|byte| *byte == b'.').count() == 2
+    }
+
     /// Cuts the text into the parts that a token made here has; tells foreign texts from broken ones of ours.
     pub(super) fn form(self) -> Form<'a> {
         if !has_prefix(self.0) {

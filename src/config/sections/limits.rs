@@ -17,6 +17,13 @@ const ACCESS_LIFETIME: WholeSeconds = seconds(15 * MINUTE);
 /// A user who comes back within a month need not log in again.
 const REFRESH_LIFETIME: WholeSeconds = seconds(30 * DAY);
 
+/// Off: not every application is used daily, and the end of the grant bounds a stolen token already.
+const REFRESH_IDLE_LIFETIME: WholeSeconds = seconds(0);
+
+/// Off: a token that works twice is what rotation is there to prevent. Ten seconds are plenty for a client that lost an
+/// answer.
+const REFRESH_GRACE: WholeSeconds = seconds(0);
+
 /// Tokens for machines are renewed yearly at the latest, as certificates used to be.
 const MAX_LIFETIME: WholeSeconds = seconds(365 * DAY);
 
@@ -35,7 +42,20 @@ pub(super) fn tokens(reader: &mut Reader<'_>) -> TokensConfig {
             "refresh_lifetime",
             REFRESH_LIFETIME,
             LIFETIMES,
-            "Of refresh tokens for which nothing else is said.",
+            "From login to the last refresh: no rotation moves the end of a grant.",
+        );
+        let WholeSeconds(refresh_idle_lifetime) = section.within(
+            "refresh_idle_lifetime",
+            REFRESH_IDLE_LIFETIME,
+            seconds(0)..=seconds(3650 * DAY),
+            "A refresh token that is not used for so long ends; 0 for none but the end of its grant.",
+        );
+        let WholeSeconds(refresh_grace) = section.within(
+            "refresh_grace",
+            REFRESH_GRACE,
+            seconds(0)..=seconds(MINUTE),
+            "For so long after a refresh, the refresh token that was used is answered with the same successor once more, \
+             for clients that lost the answer; 0 takes every second use for theft.",
         );
         let WholeSeconds(max_lifetime) = section.within(
             "max_lifetime",
@@ -60,7 +80,7 @@ pub(super) fn tokens(reader: &mut Reader<'_>) -> TokensConfig {
             "Whether tokens made elsewhere may be taken over by value; off, every text without our prefix is refused \
              without a look-up.",
         );
-        TokensConfig { access_lifetime, refresh_lifetime, max_lifetime, imports }
+        TokensConfig { access_lifetime, refresh_lifetime, refresh_idle_lifetime, refresh_grace, max_lifetime, imports }
     })
 }
 

@@ -156,17 +156,17 @@ fn check_everything(config: &Config) {
         }
     );
     let [gateway, app] = config.clients.as_slice() else { panic!("{:?}", config.clients) };
-    assert_eq!(gateway.client_id.as_str(), "gateway");
+    assert_eq!(gateway.record.client_id.as_str(), "gateway");
     assert_eq!(gateway.client_secret.as_ref().unwrap().expose(), "swordfish");
-    assert_eq!(gateway.client_name.as_deref(), Some("The gateway"));
-    assert_eq!(gateway.authentication, Some(AuthenticationMethod::ClientSecretBasic));
-    assert_eq!(gateway.grant_types, [GrantType::ClientCredentials, GrantType::RefreshToken]);
-    assert_eq!(gateway.scope.as_str(), "read write");
-    assert_eq!(gateway.audiences, ["https://api.example.com", "*"]);
-    assert_eq!(gateway.rights, Rights::of(&[Right::Introspect, Right::Admin]));
-    assert_eq!(gateway.access_token_lifetime, Some(Duration::from_mins(1)));
-    assert_eq!(app.authentication, Some(AuthenticationMethod::None));
-    assert!(app.client_secret.is_none() && app.rights.is_empty());
+    assert_eq!(gateway.record.client_name.as_deref(), Some("The gateway"));
+    assert_eq!(gateway.record.authentication, Some(AuthenticationMethod::ClientSecretBasic));
+    assert_eq!(gateway.record.grant_types, [GrantType::ClientCredentials, GrantType::RefreshToken]);
+    assert_eq!(gateway.record.scope.as_str(), "read write");
+    assert_eq!(gateway.record.audiences, ["https://api.example.com".into(), Box::from("*")]);
+    assert_eq!(gateway.record.rights, Rights::of(&[Right::Introspect, Right::Admin]));
+    assert_eq!(gateway.record.access_token_lifetime, Some(60));
+    assert_eq!(app.record.authentication, Some(AuthenticationMethod::None));
+    assert!(app.client_secret.is_none() && app.record.rights.is_empty());
     assert_eq!(
         config.authentication,
         AuthenticationConfig {
@@ -297,7 +297,7 @@ fn a_list_is_replaced_as_a_whole() {
     let case = Case::new()
         .file("one.toml", "[[clients]]\nclient_id = \"a\"\nclient_secret = \"swordfish\"\n")
         .file("two.toml", "[[clients]]\nclient_id = \"b\"\nclient_secret = \"swordfish\"\n");
-    let ids: Vec<_> = case.config().clients.iter().map(|client| client.client_id.to_string()).collect();
+    let ids: Vec<_> = case.config().clients.iter().map(|client| client.record.client_id.to_string()).collect();
     assert_eq!(ids, ["b"]);
 }
 
@@ -371,5 +371,5 @@ fn what_is_in_effect_is_printed_with_its_origin_and_can_be_read_again() {
     let again = Case::new().file("again.toml", &page).config();
     assert_eq!(again.http, case.config().http);
     assert_eq!(again.drain, case.config().drain);
-    assert_eq!(again.clients[0].client_id, case.config().clients[0].client_id);
+    assert_eq!(again.clients[0].record.client_id, case.config().clients[0].record.client_id);
 }

@@ -193,10 +193,24 @@ label! {
     }
 }
 
+label! {
+    /// What became of a refresh token that was presented.
+    RefreshResult is "result" {
+        /// Exchanged.
+        Rotated = "rotated",
+        /// Used just before, and answered with the same successor.
+        Repeated = "repeated",
+        /// Used before: its grant was ended.
+        Reused = "reused",
+        /// Not valid, or not for what was asked.
+        Refused = "refused",
+    }
+}
+
 impl Label for Inactive {
     const NAME: &'static str = "reason";
     const VALUES: &'static [&'static str] =
-        &["malformed", "unknown", "expired", "not_yet_valid", "revoked", "parent_revoked", "not_for_caller"];
+        &["malformed", "unknown", "expired", "not_yet_valid", "revoked", "spent", "parent_revoked", "not_for_caller", "insufficient"];
 
     #[inline]
     fn position(self) -> usize {
@@ -206,8 +220,10 @@ impl Label for Inactive {
             Self::Expired => 2,
             Self::NotYetValid => 3,
             Self::Revoked => 4,
-            Self::ParentRevoked => 5,
-            Self::NotForCaller => 6,
+            Self::Spent => 5,
+            Self::ParentRevoked => 6,
+            Self::NotForCaller => 7,
+            Self::Insufficient => 8,
         }
     }
 }

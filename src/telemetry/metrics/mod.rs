@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use instrument::{Counter, Figure, Histogram, Mirror, Switch};
-pub use label::{ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Outcome, Protocol, StoreResult};
+pub use label::{ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Outcome, Protocol, RefreshResult, StoreResult};
 pub use page::Kind;
 pub use reference::reference;
 
@@ -130,6 +130,15 @@ metrics! {
     /// `introspect_tokens_revoked_total`
     tokens_revoked: Counter<()> = "introspect_tokens_revoked_total",
         "Tokens that were revoked one by one; those revoked through their grant or client are not counted.";
+    /// `introspect_tokens_approved_total`
+    tokens_approved: Counter<()> = "introspect_tokens_approved_total",
+        "Tokens that were approved again.";
+    /// `introspect_bulk_revocations_total`
+    bulk_revocations: Counter<()> = "introspect_bulk_revocations_total",
+        "Revocations of many tokens at once: by client, by user, or of all.";
+    /// `introspect_refreshes_total`
+    refreshes: Counter<RefreshResult> = "introspect_refreshes_total",
+        "Refresh tokens that were presented, by what became of them; each reused one is a session that was stolen, or a client that repeats itself.";
     /// `introspect_rate_limited_total`
     rate_limited: Counter<LimitedBy> = "introspect_rate_limited_total",
         "Callers that were told to wait, by the limit that they ran into.";

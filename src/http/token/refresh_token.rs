@@ -1,0 +1,67 @@
+//! `grant_type=refresh_token` (RFC 6749 section 6).
+
+use super::{answer, parameters, refuse_issue, unauthorized_client};
+use crate::auth::Caller;
+use crate::client::GrantType;
+use crate::form::{Form, Parameter};
+use crate::http::error::ApiError;
+use crate::http::{Answer, Context};
+use crate::service::refresh::{RefreshError, RefreshRequest};
+use crate::telemetry::metrics::RefreshResult;
+use crate::token::scope::Scope;
+use crate::token::time::Now;
+use crate::token::value::{Presented, TokenKind};
+
+/// Exchanges a refresh token for an access token and the next refresh token.
+pub(super) async fn exchange(
+    context: &Context,
+    caller: &Caller,
+    form: &Form<'_>,
+    now: Now,
+) -> Result<Answer, ApiError> {
+    let client = caller.client();
+    if !client.may_use(GrantType::RefreshToken) {
+        return Err(unauthorized_client());
+    }
+    let token = form.get(Parameter::RefreshToken);
+    let token = token.ok_or_else(|| ApiError::invalid_request("The refresh_token is missing"))?;
+    let scope = form.get(Parameter::Scope).map(Scope::parse).transpose();
+    let request = RefreshRequest {
+        client: context.service.registry.find(&client.client_id).await?.ok_or_else(ApiError::invalid_client)?,
+        token: Presented::new(token),
+        scope: scope.map_err(|_| parameters::invalid_scope())?,
+        resources: parameters::resources(form)?,
+        authorization_details: parameters::authorization_details(form)?,
+        confirmation: None,
+    };
+    match context.service.refresh(&request, now).await {
+        Ok(refreshed) => {
+            let result = if refreshed.repeated { RefreshResult::Repeated } else { RefreshResult::Rotated };
+            context.observer.refreshed(result);
+            context.observer.issued(TokenKind::Access);
+            if !refreshed.repeated {
+                context.observer.issued(TokenKind::Refresh);
+            }
+            Ok(answer(&refreshed.issued))
+        }
+        Err(error) => {
+            let reused = matches!(error, RefreshError::InvalidGrant { reused: true });
+            let refused = refuse(error);
+            if refused.status().is_client_error() {
+                context.observer.refreshed(if reused { RefreshResult::Reused } else { RefreshResult::Refused });
+            }
+            Err(refused)
+        }
+    }
+}
+
+/// One wording for everything that can be wrong with a refresh token.
+fn refuse(error: RefreshError) -> ApiError {
+    match error {
+        RefreshError::InvalidGrant { .. } => ApiError::bad_request("invalid_grant", "The refresh token is not valid"),
+        RefreshError::InvalidScope => parameters::invalid_scope(),
+        RefreshError::InvalidTarget => parameters::invalid_target(),
+        RefreshError::InvalidDetails => parameters::invalid_authorization_details(),
+        RefreshError::Issue(error) => refuse_issue(error),
+    }
+}

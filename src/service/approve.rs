@@ -1,0 +1,145 @@
+//! Bringing a token back that was revoked on request: with the expiry, the times and the name that it had before.
+//!
+//! Never what was revoked for good: a refresh token that has been exchanged or used twice, whatever an epoch covers, and what
+//! belongs to a client that is itself revoked.
+
+use std::sync::Arc;
+
+use super::Service;
+use super::lookup::{Located, Surrounded};
+use super::refresh::cut_short;
+use super::revoke::Named;
+use crate::store::{StoreError, StoreErrorKind, Transition};
+use crate::token::decision::{FinalReason, final_reason};
+use crate::token::grant::ExemptionError;
+use crate::token::identity::Identity;
+use crate::token::record::{Grant, Reason, Record, State};
+use crate::token::time::Now;
+use crate::token::value::TokenKind;
+
+/// Why a token was not approved.
+#[derive(Debug, thiserror::Error)]
+pub enum ApproveError {
+    /// There is none of that name, or it has expired.
+    #[error("there is no such token")]
+    Unknown,
+    /// It was revoked for good.
+    #[error("{}", explain(*.0))]
+    Final(FinalReason),
+    /// Too many tokens of its grant were approved one by one.
+    #[error("{0}")]
+    TooMany(ExemptionError),
+    /// It cannot be said that it was approved.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn explain(reason: FinalReason) -> String {
+    match reason {
+        FinalReason::Reason(reason) => format!("the token was revoked for good: {}", reason.name()),
+        FinalReason::Spent => "the refresh token has been exchanged for another".to_owned(),
+        FinalReason::Parent => "the client or the user of the token is revoked, approve that first".to_owned(),
+    }
+}
+
+impl From<Reason> for ApproveError {
+    fn from(reason: Reason) -> Self {
+        Self::Final(FinalReason::Reason(reason))
+    }
+}
+
+impl From<ExemptionError> for ApproveError {
+    fn from(error: ExemptionError) -> Self {
+        match error {
+            ExemptionError::Final(reason) => reason.into(),
+            ExemptionError::Full => Self::TooMany(error),
+        }
+    }
+}
+
+impl Service {
+    /// Approves a token for an operator. With `cascade` also what belongs to it: the refresh token of an access token with
+    /// everything of its grant, the access tokens of a refresh token. `false` when nothing was revoked.
+    ///
+    /// Once begun it is carried through.
+    ///
+    /// # Errors
+    /// [`ApproveError`]. After one of its refusals nothing has changed.
+    pub async fn approve_named(
+        self: &Arc<Self>,
+        named: Named<'_>,
+        cascade: bool,
+        now: Now,
+    ) -> Result<bool, ApproveError> {
+        let mut outcome = None;
+        for located in self.locate_named(named, now).await? {
+            if located.record.expires_at <= now.seconds() {
+                continue;
+            }
+            let service = Arc::clone(self);
+            let approved = tokio::spawn(async move { service.bring_back(located, cascade, now).await });
+            let changed = approved.await.map_err(|_| cut_short())??;
+            outcome = Some(outcome.unwrap_or(false) | changed);
+        }
+        outcome.ok_or(ApproveError::Unknown)
+    }
+
+    async fn bring_back(&self, located: Located, cascade: bool, now: Now) -> Result<bool, ApproveError> {
+        let Located { identity, record, spent } = located;
+        if spent {
+            return Err(ApproveError::Final(FinalReason::Spent));
+        }
+        let Surrounded { record, parents, .. } = self.surround(&identity, record).await?;
+        if let Some(reason) = final_reason(&record, &parents) {
+            return Err(ApproveError::Final(reason));
+        }
+        match record.state {
+            State::Revoked(reason) if reason.is_final() => return Err(reason.into()),
+            State::Approved | State::Revoked(_) => {}
+        }
+        let Some(grant) = record.grant else { return self.approve_alone(&identity, &record, now).await };
+        match record.kind {
+            TokenKind::Access => {
+                let changed = if cascade {
+                    self.try_change_mark(grant, |mark| mark.approved()).await??
+                } else {
+                    self.try_change_mark(grant, |mark| mark.exempted(identity.digest(), record.stamp)).await??
+                };
+                Ok(self.approve_alone(&identity, &record, now).await? | changed)
+            }
+            TokenKind::Refresh if cascade => {
+                let changed = self.try_change_mark(grant, |mark| mark.approved()).await??;
+                Ok(self.approve_counterpart(grant, &record, now).await? | changed)
+            }
+            TokenKind::Refresh => {
+                let moment = self.store.clock(now).await?;
+                Ok(self.try_change_mark(grant, |mark| mark.refresh_approved(moment)).await??)
+            }
+        }
+    }
+
+    async fn approve_alone(&self, identity: &Identity, record: &Record, now: Now) -> Result<bool, ApproveError> {
+        match self.set_token_state(identity, record, State::Approved, now).await? {
+            Transition::Changed => Ok(true),
+            Transition::Unchanged => Ok(false),
+            Transition::Final(reason) => Err(reason.into()),
+            Transition::Absent => Err(ApproveError::Unknown),
+        }
+    }
+
+    /// The access token that was issued last, if it was revoked by itself. That it has expired or cannot be approved is no
+    /// reason to leave the refresh token revoked.
+    async fn approve_counterpart(&self, grant: Grant, refresh: &Record, now: Now) -> Result<bool, StoreError> {
+        let Some(record) = self.store.grant(grant.id).await? else {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "the grant has gone meanwhile"));
+        };
+        let opaque = self.store.set_state(record.access, State::Approved, now).await?;
+        let changed = match opaque {
+            Transition::Absent => {
+                self.store.set_signed_state(record.access, State::Approved, refresh.expires_at, now).await?
+            }
+            known => known,
+        };
+        Ok(changed == Transition::Changed)
+    }
+}

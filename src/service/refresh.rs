@@ -1,0 +1,287 @@
+//! Exchanging a refresh token (RFC 6749 section 6), with rotation and reuse detection (RFC 9700 section 4.14.2).
+//!
+//! ```text
+//! R1 --refresh--> R2 --refresh--> R3     each works once; the last one is the current one
+//!                  \--used again-->      theft: the whole grant ends, for good
+//! ```
+//!
+//! Within `tokens.refresh_grace` the immediate predecessor is answered with the *same* successor once more, as long as that
+//! has not been used itself: there is never more than one refresh token that works.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Service;
+use super::issue::{IssueError, IssuedToken, Minted};
+use super::registry::KnownClient;
+use crate::store::{Rotation, RotationOutcome, StoreError, StoreErrorKind};
+use crate::token::claims::Claims;
+use crate::token::decision::decide;
+use crate::token::digest::{GrantId, TokenDigest};
+use crate::token::grant::GrantRecord;
+use crate::token::identity::Identity;
+use crate::token::keyring::Candidates;
+use crate::token::record::{Grant, Reason, Record};
+use crate::token::scope::Scope;
+use crate::token::time::Now;
+use crate::token::value::{Presented, TokenKind, TokenValue};
+
+/// What a client asks for with a refresh token.
+#[derive(Clone, Debug)]
+pub struct RefreshRequest<'a> {
+    /// The client, authenticated as far as it can be.
+    pub client: KnownClient,
+    /// The refresh token.
+    pub token: Presented<'a>,
+    /// `scope`: no more than was granted; `None` for all of it.
+    pub scope: Option<Scope>,
+    /// `resource` (RFC 8707): a part of the audience that was granted; empty for all of it.
+    pub resources: Vec<Box<str>>,
+    /// `authorization_details` (RFC 9396): some of those that were granted; `None` for all of them.
+    pub authorization_details: Option<Value>,
+    /// What the access token is to be bound to: `cnf` of a proof that came with the request.
+    pub confirmation: Option<Value>,
+}
+
+/// What came of it, beside the tokens.
+#[derive(Debug)]
+pub struct Refreshed {
+    /// The new tokens.
+    pub issued: IssuedToken,
+    /// Whether the refresh token had been used just before and is answered with the same successor.
+    pub repeated: bool,
+}
+
+/// Why a refresh token was not exchanged.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// It is not a refresh token of this client that works: one answer for every reason.
+    #[error("the refresh token is not valid")]
+    InvalidGrant {
+        /// Whether it had been used before, so that its grant was ended.
+        reused: bool,
+    },
+    /// More scope than was granted.
+    #[error("the scope is more than was granted")]
+    InvalidScope,
+    /// A resource that was not granted.
+    #[error("a resource was not granted")]
+    InvalidTarget,
+    /// Authorization details that were not granted.
+    #[error("authorization details were not granted")]
+    InvalidDetails,
+    /// No new access token could be made.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+}
+
+impl From<StoreError> for RefreshError {
+    fn from(error: StoreError) -> Self {
+        Self::Issue(error.into())
+    }
+}
+
+const INVALID: RefreshError = RefreshError::InvalidGrant { reused: false };
+
+/// How often a rotation is tried that another request overtakes: the second look finds what the first one lost against.
+const ATTEMPTS: usize = 3;
+
+impl Service {
+    /// Exchanges a refresh token for an access token and the next refresh token.
+    ///
+    /// # Errors
+    /// [`RefreshError`]. The refresh token is used up only by success, and by [`RefreshError::InvalidGrant`] with `reused`.
+    pub async fn refresh(
+        self: &Arc<Self>,
+        request: &RefreshRequest<'_>,
+        now: Now,
+    ) -> Result<Refreshed, RefreshError> {
+        let (id, presented) = match self.keys.recognise(request.token) {
+            Candidates::Refresh { grant, digest } => (grant, digest),
+            Candidates::UnknownKey(key) => {
+                let detail = format!("a refresh token of the key {key} was sent, and this node does not have that key");
+                return Err(StoreError::new(StoreErrorKind::Unavailable, detail).into());
+            }
+            Candidates::Garbage | Candidates::One(_) | Candidates::Imported(_) => return Err(INVALID),
+        };
+        for _ in 0..ATTEMPTS {
+            let grant = self.live_grant(request, id, presented, now).await?;
+            let access = narrow(&grant.token, request)?;
+            let (next, successor, repeated) = self.next_of(request, &grant, presented, now).await?;
+            if let Some(refreshed) = self.exchange(request, id, &grant, next, (access, successor, repeated), now).await?
+            {
+                return Ok(refreshed);
+            }
+        }
+        Err(StoreError::new(StoreErrorKind::Unavailable, "the grant kept changing under a refresh").into())
+    }
+
+    /// Reads the grant, and makes sure that it is this client's and alive. A refresh token of another client changes nothing:
+    /// whoever has found one could otherwise end the session of its owner.
+    async fn live_grant(
+        &self,
+        request: &RefreshRequest<'_>,
+        id: GrantId,
+        presented: TokenDigest,
+        now: Now,
+    ) -> Result<GrantRecord, RefreshError> {
+        let grant = self.store.grant(id).await?.ok_or(INVALID)?;
+        let client = &request.client;
+        let owned = *grant.token.client_id == *client.client.client_id.as_str()
+            && grant.token.owner_created == client.created;
+        if !owned || !is_bound_to(&grant.token, request) {
+            return Err(INVALID);
+        }
+        let identity = Identity::Refresh { grant: id, digest: presented };
+        let surrounded = self.surround(&identity, grant.token.clone()).await?;
+        // One that has expired or is revoked is not worth detecting the reuse of: nothing of its grant works.
+        decide(presented, &surrounded.record, &surrounded.parents, now.seconds()).map_err(|_| INVALID)?;
+        Ok(grant)
+    }
+
+    /// The refresh token to hand out, and what the grant is to hold then.
+    async fn next_of(
+        self: &Arc<Self>,
+        request: &RefreshRequest<'_>,
+        grant: &GrantRecord,
+        presented: TokenDigest,
+        now: Now,
+    ) -> Result<(GrantRecord, TokenValue, bool), RefreshError> {
+        let family = grant.token.grant.ok_or_else(|| damaged("a grant without an end"))?;
+        if grant.current == presented {
+            let (successor, current) = self.keys.successor(request.token, family.id);
+            let expires_at = self.refresh_expiry(&request.client, family, now);
+            let next = GrantRecord {
+                current,
+                previous: Some(presented),
+                rotated_at: now.seconds(),
+                token: Record { expires_at, ..grant.token.clone() },
+                ..grant.clone()
+            };
+            return Ok((next, successor, false));
+        }
+        let grace = self.tokens.refresh_grace.as_secs();
+        let in_grace = grant.previous == Some(presented) && now.seconds().since(grant.rotated_at) < grace;
+        if let Some(successor) =
+            in_grace.then(|| self.keys.find_successor(request.token, family.id, grant.current)).flatten()
+        {
+            return Ok((grant.clone(), successor, true));
+        }
+        // Once begun it is carried through, even if the thief hangs up.
+        let service = Arc::clone(self);
+        let ended = tokio::spawn(async move {
+            service.change_mark(family, |mark| mark.revoked(Reason::REUSED)).await
+        });
+        ended.await.map_err(|_| cut_short())??;
+        tracing::warn!(
+            client_id = %grant.token.client_id,
+            grant_id = %family.id.to_text(),
+            "a refresh token was used a second time: its grant is revoked"
+        );
+        Err(RefreshError::InvalidGrant { reused: true })
+    }
+
+    /// Makes the access token and rotates; `None` when another request was quicker.
+    async fn exchange(
+        &self,
+        request: &RefreshRequest<'_>,
+        id: GrantId,
+        grant: &GrantRecord,
+        mut next: GrantRecord,
+        (access, successor, repeated): (AccessRequest, TokenValue, bool),
+        now: Now,
+    ) -> Result<Option<Refreshed>, RefreshError> {
+        let family = grant.token.grant.ok_or_else(|| damaged("a grant without an end"))?;
+        let expires_at = self.usual_access_expiry(&request.client, now).min(family.expires_at);
+        let record = Record {
+            kind: TokenKind::Access,
+            stamp: crate::token::time::Stamp(0),
+            issued_at: now.seconds(),
+            not_before: None,
+            expires_at,
+            scope: access.scope,
+            audience: access.audience,
+            claims: access.claims,
+            // What was revoked up to some moment cannot be escaped by refreshing in that moment.
+            grant: Some(Grant { born: grant.token.stamp, ..family }),
+            ..grant.token.clone()
+        };
+        let algorithm = request.client.client.access_token_signing_alg;
+        let Minted { value, identity, record: kept } =
+            self.mint_access(record.clone(), grant.format, algorithm, now).await?;
+        next.access = identity.digest();
+        let keep_until = next.token.expires_at.max(expires_at);
+        let rotation = Rotation { grant: id, from: grant.current, to: next, keep_until, access: kept };
+        match self.store.rotate(&rotation, now).await? {
+            RotationOutcome::Done => {}
+            RotationOutcome::Superseded => return Ok(None),
+            RotationOutcome::Revoked | RotationOutcome::Absent => return Err(INVALID),
+        }
+        let issued = IssuedToken {
+            access: value,
+            identity,
+            refresh: Some(successor),
+            grant: Some(id),
+            token_type: record.token_type().unwrap_or_default(),
+            expires_in: expires_at.since(now.seconds()),
+            scope: record.scope,
+        };
+        Ok(Some(Refreshed { issued, repeated }))
+    }
+}
+
+/// What the new access token may be used for.
+struct AccessRequest {
+    scope: Scope,
+    audience: Vec<Box<str>>,
+    claims: Claims,
+}
+
+/// Narrows what was granted to what is asked for. The refresh token keeps all of it (RFC 6749 section 6, RFC 8707 section 2.2,
+/// RFC 9396 section 6).
+fn narrow(granted: &Record, request: &RefreshRequest<'_>) -> Result<AccessRequest, RefreshError> {
+    let scope = match &request.scope {
+        None => granted.scope.clone(),
+        Some(scope) if scope.is_subset_of(&granted.scope) => scope.clone(),
+        Some(_) => return Err(RefreshError::InvalidScope),
+    };
+    let audience = if request.resources.is_empty() {
+        granted.audience.clone()
+    } else if request.resources.iter().all(|resource| granted.audience.contains(resource)) {
+        request.resources.clone()
+    } else {
+        return Err(RefreshError::InvalidTarget);
+    };
+    let mut claims = granted.claims.clone();
+    if let Some(asked) = &request.authorization_details {
+        let held = claims.get("authorization_details");
+        let held = held.as_ref().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let all = asked.as_array().is_some_and(|asked| asked.iter().all(|detail| held.contains(detail)));
+        if !all {
+            return Err(RefreshError::InvalidDetails);
+        }
+        let wanted = Some(asked).filter(|asked| asked.as_array().is_some_and(|asked| !asked.is_empty()));
+        claims = claims.with("authorization_details", wanted).map_err(|_| RefreshError::InvalidDetails)?;
+    }
+    if let Some(confirmation) = &request.confirmation {
+        claims = claims.with("cnf", Some(confirmation)).map_err(|_| INVALID)?;
+    }
+    Ok(AccessRequest { scope, audience, claims })
+}
+
+/// The refresh token of a client that cannot authenticate is bound to the key or certificate that its access tokens are
+/// bound to: nothing else proves who sends it (RFC 9449 section 5).
+fn is_bound_to(token: &Record, request: &RefreshRequest<'_>) -> bool {
+    !request.client.client.is_public()
+        || !token.claims.has_confirmation()
+        || token.claims.get("cnf") == request.confirmation
+}
+
+fn damaged(detail: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Damaged, detail)
+}
+
+pub(super) fn cut_short() -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, "the change was cut short by the end of the process")
+}
