@@ -8,8 +8,11 @@
 //! | `GET /.well-known/oauth-authorization-server`, `/.well-known/openid-configuration` | [`metadata`] |
 //! | `GET /livez`, `/readyz` | [`health`] |
 //!
-//! [`request`] reads what a peer sent, [`respond`] writes what it gets, [`error`] is every way to refuse it.
+//! [`request`] and [`certificate`] read what a peer sent, [`confirmation`] what its token is bound to, [`respond`] writes
+//! what it gets, [`error`] is every way to refuse it.
 
+pub mod certificate;
+pub mod confirmation;
 pub mod error;
 pub mod health;
 pub mod introspect;

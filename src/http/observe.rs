@@ -14,7 +14,9 @@ use crate::auth::throttle::Limit;
 use crate::auth::verify::Refused;
 use crate::auth::{Caller, Refusal};
 use crate::config::AccessLog;
-use crate::telemetry::metrics::{ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Metrics, Outcome, RefreshResult};
+use crate::telemetry::metrics::{
+    ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Metrics, Outcome, RefreshResult,
+};
 use crate::token::decision::Inactive;
 use crate::token::value::TokenKind;
 
@@ -47,6 +49,8 @@ impl Observer {
         let method = match credentials {
             Credentials::Basic { .. } => ClientAuthMethod::Basic,
             Credentials::Post { .. } => ClientAuthMethod::Post,
+            Credentials::Assertion(_) => ClientAuthMethod::Assertion,
+            Credentials::Certificate { .. } => ClientAuthMethod::Certificate,
             Credentials::IdOnly(_) => ClientAuthMethod::None,
             Credentials::Bearer(_) => ClientAuthMethod::Bearer,
         };

@@ -160,6 +160,10 @@ label! {
         Basic = "client_secret_basic",
         /// Secret in the body.
         Post = "client_secret_post",
+        /// What the client has signed.
+        Assertion = "private_key_jwt",
+        /// A certificate of the connection.
+        Certificate = "tls_client_auth",
         /// `Authorization: Bearer`.
         Bearer = "bearer",
         /// Not at all: a public client names itself.
@@ -209,8 +213,17 @@ label! {
 
 impl Label for Inactive {
     const NAME: &'static str = "reason";
-    const VALUES: &'static [&'static str] =
-        &["malformed", "unknown", "expired", "not_yet_valid", "revoked", "spent", "parent_revoked", "not_for_caller", "insufficient"];
+    const VALUES: &'static [&'static str] = &[
+        "malformed",
+        "unknown",
+        "expired",
+        "not_yet_valid",
+        "revoked",
+        "spent",
+        "parent_revoked",
+        "not_for_caller",
+        "insufficient",
+    ];
 
     #[inline]
     fn position(self) -> usize {
