@@ -235,10 +235,8 @@ mod tests {
     #[test]
     fn a_refresh_in_the_moment_of_a_bulk_revocation_escapes_nothing() {
         let born = |born| Grant { id: GrantId([1; 16]), expires_at: UnixSeconds(2_000), born: Stamp(born) };
-        let parents = Parents {
-            epochs: Epochs { client: Some(epoch(600_000)), ..Epochs::default() },
-            ..Parents::APPROVED
-        };
+        let parents =
+            Parents { epochs: Epochs { client: Some(epoch(600_000)), ..Epochs::default() }, ..Parents::APPROVED };
         let refreshed = Record { stamp: Stamp(700_000), grant: Some(born(500_000)), ..record() };
         assert_eq!(decide(TOKEN, &refreshed, &parents, NOW), Err(Inactive::ParentRevoked));
         let issued_later = Record { stamp: Stamp(700_000), grant: Some(born(0)), ..record() };
@@ -293,10 +291,8 @@ mod tests {
     #[test]
     fn what_is_final_is_found_whatever_else_is() {
         assert_eq!(final_reason(&record(), &Parents::APPROVED), None);
-        let covered = Parents {
-            epochs: Epochs { issuer: Some(epoch(500_000)), ..Epochs::default() },
-            ..Parents::APPROVED
-        };
+        let covered =
+            Parents { epochs: Epochs { issuer: Some(epoch(500_000)), ..Epochs::default() }, ..Parents::APPROVED };
         assert_eq!(final_reason(&record(), &covered), Some(FinalReason::Reason(Reason::BULK)));
         let revoked = Parents { client: Standing::Revoked, ..Parents::APPROVED };
         assert_eq!(final_reason(&record(), &revoked), Some(FinalReason::Parent));

@@ -262,16 +262,18 @@ mod tests {
     const STAMP: Stamp = Stamp(500);
 
     fn any_mark() -> impl Strategy<Value = GrantMark> {
-        let cover = (any::<u64>(), 1..=255_u8).prop_map(|(until, reason)| Cover {
-            until: Stamp(until),
-            reason: Reason::from_byte(reason).unwrap(),
-        });
+        let cover = (any::<u64>(), 1..=255_u8)
+            .prop_map(|(until, reason)| Cover { until: Stamp(until), reason: Reason::from_byte(reason).unwrap() });
         (
             proptest::option::of(cover),
             any::<u8>(),
             proptest::collection::vec(any::<[u8; 16]>().prop_map(TokenDigest), 0..4),
         )
-            .prop_map(|(access, refresh, exempt)| GrantMark { access, refresh: Reason::from_byte(refresh), exempt })
+            .prop_map(|(access, refresh, exempt)| GrantMark {
+                access,
+                refresh: Reason::from_byte(refresh),
+                exempt,
+            })
     }
 
     proptest! {
