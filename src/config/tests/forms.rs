@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::client::Right;
+use crate::client::{AuthenticationMethod, GrantType, Right, Rights};
 
 /// All settings, each different from its default.
 const EVERYTHING: &str = r#"
