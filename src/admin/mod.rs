@@ -130,11 +130,9 @@ impl Route {
                 (&[Method::GET, Method::PUT, Method::PATCH, Method::DELETE], "GET, PUT, PATCH, DELETE, OPTIONS")
             }
             Self::Clients => (&[Method::GET, Method::POST], "GET, POST, OPTIONS"),
-            Self::ClientAction(..)
-            | Self::Revocations
-            | Self::TokenApproval
-            | Self::TokenRevocation
-            | Self::Tokens => (&[Method::POST], "POST, OPTIONS"),
+            Self::ClientAction(..) | Self::Revocations | Self::TokenApproval | Self::TokenRevocation | Self::Tokens => {
+                (&[Method::POST], "POST, OPTIONS")
+            }
             Self::Liveness | Self::Metrics | Self::Readiness => (&[Method::GET, Method::HEAD], "GET, HEAD, OPTIONS"),
             Self::Unknown => (&[], ""),
         }

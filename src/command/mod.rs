@@ -41,8 +41,10 @@ enum Verb {
     Config(settings::ConfigVerb),
     /// Create, read, change and delete clients of a running service.
     Client(clients::ClientCommand),
-    /// Issue, introspect and revoke tokens of a running service.
+    /// Issue, introspect, revoke and approve tokens of a running service.
     Token(tokens::TokenCommand),
+    /// Revoke every token of a client, of a user, or of a client for a user.
+    Revoke(tokens::BulkRevocation),
     /// Ask a running service whether it is well; exit code 0 if it is.
     Health(health::Health),
     /// Print a completion script for a shell.
@@ -79,6 +81,7 @@ impl CommandLine {
             Verb::Config(verb) => verb.run(),
             Verb::Client(command) => on_runtime(command.run(self.format)),
             Verb::Token(command) => on_runtime(command.run(self.format)),
+            Verb::Revoke(revocation) => on_runtime(revocation.run(self.format)),
             Verb::Health(health) => on_runtime(health.run()),
             Verb::Completions { shell } => {
                 let mut script = Vec::new();

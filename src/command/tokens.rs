@@ -1,4 +1,4 @@
-//! `token issue|introspect|revoke`.
+//! `token issue|introspect|revoke|approve`, and `revoke` for many at once.
 
 use std::io::Read as _;
 
@@ -10,7 +10,7 @@ use super::Failure;
 use super::caller::{Caller, Content, Listener};
 use super::output::{self, Format};
 
-/// Issue, introspect and revoke tokens.
+/// Issue, introspect, revoke and approve tokens.
 #[derive(Debug, Args)]
 pub struct TokenCommand {
     #[command(subcommand)]
@@ -28,11 +28,81 @@ enum TokenVerb {
         /// The token; `-` reads it from standard input, where others cannot see it.
         token: String,
     },
-    /// Revoke a token.
-    Revoke {
-        /// The token; `-` reads it from standard input, where others cannot see it.
-        token: String,
-    },
+    /// Revoke a token, and what belongs to it.
+    Revoke(Which),
+    /// Approve a token again that was revoked on request, and what belongs to it.
+    Approve(Which),
+}
+
+/// Which token, and what else with it.
+#[derive(Debug, Args)]
+#[group(id = "which", required = true, multiple = false, args = ["token", "jti", "grant_id"])]
+struct Which {
+    /// The token; `-` reads it from standard input, where others cannot see it.
+    token: Option<String>,
+    /// Its identifier instead, as issuing and introspection give it.
+    #[arg(long)]
+    jti: Option<String>,
+    /// Its grant instead.
+    #[arg(long)]
+    grant_id: Option<String>,
+    /// Leave alone what belongs to it: the access tokens of a refresh token; of an access token, the others of its grant.
+    #[arg(long)]
+    no_cascade: bool,
+}
+
+impl Which {
+    fn into_json(self) -> Result<Value, Failure> {
+        let mut members = json!({"cascade": !self.no_cascade});
+        let token = self.token.map(read).transpose()?;
+        for (name, value) in [("token", token), ("jti", self.jti), ("grant_id", self.grant_id)] {
+            if let Some(value) = value {
+                members[name] = json!(value);
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// Revoke every token of a client, of a user, or of a client for a user: one write, for good.
+#[derive(Debug, Args)]
+pub struct BulkRevocation {
+    /// The client whose tokens are revoked.
+    #[arg(long, value_name = "CLIENT_ID", required_unless_present_any = ["user", "all"])]
+    client: Option<String>,
+    /// The user whose tokens are revoked: the `sub` of them.
+    #[arg(long, value_name = "SUB")]
+    user: Option<String>,
+    /// Revoke every token there is.
+    #[arg(long, conflicts_with_all = ["client", "user"])]
+    all: bool,
+    /// Only those issued before this second since 1970.
+    #[arg(long)]
+    before: Option<u64>,
+    #[command(flatten)]
+    caller: Caller,
+}
+
+impl BulkRevocation {
+    /// Does it.
+    ///
+    /// # Errors
+    /// When the service cannot be asked or refuses.
+    pub async fn run(self, format: Format) -> Result<(), Failure> {
+        let mut members = Map::new();
+        let given = [
+            ("client_id", json!(self.client)),
+            ("sub", json!(self.user)),
+            ("before", json!(self.before)),
+            ("all", if self.all { json!(true) } else { Value::Null }),
+        ];
+        members.extend(
+            given.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)),
+        );
+        let body = Content::Json(Value::Object(members));
+        let answer = self.caller.ask(Listener::Admin, Method::POST, "/admin/revocations", body).await?;
+        output::object(&answer, format)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -58,10 +128,13 @@ struct Issue {
     /// The second since 1970 before which it is not active.
     #[arg(long)]
     nbf: Option<u64>,
+    /// Which form it has: `opaque` or `jwt`; the one that the client is registered for when not given.
+    #[arg(long, value_name = "FORM")]
+    token_format: Option<String>,
     /// Issue a refresh token with it.
     #[arg(long)]
     refresh: bool,
-    /// How many seconds the refresh token lives.
+    /// In how many seconds the grant ends, with its last refresh token.
     #[arg(long, requires = "refresh")]
     refresh_expires_in: Option<u64>,
     /// Further claims, as a JSON object.
@@ -81,6 +154,7 @@ impl Issue {
             ("aud", json!(self.aud)),
             ("expires_in", json!(self.expires_in)),
             ("nbf", json!(self.nbf)),
+            ("format", json!(self.token_format)),
             ("refresh", json!(self.refresh)),
             ("refresh_expires_in", json!(self.refresh_expires_in)),
             ("claims", json!(claims)),
@@ -109,10 +183,19 @@ impl TokenCommand {
                 let form = Content::Form(vec![("token", read(token)?)]);
                 caller.ask(Listener::Public, Method::POST, "/introspect", form).await?
             }
-            TokenVerb::Revoke { token } => {
+            // What every client may do with its own tokens.
+            TokenVerb::Revoke(Which { token: Some(token), no_cascade: false, .. }) => {
                 let form = Content::Form(vec![("token", read(token)?)]);
                 caller.ask(Listener::Public, Method::POST, "/revoke", form).await?;
                 json!({"revoked": true})
+            }
+            TokenVerb::Revoke(which) => {
+                let body = Content::Json(which.into_json()?);
+                caller.ask(Listener::Admin, Method::POST, "/admin/tokens/revoke", body).await?
+            }
+            TokenVerb::Approve(which) => {
+                let body = Content::Json(which.into_json()?);
+                caller.ask(Listener::Admin, Method::POST, "/admin/tokens/approve", body).await?
             }
         };
         output::object(&answer, format)

@@ -8,8 +8,9 @@
 //! | `GET /.well-known/oauth-authorization-server`, `/.well-known/openid-configuration` | [`metadata`] |
 //! | `GET /livez`, `/readyz` | [`health`] |
 //!
-//! [`request`] reads what a peer sent, [`respond`] writes what it gets, [`error`] is every way to refuse it.
+//! [`request`] reads what a peer sent, [`accept`] which form of answer it wants, [`respond`] writes what it gets, [`error`] is every way to refuse it.
 
+pub mod accept;
 pub mod error;
 pub mod health;
 pub mod introspect;

@@ -14,7 +14,9 @@ use crate::auth::throttle::Limit;
 use crate::auth::verify::Refused;
 use crate::auth::{Caller, Refusal};
 use crate::config::AccessLog;
-use crate::telemetry::metrics::{ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Metrics, Outcome, RefreshResult};
+use crate::telemetry::metrics::{
+    ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Metrics, Outcome, RefreshResult,
+};
 use crate::token::decision::Inactive;
 use crate::token::value::TokenKind;
 

@@ -92,11 +92,7 @@ impl Service {
     ///
     /// # Errors
     /// [`RefreshError`]. The refresh token is used up only by success, and by [`RefreshError::InvalidGrant`] with `reused`.
-    pub async fn refresh(
-        self: &Arc<Self>,
-        request: &RefreshRequest<'_>,
-        now: Now,
-    ) -> Result<Refreshed, RefreshError> {
+    pub async fn refresh(self: &Arc<Self>, request: &RefreshRequest<'_>, now: Now) -> Result<Refreshed, RefreshError> {
         let (id, presented) = match self.keys.recognise(request.token) {
             Candidates::Refresh { grant, digest } => (grant, digest),
             Candidates::UnknownKey(key) => {
@@ -109,7 +105,8 @@ impl Service {
             let grant = self.live_grant(request, id, presented, now).await?;
             let access = narrow(&grant.token, request)?;
             let (next, successor, repeated) = self.next_of(request, &grant, presented, now).await?;
-            if let Some(refreshed) = self.exchange(request, id, &grant, next, (access, successor, repeated), now).await?
+            if let Some(refreshed) =
+                self.exchange(request, id, &grant, next, (access, successor, repeated), now).await?
             {
                 return Ok(refreshed);
             }
@@ -128,8 +125,8 @@ impl Service {
     ) -> Result<GrantRecord, RefreshError> {
         let grant = self.store.grant(id).await?.ok_or(INVALID)?;
         let client = &request.client;
-        let owned = *grant.token.client_id == *client.client.client_id.as_str()
-            && grant.token.owner_created == client.created;
+        let owned =
+            *grant.token.client_id == *client.client.client_id.as_str() && grant.token.owner_created == client.created;
         if !owned || !is_bound_to(&grant.token, request) {
             return Err(INVALID);
         }
@@ -170,9 +167,7 @@ impl Service {
         }
         // Once begun it is carried through, even if the thief hangs up.
         let service = Arc::clone(self);
-        let ended = tokio::spawn(async move {
-            service.change_mark(family, |mark| mark.revoked(Reason::REUSED)).await
-        });
+        let ended = tokio::spawn(async move { service.change_mark(family, |mark| mark.revoked(Reason::REUSED)).await });
         ended.await.map_err(|_| cut_short())??;
         tracing::warn!(
             client_id = %grant.token.client_id,

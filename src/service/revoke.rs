@@ -128,7 +128,8 @@ impl Service {
                 let mut found = Vec::new();
                 for digest in digests {
                     let record = self.store.token(&[digest]).await?;
-                    let located = |(digest, record)| Located { identity: Identity::Opaque(digest), record, spent: false };
+                    let located =
+                        |(digest, record)| Located { identity: Identity::Opaque(digest), record, spent: false };
                     found.extend(record.map(located));
                 }
                 Ok(found)
@@ -156,8 +157,7 @@ impl Service {
                 // Whoever still holds a refresh token that has been exchanged means the session that it stands for.
                 let all = cascade || spent;
                 let reason = Reason::REQUESTED;
-                let revoke =
-                    |mark: &GrantMark| if all { mark.revoked(reason) } else { mark.refresh_revoked(reason) };
+                let revoke = |mark: &GrantMark| if all { mark.revoked(reason) } else { mark.refresh_revoked(reason) };
                 changed = service.change_mark(grant, revoke).await?;
             }
             if record.kind == TokenKind::Access && (record.grant.is_none() || !cascade) {

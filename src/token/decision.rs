@@ -117,6 +117,8 @@ pub enum FinalReason {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::claims::Claims;
     use super::super::digest::GrantId;
     use super::super::epoch::Epoch;
@@ -127,6 +129,7 @@ mod tests {
     use super::*;
 
     const NOW: UnixSeconds = UnixSeconds(1_000);
+    const TOKEN: TokenDigest = TokenDigest([7; 16]);
 
     fn record() -> Record {
         Record {
@@ -147,36 +150,68 @@ mod tests {
         }
     }
 
-    /// Every combination of what can end a token: active exactly when nothing does.
+    fn epoch(until: u64) -> Epoch {
+        Epoch { until: Stamp(until), reason: Reason::BULK }
+    }
+
+    /// What can be wrong with a mark for one kind of token, and what cannot.
+    fn marks() -> [(GrantMark, bool, bool); 8] {
+        let mark = |until: Option<u64>, refresh: bool, exempt: Vec<TokenDigest>| GrantMark {
+            access: until.map(|until| Cover { until: Stamp(until), reason: Reason::REQUESTED }),
+            refresh: refresh.then_some(Reason::REQUESTED),
+            exempt,
+        };
+        let other = TokenDigest([8; 16]);
+        // The mark, whether it ends the access token, whether it ends the refresh token.
+        [
+            (mark(None, false, vec![]), false, false),
+            (mark(None, true, vec![]), false, true),
+            (mark(Some(u64::MAX), true, vec![]), true, true),
+            (mark(Some(u64::MAX), true, vec![other]), true, true),
+            (mark(Some(u64::MAX), true, vec![other, TOKEN]), false, true),
+            (mark(Some(500_000), false, vec![]), true, false),
+            (mark(Some(499_999), false, vec![]), false, false),
+            (mark(Some(500_001), true, vec![]), true, true),
+        ]
+    }
+
+    /// Approved and revoked, expired and not, and every parent: each combination, and active exactly when nothing stands in
+    /// the way.
     #[test]
-    fn active_only_when_nothing_stands_in_the_way() {
+    fn the_table_of_states() {
         let standings = [Standing::Approved, Standing::Revoked];
         let mut active = 0;
-        for state in [State::Approved, State::Revoked(Reason::REQUESTED)] {
-            for expires_at in [999, 1_000, 1_001] {
-                for not_before in [None, Some(999), Some(1_000), Some(1_001)] {
-                    for client in standings {
-                        for user in standings {
-                            for grant in standings {
-                                for epoch in [None, Some(499_999), Some(500_000), Some(500_001)] {
-                                    let token = Record {
-                                        state,
-                                        expires_at: UnixSeconds(expires_at),
-                                        not_before: not_before.map(UnixSeconds),
-                                        ..record()
-                                    };
-                                    let parents = Parents { client, user, grant, epoch: epoch.map(Stamp) };
-                                    let expected = state == State::Approved
-                                        && expires_at > 1_000
-                                        && not_before.is_none_or(|second| second <= 1_000)
-                                        && [client, user, grant] == [Standing::Approved; 3]
-                                        && epoch.is_none_or(|stamp| stamp < 500_000);
-                                    assert_eq!(
-                                        decide(&token, &parents, NOW).is_ok(),
-                                        expected,
-                                        "{token:?} {parents:?}"
-                                    );
-                                    active += usize::from(expected);
+        for kind in [TokenKind::Access, TokenKind::Refresh] {
+            for state in [State::Approved, State::Revoked(Reason::REQUESTED), State::Revoked(Reason::BULK)] {
+                for expires_at in [999, 1_000, 1_001] {
+                    for not_before in [None, Some(999), Some(1_000), Some(1_001)] {
+                        for client in standings {
+                            for user in standings {
+                                for (grant, ends_access, ends_refresh) in marks() {
+                                    for covering in [None, Some(499_999), Some(500_000), Some(500_001)] {
+                                        let token = Record {
+                                            kind,
+                                            state,
+                                            expires_at: UnixSeconds(expires_at),
+                                            not_before: not_before.map(UnixSeconds),
+                                            ..record()
+                                        };
+                                        let epochs = Epochs { user: covering.map(epoch), ..Epochs::default() };
+                                        let parents = Parents { client, user, grant: grant.clone(), epochs };
+                                        let by_grant = match kind {
+                                            TokenKind::Access => ends_access,
+                                            TokenKind::Refresh => ends_refresh,
+                                        };
+                                        let expected = state == State::Approved
+                                            && expires_at > 1_000
+                                            && not_before.is_none_or(|second| second <= 1_000)
+                                            && [client, user] == [Standing::Approved; 2]
+                                            && !by_grant
+                                            && covering.is_none_or(|stamp| stamp < 500_000);
+                                        let decided = decide(TOKEN, &token, &parents, NOW);
+                                        assert_eq!(decided.is_ok(), expected, "{token:?} {parents:?}");
+                                        active += usize::from(expected);
+                                    }
                                 }
                             }
                         }
@@ -184,14 +219,82 @@ mod tests {
                 }
             }
         }
-        assert_eq!(active, 3 * 2, "three harmless nbf, two harmless epochs, and one of everything else");
+        // Three harmless nbf, two harmless epochs, four harmless marks for each kind, and one of everything else.
+        assert_eq!(active, 2 * 3 * 2 * 4 - 3 * 2, "one mark fewer spares the access token");
     }
 
     /// RFC 7662 section 2.2: the current time must be before `exp`; no leeway.
     #[test]
     fn rfc7662_2_2_expiry_boundary() {
         let token = Record { expires_at: UnixSeconds(100), ..record() };
-        assert_eq!(decide(&token, &Parents::APPROVED, UnixSeconds(99)), Ok(()));
-        assert_eq!(decide(&token, &Parents::APPROVED, UnixSeconds(100)), Err(Inactive::Expired));
+        assert_eq!(decide(TOKEN, &token, &Parents::APPROVED, UnixSeconds(99)), Ok(()));
+        assert_eq!(decide(TOKEN, &token, &Parents::APPROVED, UnixSeconds(100)), Err(Inactive::Expired));
+    }
+
+    /// A token that a refresh token was exchanged for is as old as its grant: an epoch between the two covers it.
+    #[test]
+    fn a_refresh_in_the_moment_of_a_bulk_revocation_escapes_nothing() {
+        let born = |born| Grant { id: GrantId([1; 16]), expires_at: UnixSeconds(2_000), born: Stamp(born) };
+        let parents =
+            Parents { epochs: Epochs { client: Some(epoch(600_000)), ..Epochs::default() }, ..Parents::APPROVED };
+        let refreshed = Record { stamp: Stamp(700_000), grant: Some(born(500_000)), ..record() };
+        assert_eq!(decide(TOKEN, &refreshed, &parents, NOW), Err(Inactive::ParentRevoked));
+        let issued_later = Record { stamp: Stamp(700_000), grant: Some(born(0)), ..record() };
+        assert_eq!(decide(TOKEN, &issued_later, &parents, NOW), Ok(()));
+    }
+
+    /// The latest of all epochs decides, whichever it is: the fault of CVE-2026-8922 and CVE-2026-18218 was to ask one of
+    /// them only, or only the first that is set.
+    fn any_epochs() -> impl Strategy<Value = [Option<u64>; 5]> {
+        proptest::array::uniform5(proptest::option::of(0..6_u64))
+    }
+
+    proptest! {
+        #[test]
+        fn the_latest_epoch_decides_over_all_combinations(stamps in any_epochs(), grant in proptest::option::of(0..6_u64), origin in 0..6_u64) {
+            let [issuer, client, user, client_user, key] = stamps.map(|until| until.map(epoch));
+            let mark = GrantMark {
+                access: grant.map(|until| Cover { until: Stamp(until), reason: Reason::REQUESTED }),
+                ..GrantMark::default()
+            };
+            let parents =
+                Parents { epochs: Epochs { issuer, client, user, client_user, key }, grant: mark, ..Parents::APPROVED };
+            let latest = stamps.into_iter().chain([grant]).flatten().max();
+            let token = Record { stamp: Stamp(origin), ..record() };
+            let expected = latest.is_none_or(|latest| origin > latest);
+            prop_assert_eq!(decide(TOKEN, &token, &parents, NOW).is_ok(), expected);
+        }
+
+        #[test]
+        fn raising_epochs_in_any_order_ends_the_same_tokens(
+            raises in proptest::collection::vec((0..5_usize, 0..6_u64), 0..12),
+            order in any::<prop::sample::Index>(),
+            origin in 0..6_u64,
+        ) {
+            let raise_all = |raises: &[(usize, u64)]| {
+                let mut stamps = [None::<u64>; 5];
+                for (axis, until) in raises {
+                    stamps[*axis] = stamps[*axis].max(Some(*until));
+                }
+                let [issuer, client, user, client_user, key] = stamps.map(|until| until.map(epoch));
+                Epochs { issuer, client, user, client_user, key }.covering(Stamp(origin)).is_some()
+            };
+            let mut turned = raises.clone();
+            if !turned.is_empty() {
+                let middle = order.index(turned.len());
+                turned.rotate_left(middle);
+            }
+            prop_assert_eq!(raise_all(&raises), raise_all(&turned));
+        }
+    }
+
+    #[test]
+    fn what_is_final_is_found_whatever_else_is() {
+        assert_eq!(final_reason(&record(), &Parents::APPROVED), None);
+        let covered =
+            Parents { epochs: Epochs { issuer: Some(epoch(500_000)), ..Epochs::default() }, ..Parents::APPROVED };
+        assert_eq!(final_reason(&record(), &covered), Some(FinalReason::Reason(Reason::BULK)));
+        let revoked = Parents { client: Standing::Revoked, ..Parents::APPROVED };
+        assert_eq!(final_reason(&record(), &revoked), Some(FinalReason::Parent));
     }
 }

@@ -251,3 +251,94 @@ pub enum ExemptionError {
     #[error("{} tokens of the grant have been approved one by one, approve the grant instead", GrantMark::MAX_EXEMPT)]
     Full,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TOKEN: TokenDigest = TokenDigest([7; 16]);
+    const STAMP: Stamp = Stamp(500);
+
+    fn any_mark() -> impl Strategy<Value = GrantMark> {
+        let cover = (any::<u64>(), 1..=255_u8)
+            .prop_map(|(until, reason)| Cover { until: Stamp(until), reason: Reason::from_byte(reason).unwrap() });
+        (
+            proptest::option::of(cover),
+            any::<u8>(),
+            proptest::collection::vec(any::<[u8; 16]>().prop_map(TokenDigest), 0..4),
+        )
+            .prop_map(|(access, refresh, exempt)| GrantMark {
+                access,
+                refresh: Reason::from_byte(refresh),
+                exempt,
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn every_mark_reads_back(mark in any_mark()) {
+            let mark = match mark.access {
+                // Without a reason there is nothing for a moment to belong to.
+                None => GrantMark { access: None, ..mark },
+                Some(_) => mark,
+            };
+            prop_assert_eq!(GrantMark::decode(&mark.encode()), Ok(mark));
+        }
+
+        #[test]
+        fn no_bytes_make_reading_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = GrantMark::decode(&bytes);
+            let _ = GrantRecord::decode(&bytes);
+        }
+
+        #[test]
+        fn a_final_reason_is_never_undone(mark in any_mark(), now: u64) {
+            let reasons = [mark.access.map(|cover| cover.reason), mark.refresh];
+            let is_final = reasons.into_iter().flatten().any(Reason::is_final);
+            prop_assert_eq!(mark.approved().is_err(), is_final);
+            prop_assert_eq!(mark.refresh_approved(Stamp(now)).is_err(), is_final);
+        }
+
+        #[test]
+        fn revoking_covers_every_token_whatever_was_exempt(mark in any_mark(), token: [u8; 16], stamp: u64) {
+            let revoked = mark.revoked(Reason::REQUESTED);
+            prop_assert!(revoked.covers(TokenDigest(token), Stamp(stamp)));
+            prop_assert!(revoked.refresh.is_some());
+        }
+    }
+
+    #[test]
+    fn of_two_reasons_the_final_one_wins_in_either_order() {
+        let nothing = GrantMark::default();
+        for (first, second) in [(Reason::REQUESTED, Reason::REUSED), (Reason::REUSED, Reason::REQUESTED)] {
+            let mark = nothing.revoked(first).revoked(second);
+            assert_eq!(mark.access.unwrap().reason, Reason::REUSED);
+            assert_eq!(mark.refresh, Some(Reason::REUSED));
+            assert_eq!(nothing.refresh_revoked(first).refresh_revoked(second).refresh, Some(Reason::REUSED));
+        }
+    }
+
+    #[test]
+    fn one_access_token_comes_back_alone_and_a_second_revocation_takes_it_again() {
+        let revoked = GrantMark::default().revoked(Reason::REQUESTED);
+        let exempted = revoked.exempted(TOKEN, STAMP).unwrap();
+        assert!(!exempted.covers(TOKEN, STAMP));
+        assert!(exempted.covers(TokenDigest([8; 16]), STAMP));
+        assert!(exempted.refresh.is_some());
+        assert!(exempted.revoked(Reason::REQUESTED).covers(TOKEN, STAMP));
+        let last = (0..32).try_fold(revoked, |mark, number| mark.exempted(TokenDigest([number; 16]), STAMP)).unwrap();
+        assert_eq!(last.exempted(TokenDigest([99; 16]), STAMP), Err(ExemptionError::Full));
+    }
+
+    #[test]
+    fn a_refresh_token_comes_back_alone_and_brings_none_of_the_old_access_tokens() {
+        let revoked = GrantMark::default().revoked(Reason::REQUESTED);
+        let approved = revoked.refresh_approved(Stamp(900)).unwrap();
+        assert_eq!(approved.refresh, None);
+        assert!(approved.covers(TOKEN, STAMP));
+        assert!(!approved.covers(TOKEN, Stamp(901)), "what it is exchanged for");
+        assert_eq!(approved.approved(), Ok(GrantMark::default()));
+    }
+}

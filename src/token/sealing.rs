@@ -44,10 +44,9 @@ impl KeyRing {
         getrandom::fill(&mut nonce).map_err(|_| SealError)?;
         let mut text = Zeroizing::new(secret.to_vec());
         let nonce_of_text = Nonce::assume_unique_for_key(nonce);
-        let tag = cipher(key)
-            .and_then(|cipher| {
-                cipher.seal_in_place_separate_tag(nonce_of_text, Aad::from(context), &mut text).map_err(|_| SealError)
-            })?;
+        let tag = cipher(key).and_then(|cipher| {
+            cipher.seal_in_place_separate_tag(nonce_of_text, Aad::from(context), &mut text).map_err(|_| SealError)
+        })?;
         let bytes = [nonce.as_slice(), &text, tag.as_ref()].concat();
         Ok(Sealed { key: key.id(), bytes })
     }
@@ -62,10 +61,8 @@ impl KeyRing {
         let mut text = Zeroizing::new(text.to_vec());
         let cipher = cipher(key).map_err(|_| OpenError::Damaged)?;
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let length = cipher
-            .open_in_place(nonce, Aad::from(context), text.as_mut_slice())
-            .map_err(|_| OpenError::Damaged)?
-            .len();
+        let length =
+            cipher.open_in_place(nonce, Aad::from(context), text.as_mut_slice()).map_err(|_| OpenError::Damaged)?.len();
         text.truncate(length);
         Ok(text)
     }

@@ -13,12 +13,7 @@ use crate::token::time::Now;
 use crate::token::value::TokenKind;
 
 /// Issues an access token, and no refresh token (section 4.4.3).
-pub(super) async fn issue(
-    context: &Context,
-    caller: &Caller,
-    form: &Form<'_>,
-    now: Now,
-) -> Result<Answer, ApiError> {
+pub(super) async fn issue(context: &Context, caller: &Caller, form: &Form<'_>, now: Now) -> Result<Answer, ApiError> {
     let client = caller.client();
     if !client.may_use(GrantType::ClientCredentials) || client.is_public() {
         return Err(unauthorized_client());

@@ -32,9 +32,7 @@ pub(super) fn authorization_details(form: &Form<'_>) -> Result<Option<Value>, Ap
     let Some(text) = form.get(Parameter::AuthorizationDetails) else { return Ok(None) };
     let StrictValue(value) = serde_json::from_str(text).map_err(|_| invalid_authorization_details())?;
     let typed = |detail: &Value| detail.get("type").is_some_and(Value::is_string);
-    let usable = value.as_array().is_some_and(|list| {
-        (1..=MAX_DETAILS).contains(&list.len()) && list.iter().all(typed)
-    });
+    let usable = value.as_array().is_some_and(|list| (1..=MAX_DETAILS).contains(&list.len()) && list.iter().all(typed));
     if usable { Ok(Some(value)) } else { Err(invalid_authorization_details()) }
 }
 

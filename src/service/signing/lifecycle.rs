@@ -75,9 +75,10 @@ impl KeyDocument {
             return Ok(());
         }
         self.ensure_standby(purpose, algorithm, now, make)?;
-        let standby = self.keys.iter_mut().find(|key| {
-            key.is_in(purpose, algorithm) && key.usable && key.phase(now) == Phase::Standby
-        });
+        let standby = self
+            .keys
+            .iter_mut()
+            .find(|key| key.is_in(purpose, algorithm) && key.usable && key.phase(now) == Phase::Standby);
         let Some(standby) = standby else { return Ok(()) };
         let takes_over = now.max(standby.created_at.plus(timing.publish_ahead));
         standby.signs_from = Some(takes_over);

@@ -72,7 +72,10 @@ pub enum SigningError {
     #[error("there is no such key")]
     Unknown,
     /// Too many retired keys are still needed to verify with.
-    #[error("there are {} keys already: a key is kept until the last token that it signed has ended", lifecycle::MAX_KEYS)]
+    #[error(
+        "there are {} keys already: a key is kept until the last token that it signed has ended",
+        lifecycle::MAX_KEYS
+    )]
     TooMany,
     /// A key could not be made or used.
     #[error(transparent)]

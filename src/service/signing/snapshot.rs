@@ -111,7 +111,8 @@ impl Snapshot {
 }
 
 fn open_key(stored: StoredKey, ring: &KeyRing) -> Result<PublishedKey, StoreError> {
-    let public = PublicKey::from_jwk(&stored.jwk, Some(stored.alg)).map_err(|_| damaged("a signing key does not parse"))?;
+    let public =
+        PublicKey::from_jwk(&stored.jwk, Some(stored.alg)).map_err(|_| damaged("a signing key does not parse"))?;
     // A key under another's name would be trusted in its place.
     if public.thumbprint() != *stored.kid {
         return Err(damaged("a signing key is not the one that it is named after"));

@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use instrument::{Counter, Figure, Histogram, Mirror, Switch};
-pub use label::{ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Outcome, Protocol, RefreshResult, StoreResult};
+pub use label::{
+    ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Outcome, Protocol, RefreshResult, StoreResult,
+};
 pub use page::Kind;
 pub use reference::reference;
 
