@@ -6,16 +6,19 @@
 //! | `POST /revoke`, `/oauth2/revoke` | [`revoke`] |
 //! | `POST /token`, `/oauth2/token` | [`token`] |
 //! | `GET /.well-known/oauth-authorization-server`, `/.well-known/openid-configuration` | [`metadata`] |
+//! | `GET /jwks.json` | [`jwks`] |
 //! | `GET /livez`, `/readyz` | [`health`] |
 //!
-//! [`request`] reads what a peer sent, [`accept`] which form of answer it wants, [`respond`] writes what it gets, [`error`] is every way to refuse it.
+//! [`request`] reads what a peer sent, [`accept`] which form of answer it wants, [`respond`] writes what it gets, [`published`] what everybody may, [`error`] is every way to refuse it.
 
 pub mod accept;
 pub mod error;
 pub mod health;
 pub mod introspect;
+pub mod jwks;
 pub mod metadata;
 pub mod observe;
+pub mod published;
 pub mod request;
 pub mod respond;
 pub mod revoke;
@@ -82,6 +85,7 @@ impl PublicFace {
             "/introspect" | "/oauth2/introspect" => Route::Introspect,
             "/revoke" | "/oauth2/revoke" => Route::Revoke,
             "/token" | "/oauth2/token" => Route::Token,
+            "/jwks.json" => Route::Keys,
             "/livez" => Route::Liveness,
             "/readyz" => Route::Readiness,
             _ if self.metadata.is_at(path) => Route::Metadata,
@@ -103,6 +107,7 @@ impl PublicFace {
             request::expect_method(request.method(), &[Method::GET, Method::HEAD], "GET, HEAD")?;
             let answer = match route {
                 Route::Metadata => self.metadata.answer(request.headers()),
+                Route::Keys => jwks::answer(context, request.headers(), context.service.now()).await?,
                 Route::Liveness => health::live(),
                 _ => context.readiness.answer(),
             };
@@ -127,6 +132,7 @@ fn done(answer: Answer) -> (Answer, Outcome) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
     Introspect,
+    Keys,
     Liveness,
     Metadata,
     Readiness,
@@ -144,7 +150,7 @@ impl Route {
         match self {
             Self::Introspect => Endpoint::Introspect,
             Self::Liveness | Self::Readiness => Endpoint::Operations,
-            Self::Metadata => Endpoint::Metadata,
+            Self::Keys | Self::Metadata => Endpoint::Metadata,
             Self::Revoke => Endpoint::Revoke,
             Self::Token => Endpoint::Token,
             Self::Unknown => Endpoint::Unknown,

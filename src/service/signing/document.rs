@@ -35,7 +35,7 @@ impl Purpose {
 /// Where a key is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Phase {
+pub(super) enum Phase {
     /// Published, and not in use before somebody rotates.
     Standby,
     /// Published, and in use from a moment on that is still to come.

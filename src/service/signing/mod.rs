@@ -132,14 +132,31 @@ impl SigningKeys {
         claims: &[u8],
         now: Now,
     ) -> Result<SignedText, SigningError> {
-        let mut snapshot = self.snapshot.load_full();
-        if snapshot.signer(purpose, algorithm, now.seconds()).is_none() {
-            self.change(now, move |document, timing, make| document.ensure(purpose, algorithm, timing, make)).await?;
-            snapshot = self.snapshot.load_full();
-        }
-        let key = snapshot.signer(purpose, algorithm, now.seconds()).ok_or(SigningError::Unknown)?;
+        let key = self.active(purpose, algorithm, now).await?;
         let private = key.private().ok_or(SigningError::Unknown)?;
         Ok(SignedText { text: private.sign(typ, key.kid(), claims)?, kid: key.kid().into() })
+    }
+
+    /// The `kid` of the key that signs at this moment. If there is none yet, it is made.
+    ///
+    /// # Errors
+    /// [`SigningError`].
+    pub async fn active_key(&self, purpose: Purpose, algorithm: Algorithm, now: Now) -> Result<Box<str>, SigningError> {
+        Ok(self.active(purpose, algorithm, now).await?.kid().into())
+    }
+
+    async fn active(
+        &self,
+        purpose: Purpose,
+        algorithm: Algorithm,
+        now: Now,
+    ) -> Result<Arc<PublishedKey>, SigningError> {
+        if let Some(key) = self.snapshot.load().signer(purpose, algorithm, now.seconds()) {
+            return Ok(Arc::clone(key));
+        }
+        self.change(now, move |document, timing, make| document.ensure(purpose, algorithm, timing, make)).await?;
+        let snapshot = self.snapshot.load();
+        snapshot.signer(purpose, algorithm, now.seconds()).cloned().ok_or(SigningError::Unknown)
     }
 
     /// The key of this name, if what it has signed can be valid; `None` when there is none. A name that this node does not

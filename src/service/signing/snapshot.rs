@@ -91,7 +91,12 @@ impl Snapshot {
     }
 
     /// The key to sign with: of those that are active and can be opened here, the one that came last.
-    pub(super) fn signer(&self, purpose: Purpose, algorithm: Algorithm, now: UnixSeconds) -> Option<&PublishedKey> {
+    pub(super) fn signer(
+        &self,
+        purpose: Purpose,
+        algorithm: Algorithm,
+        now: UnixSeconds,
+    ) -> Option<&Arc<PublishedKey>> {
         let signs = |key: &&Arc<PublishedKey>| {
             let stored = &key.stored;
             stored.purpose == purpose
@@ -99,8 +104,7 @@ impl Snapshot {
                 && key.private.is_some()
                 && stored.phase(now) == Phase::Active
         };
-        let last = self.keys.iter().filter(signs).max_by_key(|key| (key.stored.signs_from, &key.stored.kid));
-        last.map(|key| &**key)
+        self.keys.iter().filter(signs).max_by_key(|key| (key.stored.signs_from, &key.stored.kid))
     }
 
     /// The document, for a change to be made to it.
