@@ -2,12 +2,14 @@
 //!
 //! - [`lookup`] a presented token to its record, if it is active
 //! - [`introspect`] what a caller may see of it
+//! - [`access_token`] signed tokens, written and verified; [`signing`] the keys that they are signed with
 //! - [`issue`] new tokens; [`refresh`] exchanging a refresh token
 //! - [`revoke`] ending them; [`approve`] bringing them back; [`bulk`] ending many at once
 //! - [`registry`] clients, declared or stored
 //! - [`clients`] creating, changing and deleting them
 //! - [`hashing`] the bounded pool for hashes that are slow on purpose
 
+pub mod access_token;
 pub mod approve;
 pub mod bulk;
 pub mod clients;
@@ -18,6 +20,7 @@ pub mod lookup;
 pub mod refresh;
 pub mod registry;
 pub mod revoke;
+pub mod signing;
 
 use std::sync::Arc;
 
@@ -26,8 +29,10 @@ use crate::store::Store;
 use crate::token::keyring::KeyRing;
 use crate::token::time::{Clock, Now, UnixSeconds};
 
+use self::access_token::VerifiedTexts;
 use self::hashing::HashingPool;
 use self::registry::Registry;
+use self::signing::SigningKeys;
 
 /// Everything that answering a request needs. One for the whole process, shared by all connections.
 #[derive(Debug)]
@@ -38,6 +43,10 @@ pub struct Service {
     pub registry: Registry,
     /// What digests are made with.
     pub keys: Arc<KeyRing>,
+    /// What is signed with.
+    pub signing: Arc<SigningKeys>,
+    /// The signed tokens that were verified lately.
+    pub verified: VerifiedTexts,
     /// Where slow hashes are computed.
     pub hashing: HashingPool,
     /// Where the time comes from.
