@@ -22,6 +22,7 @@ use crate::service::Service;
 use crate::service::access_token::VerifiedTexts;
 use crate::service::hashing::HashingPool;
 use crate::service::registry::Registry;
+use crate::service::signed_answer::SignedAnswers;
 use crate::service::signing::SigningKeys;
 use crate::shutdown::{Drain, Outcome};
 use crate::store::embedded::{self, EmbeddedStore};
@@ -100,6 +101,7 @@ impl App {
         let service = Arc::new(Service {
             registry: Registry::new(declared, Arc::clone(&store)),
             signing: Arc::new(signing),
+            signed_answers: SignedAnswers::default(),
             verified: VerifiedTexts::new().map_err(StartError::Randomness)?,
             store,
             keys,

@@ -76,14 +76,16 @@ impl MetadataDocument {
             "jwks_uri": format!("{base}/jwks.json"),
             // Required, and without an authorization endpoint there is none: "none" is registered for that.
             "response_types_supported": ["none"],
-            "grant_types_supported": ["client_credentials"],
-            "token_endpoint_auth_methods_supported": methods,
+            "grant_types_supported": ["client_credentials", "refresh_token"],
+            // A client without authentication can do no more there than exchange a refresh token.
+            "token_endpoint_auth_methods_supported": with("none"),
             "token_endpoint_auth_signing_alg_values_supported": algorithms,
             "introspection_endpoint_auth_methods_supported": with("Bearer"),
             "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
             "revocation_endpoint_auth_methods_supported": with("none"),
             "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
             "dpop_signing_alg_values_supported": algorithms,
+            "introspection_signing_alg_values_supported": algorithms,
         });
         // RFC 8705 section 3.3: left out, it means false.
         if certificates.presented {
