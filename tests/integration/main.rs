@@ -12,6 +12,7 @@
 //! - [`rfc7662`] introspection, sentence by sentence, over a real server
 //! - [`rfc8414`] metadata: what is published, and that all of it is true
 //! - [`rfc9110`] HTTP hygiene: methods, media types, sizes, headers
+//! - [`scale`] what holds at any number of tokens: bulk revocation, and memory that comes back
 //! - [`stores`] the store contract: one list of tests, run over every store
 //! - [`support`] servers, records, waiting
 
@@ -32,4 +33,5 @@ mod rfc7009;
 mod rfc7662;
 mod rfc8414;
 mod rfc9110;
+mod scale;
 mod stores;
