@@ -116,6 +116,12 @@ impl SecureNode {
         raw::exchange_over(self.connect(identity).await, request.as_bytes()).await
     }
 
+    /// Reads what everybody may.
+    pub(crate) async fn get(&self, path: &str) -> RawAnswer {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        raw::exchange_over(self.connect(None).await, request.as_bytes()).await
+    }
+
     async fn connect(&self, identity: Option<&Identity>) -> tokio_rustls::client::TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(self.server.clone()).unwrap();
