@@ -15,6 +15,8 @@
 //! - [`rfc8705`] clients that present certificates, and tokens that are bound to them
 //! - [`rfc9110`] HTTP hygiene: methods, media types, sizes, headers
 //! - [`rfc9449`] proofs of possession, and tokens that are bound to their keys
+//! - [`rfc9701`] signed introspection answers
+//! - [`scale`] what holds at any number of tokens: bulk revocation, and memory that comes back
 //! - [`stores`] the store contract: one list of tests, run over every store
 //! - [`support`] servers, records, waiting
 
@@ -38,4 +40,6 @@ mod rfc8414;
 mod rfc8705;
 mod rfc9110;
 mod rfc9449;
+mod rfc9701;
+mod scale;
 mod stores;

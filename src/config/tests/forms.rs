@@ -54,6 +54,10 @@ refresh_grace = "10s"
 max_lifetime = "90d"
 imports = false
 
+[signing]
+algorithm = "RS256"
+publish_ahead = "2h"
+
 [[clients]]
 client_id = "gateway"
 client_secret = "swordfish"
@@ -213,6 +217,7 @@ fn check_everything(config: &Config) {
             imports: false,
         }
     );
+    assert_eq!(config.signing, SigningConfig { algorithm: Algorithm::Rs256, publish_ahead: Duration::from_hours(2) });
     check_clients(config);
     assert_eq!(
         config.authentication,
