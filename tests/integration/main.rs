@@ -11,6 +11,7 @@
 //! - [`rfc7009`] revocation, sentence by sentence, over a real server
 //! - [`rfc7662`] introspection, sentence by sentence, over a real server
 //! - [`rfc8414`] metadata: what is published, and that all of it is true
+//! - [`rfc9068`] signed access tokens and the keys behind them: every forgery that is known, rotation, removal
 //! - [`rfc9110`] HTTP hygiene: methods, media types, sizes, headers
 //! - [`stores`] the store contract: one list of tests, run over every store
 //! - [`support`] servers, records, waiting
@@ -31,5 +32,6 @@ mod rfc6750;
 mod rfc7009;
 mod rfc7662;
 mod rfc8414;
+mod rfc9068;
 mod rfc9110;
 mod stores;
