@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::forge::Stolen;
 use super::{kid, parts, signed};
 use crate::support::eventually;
-use crate::support::node::{Kind, Node, OPERATOR};
+use crate::support::node::{Node, OPERATOR};
 use crate::support::redis::RedisServer;
 
 fn digest_keys(ids: &[&str]) -> String {
