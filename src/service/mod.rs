@@ -1,7 +1,7 @@
 //! What the product does, in terms of the rooms below it: no HTTP here, and no status codes.
 //!
 //! - [`lookup`] a presented token to its record, if it is active
-//! - [`introspect`] what a caller may see of it
+//! - [`introspect`] what a caller may see of it; [`signed_answer`] the same, signed
 //! - [`access_token`] signed tokens, written and verified; [`signing`] the keys that they are signed with
 //! - [`issue`] new tokens; [`refresh`] exchanging a refresh token
 //! - [`revoke`] ending them; [`approve`] bringing them back; [`bulk`] ending many at once
@@ -20,6 +20,7 @@ pub mod lookup;
 pub mod refresh;
 pub mod registry;
 pub mod revoke;
+pub mod signed_answer;
 pub mod signing;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::token::time::{Clock, Now, UnixSeconds};
 use self::access_token::VerifiedTexts;
 use self::hashing::HashingPool;
 use self::registry::Registry;
+use self::signed_answer::SignedAnswers;
 use self::signing::SigningKeys;
 
 /// Everything that answering a request needs. One for the whole process, shared by all connections.
@@ -47,6 +49,8 @@ pub struct Service {
     pub signing: Arc<SigningKeys>,
     /// The signed tokens that were verified lately.
     pub verified: VerifiedTexts,
+    /// The signed answers that were given lately.
+    pub signed_answers: SignedAnswers,
     /// Where slow hashes are computed.
     pub hashing: HashingPool,
     /// Where the time comes from.

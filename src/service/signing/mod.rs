@@ -159,6 +159,11 @@ impl SigningKeys {
         snapshot.signer(purpose, algorithm, now.seconds()).cloned().ok_or(SigningError::Unknown)
     }
 
+    /// The key that would sign at this moment, by what was read last; `None` before the first text of an algorithm.
+    pub fn signer(&self, purpose: Purpose, algorithm: Algorithm, now: Now) -> Option<Arc<PublishedKey>> {
+        self.snapshot.load().signer(purpose, algorithm, now.seconds()).cloned()
+    }
+
     /// The key of this name, if what it has signed can be valid; `None` when there is none. A name that this node does not
     /// know is looked for in the store, together with all others that are asked for meanwhile.
     ///
