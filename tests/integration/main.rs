@@ -1,8 +1,11 @@
 //! One binary for all integration tests: real servers on free ports, started and stopped by the tests themselves.
 //!
 //! - [`admin`] the admin listener: clients, tokens, health, metrics, draining
+//! - [`approval`] revoking tokens and bringing them back
 //! - [`authentication`] guessing and slow hashes: who must wait, and what a flood can reach
+//! - [`bulk`] revoking many tokens at once
 //! - [`command`] the command line: the built program in a process of its own
+//! - [`interleaving`] what refreshes, revocations and approvals do to each other in every order
 //! - [`outage`] a node whose Redis is away, hangs, is killed and comes back
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
 //! - [`regression`] defects that somebody found by breaking the service
@@ -12,6 +15,7 @@
 //! - [`rfc7662`] introspection, sentence by sentence, over a real server
 //! - [`rfc8414`] metadata: what is published, and that all of it is true
 //! - [`rfc9110`] HTTP hygiene: methods, media types, sizes, headers
+//! - [`rfc9700`] rotation of refresh tokens, and what is made of one that is used twice
 //! - [`stores`] the store contract: one list of tests, run over every store
 //! - [`support`] servers, records, waiting
 
@@ -21,8 +25,11 @@
 mod support;
 
 mod admin;
+mod approval;
 mod authentication;
+mod bulk;
 mod command;
+mod interleaving;
 mod outage;
 mod redis;
 mod regression;
@@ -32,4 +39,5 @@ mod rfc7009;
 mod rfc7662;
 mod rfc8414;
 mod rfc9110;
+mod rfc9700;
 mod stores;
