@@ -23,6 +23,7 @@
 //!   ([`Reason::is_final`]): the store compares in the same step in which it writes.
 
 pub mod embedded;
+mod fingerprint;
 pub mod redis;
 
 use std::fmt;
@@ -376,7 +377,7 @@ impl Store {
     // --- what all nodes share ---
 
     /// Notes that `what` was used; `false` when it was noted before. Forgotten at `expires_at`. Of any number of callers on
-    /// any node exactly one is told `true`.
+    /// any node exactly one is told `true`. What has expired already cannot be noted, and is `false` to all.
     pub async fn use_once(&self, what: [u8; 32], expires_at: UnixSeconds, now: Now) -> Result<bool, StoreError> {
         call!(self, UseOnce, use_once(what, expires_at, now))
     }
@@ -443,6 +444,11 @@ impl Store {
             Backend::Redis(store) => store.close().await,
         }
     }
+}
+
+/// The stored form of a mark; nothing for one that revokes nothing, which is not kept.
+fn stored_mark(mark: &GrantMark) -> Vec<u8> {
+    if mark.is_empty() { Vec::new() } else { mark.encode() }
 }
 
 impl Store {

@@ -2,86 +2,111 @@
 
 use redb::{ReadTransaction, ReadableTableMetadata as _};
 
-use super::changes::decode;
-use super::fault::Fault;
-use super::tables::{CLIENTS, EXPIRY, ExpiryKey, GRANTS, GrantMark, Kind, TOKENS, client_document};
+use super::changes::shared::epoch;
+use super::changes::tokens::signed_reason;
+use super::fault::Stop;
+use super::kept::decode;
+use super::tables::{
+    CLIENTS, DOCUMENTS, ENTRIES, EXPIRY, Entry, ExpiryKey, Kind, Name, TOKENS, client_document, damaged, document,
+};
 use crate::store::StoreError;
+use crate::token::digest::TokenDigest;
+use crate::token::grant::{GrantMark, GrantRecord};
 
 /// What a walk over the whole file found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
     /// Tokens, expired ones that are not forgotten yet included.
     pub tokens: u64,
-    /// Marks of revoked grants.
+    /// Grants that can be refreshed.
     pub grants: u64,
+    /// Marks of grants of which something is revoked.
+    pub marks: u64,
+    /// Epochs.
+    pub epochs: u64,
+    /// Revocations of signed tokens.
+    pub signed: u64,
+    /// Notes of what was used once.
+    pub used: u64,
     /// Clients.
     pub clients: u64,
-    /// Rows that say when to forget a token or a mark.
+    /// Rows that say when to forget something.
     pub expiries: u64,
-    /// Tokens and marks that nothing would ever forget.
+    /// Tokens and entries that nothing would ever forget.
     pub unforgettable: u64,
-    /// Expiry rows of tokens and marks that are not there, or expire at another time.
+    /// Expiry rows of what is not there, or ends at another time.
     pub stray: u64,
 }
 
 impl Audit {
-    /// Whether every token and mark has its one expiry row, and every expiry row its token or mark.
+    /// Whether everything that ends has its one expiry row, and every expiry row its token or entry.
     pub fn is_sound(&self) -> bool {
-        self.unforgettable == 0 && self.stray == 0 && self.expiries == self.tokens + self.grants
+        let ending = self.tokens + self.grants + self.marks + self.epochs + self.signed + self.used;
+        self.unforgettable == 0 && self.stray == 0 && self.expiries == ending
+    }
+
+    fn count(&mut self, kind: Kind) {
+        let count = match kind {
+            Kind::Token => &mut self.tokens,
+            Kind::Grant => &mut self.grants,
+            Kind::Mark => &mut self.marks,
+            Kind::Epoch => &mut self.epochs,
+            Kind::Signed => &mut self.signed,
+            Kind::Used => &mut self.used,
+        };
+        *count += 1;
     }
 }
 
 /// Walks over all tables. Rows that cannot be read are an error, not a count.
-pub(super) fn audit(transaction: &ReadTransaction) -> Result<Result<Audit, StoreError>, Fault> {
+pub(super) fn audit(transaction: &ReadTransaction) -> Result<Audit, Stop> {
     let tokens = transaction.open_table(TOKENS)?;
-    let grants = transaction.open_table(GRANTS)?;
+    let entries = transaction.open_table(ENTRIES)?;
     let clients = transaction.open_table(CLIENTS)?;
+    let documents = transaction.open_table(DOCUMENTS)?;
     let expiry = transaction.open_table(EXPIRY)?;
 
-    let mut audit = Audit {
-        tokens: tokens.len()?,
-        grants: grants.len()?,
-        clients: clients.len()?,
-        expiries: expiry.len()?,
-        ..Audit::default()
-    };
+    let mut audit = Audit { clients: clients.len()?, expiries: expiry.len()?, ..Audit::default() };
     let mut expected = Vec::new();
-    for entry in tokens.range::<&[u8; 16]>(..)? {
-        let (digest, row) = entry?;
-        match decode(row.value()) {
-            Ok(record) => expected.push(ExpiryKey::token(record.expires_at, *digest.value())),
-            Err(error) => return Ok(Err(error)),
-        }
+    for row in tokens.range::<&[u8; 16]>(..)? {
+        let (digest, row) = row?;
+        let name = Name::token(TokenDigest(*digest.value()));
+        expected.push(ExpiryKey::new(decode(row.value())?.expires_at, name));
     }
-    for entry in grants.range::<&[u8; 16]>(..)? {
-        let (id, row) = entry?;
-        match GrantMark::from_bytes(*row.value()) {
-            Ok(mark) => expected.push(ExpiryKey::grant(mark.expires_at, *id.value())),
-            Err(error) => return Ok(Err(error)),
-        }
+    for row in entries.range::<&[u8; 17]>(..)? {
+        let (name, row) = row?;
+        let name = Name::from_bytes(name.value()).ok_or_else(|| damaged("an entry is of no known kind"))?;
+        let entry = Entry::from_row(row.value())?;
+        read(name.kind, &entry)?;
+        expected.push(ExpiryKey::new(entry.end, name));
     }
-    for entry in clients.range::<&[u8]>(..)? {
-        if let Err(error) = client_document(entry?.1.value()) {
-            return Ok(Err(error));
-        }
+    for row in clients.range::<&[u8]>(..)? {
+        client_document(row?.1.value())?;
     }
-    for key in expected {
+    for row in documents.range::<&str>(..)? {
+        document(row?.1.value())?;
+    }
+    for key in &expected {
+        audit.count(key.name.kind);
         audit.unforgettable += u64::from(expiry.get(&key.to_bytes())?.is_none());
     }
-    for entry in expiry.range::<&[u8; 21]>(..)? {
-        let key = ExpiryKey::from_bytes(entry?.0.value());
-        let found = match key {
-            Some(ExpiryKey { second, kind: Kind::Token, id }) => tokens
-                .get(&id)?
-                .and_then(|row| decode(row.value()).ok())
-                .is_some_and(|record| record.expires_at.0 == u64::from(second)),
-            Some(ExpiryKey { second, kind: Kind::Grant, id }) => grants
-                .get(&id)?
-                .and_then(|row| GrantMark::from_bytes(*row.value()).ok())
-                .is_some_and(|mark| mark.expires_at.0 == u64::from(second)),
-            None => false,
-        };
+    expected.sort();
+    for row in expiry.range::<&[u8; 21]>(..)? {
+        let key = ExpiryKey::from_bytes(row?.0.value());
+        let found = key.is_some_and(|key| expected.binary_search(&key).is_ok());
         audit.stray += u64::from(!found);
     }
-    Ok(Ok(audit))
+    Ok(audit)
+}
+
+/// Reads an entry as whoever asks for it does.
+fn read(kind: Kind, entry: &Entry) -> Result<(), StoreError> {
+    match kind {
+        Kind::Token => Err(damaged("a token lies among the entries")),
+        Kind::Grant => GrantRecord::decode(&entry.value).map(drop).map_err(|error| damaged(error.to_string())),
+        Kind::Mark => GrantMark::decode(&entry.value).map(drop).map_err(|error| damaged(error.to_string())),
+        Kind::Epoch => epoch(entry).map(drop),
+        Kind::Signed => signed_reason(entry).map(drop),
+        Kind::Used => Ok(()),
+    }
 }

@@ -6,11 +6,10 @@
 
 use std::time::Duration;
 
-use redb::{ReadableTable, StorageError, Table};
+use redb::{ReadableTable, StorageError};
 
-use super::fault::Fault;
-use super::tables::{EXPIRY_KEY_BYTES, ExpiryKey, ID_BYTES, Kind, MARK_BYTES};
-use crate::token::time::{Clock, UnixSeconds};
+use super::tables::EXPIRY_KEY_BYTES;
+use crate::token::time::Clock;
 
 /// How many entries a transaction of its own forgets while no writes wait: some 10 ms, the longest that a write which
 /// comes just then is held up.
@@ -37,33 +36,4 @@ pub(super) fn earliest(
 ) -> Result<Option<u32>, StorageError> {
     let first = expiry.first()?;
     Ok(first.map(|(key, _)| key.value()[..4].try_into().map_or(0, u32::from_be_bytes)))
-}
-
-/// The tables that forgetting touches.
-pub(super) struct Forgetting<'a, 'transaction> {
-    pub(super) tokens: &'a mut Table<'transaction, &'static [u8; ID_BYTES], &'static [u8]>,
-    pub(super) grants: &'a mut Table<'transaction, &'static [u8; ID_BYTES], &'static [u8; MARK_BYTES]>,
-    pub(super) expiry: &'a mut Table<'transaction, &'static [u8; EXPIRY_KEY_BYTES], ()>,
-}
-
-impl Forgetting<'_, '_> {
-    /// Forgets up to `limit` entries whose time has come, and says how many.
-    pub(super) fn forget(self, now: UnixSeconds, limit: usize) -> Result<usize, Fault> {
-        let due: Vec<[u8; EXPIRY_KEY_BYTES]> = self
-            .expiry
-            .range::<&[u8; EXPIRY_KEY_BYTES]>(..=&ExpiryKey::last_expired(now))?
-            .take(limit)
-            .map(|entry| entry.map(|(key, _)| *key.value()))
-            .collect::<Result<_, _>>()?;
-        for bytes in &due {
-            match ExpiryKey::from_bytes(bytes) {
-                Some(ExpiryKey { kind: Kind::Token, id, .. }) => drop(self.tokens.remove(&id)?),
-                Some(ExpiryKey { kind: Kind::Grant, id, .. }) => drop(self.grants.remove(&id)?),
-                // Of no kind that this version knows, so about no row that it could remove.
-                None => {}
-            }
-            self.expiry.remove(bytes)?;
-        }
-        Ok(due.len())
-    }
 }

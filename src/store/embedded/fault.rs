@@ -47,6 +47,38 @@ impl Fault {
     }
 }
 
+/// Why something in a transaction went no further.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// This is the answer to whoever asked; the transaction is as good as before.
+    Answer(StoreError),
+    /// The file failed, and the transaction with it.
+    Fault(Fault),
+}
+
+impl Stop {
+    /// The answer, if the transaction can go on.
+    pub(super) fn answer<T>(result: Result<T, Self>) -> Result<Result<T, StoreError>, Fault> {
+        match result {
+            Ok(outcome) => Ok(Ok(outcome)),
+            Err(Self::Answer(error)) => Ok(Err(error)),
+            Err(Self::Fault(fault)) => Err(fault),
+        }
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Answer(error)
+    }
+}
+
+impl<E: Into<redb::Error>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Fault(Fault::from(error))
+    }
+}
+
 impl<E: Into<redb::Error>> From<E> for Fault {
     fn from(error: E) -> Self {
         let error = error.into();

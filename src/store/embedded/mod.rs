@@ -7,7 +7,8 @@
 //!
 //! - [`key`] the digest key that the folder keeps when the configuration gives none
 //! - `open` the folder and its file; `tables` the layout of the file; `backend` the file under redb
-//! - `queue`, `write`, `writer`, `changes` the way of a write; `expiry` forgetting what has expired
+//! - `queue`, `write`, `writer`, `changes`, `kept` the way of a write; `expiry` forgetting what has expired
+//! - `reads` the way of a read; `stamps` the store's clock
 //! - [`audit`] whether all rows fit together
 //!
 //! Why redb, and what was measured: `docs/decisions/embedded-store.md`.
@@ -23,9 +24,12 @@ mod backend;
 mod changes;
 mod expiry;
 mod fault;
+mod kept;
 mod open;
 mod queue;
+mod reads;
 mod shared;
+mod stamps;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -36,33 +40,32 @@ pub mod audit;
 pub mod key;
 
 use std::fmt;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
-use redb::ReadTransaction;
 use tokio::sync::watch;
 
-use super::{ClientDocument, ClientWrite, Insertion, StoreError, StoreErrorKind, Surroundings, Transition};
+use super::{
+    ClientWrite, Insertion, NewGrant, Rotation, RotationOutcome, StoreError, StoreErrorKind, Transition, stored_mark,
+};
 use crate::client::ClientId;
-use crate::token::codec;
-use crate::token::decision::Standing;
 use crate::token::digest::{GrantId, TokenDigest};
-use crate::token::record::{Grant, Reason, Record, State};
-use crate::token::time::{Clock, Now, Stamp};
+use crate::token::epoch::EpochAxis;
+use crate::token::grant::GrantMark;
+use crate::token::record::{Reason, Record, State};
+use crate::token::time::{Clock, Now, Stamp, UnixSeconds};
 
 use self::audit::Audit;
 use self::backend::Traffic;
-use self::changes::decode;
-use self::fault::Fault;
 use self::open::Opened;
 use self::queue::{MAX_WAITING, Queue, Refusal};
 use self::shared::{Access, Counts, Shared};
-use self::tables::{CLIENTS, GRANTS, META, META_SCHEMA, TOKENS, client_document, damaged};
-use self::write::{NewToken, Reply, Write};
+use self::stamps::Stamps;
+use self::tables::{Name, SIGNING_KEYS};
+use self::write::{NewEntry, NewToken, Reply, Write};
 use self::writer::Writer;
 
 pub use self::open::OpenError;
@@ -116,11 +119,12 @@ impl EmbeddedStore {
         let shared = Arc::new(Shared {
             access: RwLock::new(Access::Open(database)),
             queue: Queue::new(limits.max_waiting),
+            stamps: Stamps::after(stamp),
             traffic,
             statistics: Counts::default(),
         });
         let (ending, ended) = watch::channel(());
-        let writer = Writer::new(path.to_owned(), clock, Arc::clone(&shared), (stamp, earliest), ending);
+        let writer = Writer::new(path.to_owned(), clock, Arc::clone(&shared), earliest, ending);
         let writer = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
@@ -157,84 +161,81 @@ impl EmbeddedStore {
     }
 }
 
-/// The contract: what each does is said at [`super::Store`].
-///
-/// Reads run right here, on the thread that asks. They take 1 to 2 us, a page that is not in memory included as long as
-/// the kernel has it; handing each to a thread for blocking work would cost ten times as much and help only while a
-/// cold file is read from a slow disk for the first time.
-#[expect(clippy::unused_async, reason = "the contract is asynchronous, for the store that talks to another process")]
+/// The writes of the contract: what each does is said at [`super::Store`].
 #[allow(missing_docs, reason = "documented once, at the contract")]
 impl EmbeddedStore {
-    pub async fn token(&self, digests: &[TokenDigest]) -> Result<Option<(TokenDigest, Record)>, StoreError> {
-        self.shared.read(|transaction| {
-            let tokens = transaction.open_table(TOKENS)?;
-            for digest in digests {
-                if let Some(row) = tokens.get(&digest.0)? {
-                    return Ok(decode(row.value()).map(|record| Some((*digest, record))));
-                }
-            }
-            Ok(Ok(None))
-        })
-    }
-
-    pub async fn surroundings(&self, client_id: &str, grant: Option<GrantId>) -> Result<Surroundings, StoreError> {
-        self.shared.read(|transaction| {
-            let client = match read_client(transaction, client_id)? {
-                Ok(client) => client,
-                Err(error) => return Ok(Err(error)),
-            };
-            let revoked = match grant {
-                Some(grant) => transaction.open_table(GRANTS)?.get(&grant.0)?.is_some(),
-                None => false,
-            };
-            Ok(Ok(Surroundings { client, grant: if revoked { Standing::Revoked } else { Standing::Approved } }))
-        })
-    }
-
-    pub async fn insert(&self, tokens: &[(TokenDigest, Record)], now: Now) -> Result<Insertion, StoreError> {
-        let encode = |(digest, record): &(TokenDigest, Record)| {
-            let bytes =
-                codec::encode(record).map_err(|error| StoreError::new(StoreErrorKind::Refused, error.to_string()))?;
-            Ok(NewToken { digest: *digest, expires_at: record.expires_at, record: bytes })
-        };
-        let tokens = tokens.iter().map(encode).collect::<Result<_, StoreError>>()?;
-        self.write(|reply| Write::Insert { tokens, now, reply }).await
+    pub async fn insert(
+        &self,
+        tokens: &[(TokenDigest, Record)],
+        grant: Option<&NewGrant>,
+        now: Now,
+    ) -> Result<Insertion, StoreError> {
+        let tokens = tokens.iter().map(|(digest, record)| NewToken::new(*digest, record));
+        let tokens = tokens.collect::<Result<_, StoreError>>()?;
+        let grant = grant.map(|grant| NewEntry::grant(grant.id, &grant.record, grant.keep_until)).transpose()?;
+        self.write(|reply| Write::Insert { tokens, grant, now, reply }).await
     }
 
     pub async fn set_state(&self, digest: TokenDigest, state: State, now: Now) -> Result<Transition, StoreError> {
         self.write(|reply| Write::SetState { digest, state, now, reply }).await
     }
 
-    pub async fn revoke_grant(&self, grant: Grant, reason: Reason) -> Result<(), StoreError> {
-        self.write(|reply| Write::RevokeGrant { grant, reason, reply }).await
-    }
-
-    pub async fn client(&self, client_id: &str) -> Result<Option<ClientDocument>, StoreError> {
-        self.shared.read(|transaction| read_client(transaction, client_id))
-    }
-
-    pub async fn clients(
+    pub async fn set_signed_state(
         &self,
-        after: Option<&ClientId>,
-        limit: usize,
-    ) -> Result<Vec<(ClientId, ClientDocument)>, StoreError> {
-        self.shared.read(|transaction| {
-            let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_str().as_bytes()));
-            let clients = transaction.open_table(CLIENTS)?;
-            let mut page = Vec::new();
-            for entry in clients.range::<&[u8]>((start, Bound::Unbounded))?.take(limit) {
-                let (id, row) = entry?;
-                let id = str::from_utf8(id.value()).ok().and_then(ClientId::parse);
-                let parts = id
-                    .ok_or_else(|| damaged("the id of a client is not one"))
-                    .and_then(|id| Ok((id, client_document(row.value())?)));
-                match parts {
-                    Ok(client) => page.push(client),
-                    Err(error) => return Ok(Err(error)),
-                }
-            }
-            Ok(Ok(page))
-        })
+        token: TokenDigest,
+        state: State,
+        expires_at: UnixSeconds,
+        now: Now,
+    ) -> Result<Transition, StoreError> {
+        self.write(|reply| Write::SetSignedState { token, state, expires_at, now, reply }).await
+    }
+
+    pub async fn rotate(&self, rotation: &Rotation, now: Now) -> Result<RotationOutcome, StoreError> {
+        let from = rotation.from;
+        let to = NewEntry::grant(rotation.grant, &rotation.to, rotation.keep_until)?;
+        let access = rotation.access.as_ref().map(|(digest, record)| NewToken::new(*digest, record)).transpose()?;
+        self.write(|reply| Write::Rotate { from, to, access, now, reply }).await
+    }
+
+    pub async fn mark_grant(
+        &self,
+        id: GrantId,
+        before: &GrantMark,
+        after: &GrantMark,
+        expires_at: UnixSeconds,
+    ) -> Result<bool, StoreError> {
+        let (before, after) = (stored_mark(before), stored_mark(after));
+        self.write(|reply| Write::MarkGrant { grant: id, before, after, end: expires_at, reply }).await
+    }
+
+    pub async fn raise_epoch(
+        &self,
+        axis: EpochAxis<'_>,
+        until: Option<Stamp>,
+        reason: Reason,
+        keep_until: UnixSeconds,
+        now: Now,
+    ) -> Result<bool, StoreError> {
+        let name = Name::epoch(axis);
+        self.write(|reply| Write::RaiseEpoch { name, until, reason, end: keep_until, now, reply }).await
+    }
+
+    /// A write only when the last one that reserved stamps was too long ago.
+    pub async fn clock(&self, now: Now) -> Result<Stamp, StoreError> {
+        let stamp = self.shared.stamps.next(now);
+        if self.shared.queue.is_closed() || !self.shared.stamps.outlives(stamp) {
+            self.write(|reply| Write::ReserveStamps { reply }).await?;
+        }
+        Ok(stamp)
+    }
+
+    pub async fn use_once(&self, what: [u8; 32], expires_at: UnixSeconds, now: Now) -> Result<bool, StoreError> {
+        let name = Name::used(&what);
+        self.write(|reply| Write::UseOnce { name, end: expires_at, now, reply }).await
+    }
+
+    pub async fn write_signing_keys(&self, version: u64, body: Bytes) -> Result<bool, StoreError> {
+        self.write(|reply| Write::WriteDocument { name: SIGNING_KEYS, version, body, reply }).await
     }
 
     pub async fn create_client(&self, id: &ClientId, body: Bytes, now: Now) -> Result<ClientWrite, StoreError> {
@@ -255,31 +256,11 @@ impl EmbeddedStore {
         self.write(|reply| Write::DeleteClient { id: id.clone(), reply }).await
     }
 
-    /// Answers as long as reads work and the writer lives. It does not write: readiness is asked for every second or so,
-    /// and a full disk must not take a node away that can still introspect.
-    pub async fn probe(&self) -> Result<(), StoreError> {
-        if self.shared.queue.is_closed() {
-            return Err(StoreError::new(StoreErrorKind::Unavailable, "the store is closed"));
-        }
-        self.shared.read(|transaction| {
-            let layout = transaction.open_table(META)?.get(META_SCHEMA)?;
-            Ok(layout.map(drop).ok_or_else(|| damaged("the layout version is gone")))
-        })
-    }
-
     pub async fn close(&self) {
         self.shared.queue.close();
         // Nothing is ever sent: this ends when the writer has, and with it its hold on the file.
         while self.ended.clone().changed().await.is_ok() {}
     }
-}
-
-fn read_client(
-    transaction: &ReadTransaction,
-    client_id: &str,
-) -> Result<Result<Option<ClientDocument>, StoreError>, Fault> {
-    let row = transaction.open_table(CLIENTS)?.get(client_id.as_bytes())?;
-    Ok(row.map(|row| client_document(row.value())).transpose())
 }
 
 impl Drop for EmbeddedStore {

@@ -12,7 +12,7 @@ use redb::{Database, DatabaseError, ReadableDatabase as _};
 use super::backend::{Traffic, WatchedFile};
 use super::expiry;
 use super::fault::{self, Fault};
-use super::tables::{CLIENTS, EXPIRY, GRANTS, META, META_SCHEMA, META_STAMP, SCHEMA, TOKENS};
+use super::tables::{CLIENTS, DOCUMENTS, ENTRIES, EXPIRY, META, META_SCHEMA, META_STAMP, SCHEMA, TOKENS};
 use crate::store::StoreErrorKind;
 use crate::token::time::Stamp;
 
@@ -100,7 +100,7 @@ impl OpenError {
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) database: Database,
-    /// The last stamp that was given out.
+    /// No stamp that was given out is later.
     pub(super) stamp: Stamp,
     /// The second in which something expires first.
     pub(super) earliest: Option<u32>,
@@ -235,7 +235,7 @@ impl<E: Into<redb::Error>> From<E> for Unprepared {
     }
 }
 
-/// The last stamp given out, and the second in which something expires first.
+/// The stamp to go on after, and the second in which something expires first.
 type Start = (Stamp, Option<u32>);
 
 /// Checks the layout and reads where to go on.
@@ -248,8 +248,9 @@ fn read_start(database: &Database) -> Result<Start, Unprepared> {
         None => return Err(redb::StorageError::Corrupted("no layout version".into()).into()),
     }
     reading.open_table(TOKENS)?;
-    reading.open_table(GRANTS)?;
+    reading.open_table(ENTRIES)?;
     reading.open_table(CLIENTS)?;
+    reading.open_table(DOCUMENTS)?;
     let stamp = meta.get(META_STAMP)?.map_or(0, |row| row.value());
     Ok((Stamp(stamp), expiry::earliest(&reading.open_table(EXPIRY)?)?))
 }
@@ -257,8 +258,9 @@ fn read_start(database: &Database) -> Result<Start, Unprepared> {
 fn create_tables(database: &Database) -> Result<(), Unprepared> {
     let writing = database.begin_write()?;
     writing.open_table(TOKENS)?;
-    writing.open_table(GRANTS)?;
+    writing.open_table(ENTRIES)?;
     writing.open_table(CLIENTS)?;
+    writing.open_table(DOCUMENTS)?;
     writing.open_table(EXPIRY)?;
     writing.open_table(META)?.insert(META_SCHEMA, SCHEMA)?;
     writing.commit()?;

@@ -1,4 +1,4 @@
-//! What readers and the writer share: the open database, the queue, and the counts.
+//! What readers and the writer share: the open database, the queue, the clock, and the counts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -6,8 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use redb::{Database, ReadTransaction, ReadableDatabase as _};
 
 use super::backend::Traffic;
-use super::fault::Fault;
+use super::fault::{Fault, Stop};
 use super::queue::Queue;
+use super::stamps::Stamps;
 use crate::store::StoreError;
 
 /// Shared by the store's handle and its writer.
@@ -15,6 +16,7 @@ use crate::store::StoreError;
 pub(super) struct Shared {
     pub(super) access: RwLock<Access>,
     pub(super) queue: Queue,
+    pub(super) stamps: Stamps,
     pub(super) traffic: Arc<Traffic>,
     pub(super) statistics: Counts,
 }
@@ -32,19 +34,17 @@ pub(super) enum Access {
 
 impl Shared {
     /// Reads in one transaction: everything `read` sees belongs to the same moment.
-    pub(super) fn read<T>(
-        &self,
-        read: impl FnOnce(&ReadTransaction) -> Result<Result<T, StoreError>, Fault>,
-    ) -> Result<T, StoreError> {
+    pub(super) fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, Stop>) -> Result<T, StoreError> {
         // Only replacing the database takes this lock alone, for a moment. Waiting for that would be waiting for a
         // repair that may take seconds, on a thread that serves other requests too.
         let Ok(access) = self.access.try_read() else {
             return Err(Fault::unavailable("the file is being opened or closed").to_error());
         };
         let fault = match &*access {
-            Access::Open(database) => match database.begin_read().map_err(Fault::from).and_then(|open| read(&open)) {
-                Ok(answer) => return answer,
-                Err(fault) => fault,
+            Access::Open(database) => match database.begin_read().map_err(Stop::from).and_then(|open| read(&open)) {
+                Ok(answer) => return Ok(answer),
+                Err(Stop::Answer(error)) => return Err(error),
+                Err(Stop::Fault(fault)) => fault,
             },
             Access::Faulty(fault) => return Err(fault.to_error()),
             Access::Closed => return Err(Fault::unavailable("the store is closed").to_error()),
@@ -91,7 +91,7 @@ pub struct Statistics {
     pub commits: u64,
     /// Times the file was synced: at least once per commit.
     pub syncs: u64,
-    /// Expired tokens and marks that were forgotten.
+    /// Expired tokens and entries that were forgotten.
     pub forgotten: u64,
 }
 

@@ -1,83 +1,151 @@
 //! The layout: which tables there are, and the bytes of their keys and rows.
 //!
 //! ```text
-//! tokens    digest (16)                                  -> record, as token::codec writes it
-//! grants    grant id (16)                                -> expiry (4), reason (1): the grant is revoked
-//! clients   client id                                    -> version (8), created (8), body
-//! expiry    second (4), kind (1), digest or grant id (16) -> nothing: what to forget, soonest first
-//! meta      "schema" -> version of this layout; "stamp" -> the last stamp given out
+//! tokens     digest (16)                        -> record, as token::codec writes it
+//! entries    kind (1), id (16)                  -> end (4), value: everything else that ends by itself, see [`Kind`]
+//! clients    client id                          -> version (8), created (8), body
+//! documents  name                               -> version (8), body
+//! expiry     second (4), kind (1), id (16)      -> nothing: what to forget, soonest first
+//! meta       "schema" -> version of this layout; "stamp" -> no stamp given out so far is later
 //! ```
 //!
 //! All numbers are big-endian, so that the order of the bytes is the order of the numbers. Every row of `tokens` and
-//! `grants` has exactly one row in `expiry`, written and removed in the same transaction; [`super::audit`] checks it.
+//! `entries` has exactly one row in `expiry`, written and removed in the same transaction; [`super::audit`] checks it.
+//!
+//! One table for all entries, because opening a table costs every transaction about as much as reading from it.
 
 use bytes::Bytes;
 use redb::TableDefinition;
 
-use crate::store::{ClientDocument, StoreError, StoreErrorKind};
-use crate::token::record::Reason;
+use crate::store::fingerprint::fingerprint;
+use crate::store::{ClientDocument, Document, StoreError, StoreErrorKind};
+use crate::token::digest::{GrantId, TokenDigest};
+use crate::token::epoch::EpochAxis;
 use crate::token::time::{Stamp, UnixSeconds};
 
 /// Version of the layout that this program reads and writes.
-pub(super) const SCHEMA: u64 = 1;
+pub(super) const SCHEMA: u64 = 2;
 
 pub(super) const TOKENS: TableDefinition<'static, &[u8; ID_BYTES], &[u8]> = TableDefinition::new("tokens");
-pub(super) const GRANTS: TableDefinition<'static, &[u8; ID_BYTES], &[u8; MARK_BYTES]> = TableDefinition::new("grants");
+pub(super) const ENTRIES: TableDefinition<'static, &[u8; NAME_BYTES], &[u8]> = TableDefinition::new("entries");
 pub(super) const CLIENTS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("clients");
+pub(super) const DOCUMENTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("documents");
 pub(super) const EXPIRY: TableDefinition<'static, &[u8; EXPIRY_KEY_BYTES], ()> = TableDefinition::new("expiry");
 pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 
 pub(super) const META_SCHEMA: &str = "schema";
 pub(super) const META_STAMP: &str = "stamp";
 
-/// Size of a token's digest and of a grant's id.
-pub(super) const ID_BYTES: usize = 16;
-pub(super) const MARK_BYTES: usize = 5;
-pub(super) const EXPIRY_KEY_BYTES: usize = 4 + 1 + ID_BYTES;
+/// The row of `documents` that holds the signing keys.
+pub(super) const SIGNING_KEYS: &str = "signing keys";
 
-/// What a row of the expiry table is about.
+/// Size of a token's digest and of every other id.
+pub(super) const ID_BYTES: usize = 16;
+pub(super) const NAME_BYTES: usize = 1 + ID_BYTES;
+pub(super) const EXPIRY_KEY_BYTES: usize = 4 + NAME_BYTES;
+
+/// What ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
+    /// A token, by its digest. The one kind that is no entry: its record says itself when it ends.
     Token,
+    /// What is kept of a grant, by its id: as `token::grant` writes it.
     Grant,
+    /// What of a grant is revoked, by its id: as `token::grant` writes it.
+    Mark,
+    /// An epoch, by a digest of what it is about: as `token::epoch` writes it.
+    Epoch,
+    /// Why a signed token is revoked, by its digest: one byte.
+    Signed,
+    /// Something was used, by a digest of it: nothing.
+    Used,
+}
+
+impl Kind {
+    /// All kinds, each at the place that is its stored number.
+    const ALL: [Self; 6] = [Self::Token, Self::Grant, Self::Mark, Self::Epoch, Self::Signed, Self::Used];
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(byte)).copied()
+    }
+}
+
+/// What a row is about: the key of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Name {
+    pub(super) kind: Kind,
+    pub(super) id: [u8; ID_BYTES],
+}
+
+impl Name {
+    pub(super) fn token(digest: TokenDigest) -> Self {
+        Self { kind: Kind::Token, id: digest.0 }
+    }
+
+    pub(super) fn grant(id: GrantId) -> Self {
+        Self { kind: Kind::Grant, id: id.0 }
+    }
+
+    pub(super) fn mark(id: GrantId) -> Self {
+        Self { kind: Kind::Mark, id: id.0 }
+    }
+
+    pub(super) fn epoch(axis: EpochAxis<'_>) -> Self {
+        let id = match axis {
+            EpochAxis::Issuer => fingerprint(&[b"issuer"]),
+            EpochAxis::Client(client_id) => fingerprint(&[b"client", client_id.as_bytes()]),
+            EpochAxis::User(subject) => fingerprint(&[b"user", subject.as_bytes()]),
+            EpochAxis::ClientUser { client_id, subject } => {
+                fingerprint(&[b"client and user", client_id.as_bytes(), subject.as_bytes()])
+            }
+            EpochAxis::Key(kid) => fingerprint(&[b"key", kid.as_bytes()]),
+        };
+        Self { kind: Kind::Epoch, id }
+    }
+
+    pub(super) fn signed(token: TokenDigest) -> Self {
+        Self { kind: Kind::Signed, id: token.0 }
+    }
+
+    pub(super) fn used(what: &[u8; 32]) -> Self {
+        Self { kind: Kind::Used, id: fingerprint(&[what]) }
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; NAME_BYTES] {
+        let mut bytes = [0; NAME_BYTES];
+        bytes[0] = self.kind as u8;
+        bytes[1..].copy_from_slice(&self.id);
+        bytes
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8; NAME_BYTES]) -> Option<Self> {
+        let (kind, id) = bytes.split_first()?;
+        Some(Self { kind: Kind::from_byte(*kind)?, id: id.try_into().ok()? })
+    }
 }
 
 /// A key of the expiry table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ExpiryKey {
     pub(super) second: u32,
-    pub(super) kind: Kind,
-    pub(super) id: [u8; ID_BYTES],
+    pub(super) name: Name,
 }
 
 impl ExpiryKey {
-    pub(super) fn token(expires_at: UnixSeconds, digest: [u8; ID_BYTES]) -> Self {
-        Self { second: second(expires_at), kind: Kind::Token, id: digest }
-    }
-
-    pub(super) fn grant(expires_at: UnixSeconds, id: [u8; ID_BYTES]) -> Self {
-        Self { second: second(expires_at), kind: Kind::Grant, id }
+    pub(super) fn new(end: UnixSeconds, name: Name) -> Self {
+        Self { second: second(end), name }
     }
 
     pub(super) fn to_bytes(self) -> [u8; EXPIRY_KEY_BYTES] {
         let mut bytes = [0; EXPIRY_KEY_BYTES];
         bytes[..4].copy_from_slice(&self.second.to_be_bytes());
-        bytes[4] = match self.kind {
-            Kind::Token => 0,
-            Kind::Grant => 1,
-        };
-        bytes[5..].copy_from_slice(&self.id);
+        bytes[4..].copy_from_slice(&self.name.to_bytes());
         bytes
     }
 
     pub(super) fn from_bytes(bytes: &[u8; EXPIRY_KEY_BYTES]) -> Option<Self> {
-        let (second, rest) = bytes.split_first_chunk()?;
-        let kind = match rest.first()? {
-            0 => Kind::Token,
-            1 => Kind::Grant,
-            _ => return None,
-        };
-        Some(Self { second: u32::from_be_bytes(*second), kind, id: rest[1..].try_into().ok()? })
+        let (second, name) = bytes.split_first_chunk()?;
+        Some(Self { second: u32::from_be_bytes(*second), name: Name::from_bytes(name.try_into().ok()?)? })
     }
 
     /// The last key that can stand for something that has expired at `now`.
@@ -88,41 +156,34 @@ impl ExpiryKey {
     }
 }
 
-/// A moment as the expiry table holds it. One beyond the year 2106 is kept as the last second there is: whatever is
-/// stored expires there at the latest, because the codec refuses later ones.
+/// A moment as the tables hold it. One beyond the year 2106 is kept as the last second there is: whatever is stored
+/// ends there at the latest, because the codec refuses later ones.
 pub(super) fn second(moment: UnixSeconds) -> u32 {
     u32::try_from(moment.0).unwrap_or(u32::MAX)
 }
 
-/// The row that revokes a grant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct GrantMark {
-    pub(super) expires_at: UnixSeconds,
-    pub(super) reason: Reason,
+/// The row of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// When it is to be forgotten.
+    pub(super) end: UnixSeconds,
+    pub(super) value: Vec<u8>,
 }
 
-impl GrantMark {
-    pub(super) fn to_bytes(self) -> [u8; MARK_BYTES] {
-        let mut bytes = [0; MARK_BYTES];
-        bytes[..4].copy_from_slice(&second(self.expires_at).to_be_bytes());
-        bytes[4] = self.reason.to_byte();
-        bytes
+impl Entry {
+    pub(super) fn row(end: UnixSeconds, value: &[u8]) -> Vec<u8> {
+        [&second(end).to_be_bytes()[..], value].concat()
     }
 
-    pub(super) fn from_bytes(bytes: [u8; MARK_BYTES]) -> Result<Self, StoreError> {
-        let [expiry @ .., reason] = bytes;
-        let reason = Reason::from_byte(reason).ok_or_else(|| damaged("the mark of a revoked grant has no reason"))?;
-        Ok(Self { expires_at: UnixSeconds(u32::from_be_bytes(expiry).into()), reason })
+    pub(super) fn from_row(row: &[u8]) -> Result<Self, StoreError> {
+        let (end, value) = row.split_first_chunk().ok_or_else(|| damaged("the row of an entry is cut short"))?;
+        Ok(Self { end: UnixSeconds(u32::from_be_bytes(*end).into()), value: value.to_vec() })
     }
 }
 
 /// The row of a client.
 pub(super) fn client_row(version: u64, created: Stamp, body: &[u8]) -> Vec<u8> {
-    let mut row = Vec::with_capacity(16 + body.len());
-    row.extend(version.to_be_bytes());
-    row.extend(created.0.to_be_bytes());
-    row.extend(body);
-    row
+    [&version.to_be_bytes()[..], &created.0.to_be_bytes(), body].concat()
 }
 
 /// Reads the row of a client.
@@ -136,6 +197,17 @@ pub(super) fn client_document(row: &[u8]) -> Result<ClientDocument, StoreError> 
     })
 }
 
+/// The row of a document.
+pub(super) fn document_row(version: u64, body: &[u8]) -> Vec<u8> {
+    [&version.to_be_bytes()[..], body].concat()
+}
+
+/// Reads the row of a document.
+pub(super) fn document(row: &[u8]) -> Result<Document, StoreError> {
+    let (version, body) = row.split_first_chunk().ok_or_else(|| damaged("the row of a document is cut short"))?;
+    Ok(Document { version: u64::from_be_bytes(*version), body: Bytes::copy_from_slice(body) })
+}
+
 /// What was read is not what was written.
 pub(super) fn damaged(detail: impl Into<Box<str>>) -> StoreError {
     StoreError::new(StoreErrorKind::Damaged, detail)
@@ -147,8 +219,8 @@ mod tests {
 
     #[test]
     fn keys_of_the_expiry_table_sort_by_time_and_read_back() {
-        let early = ExpiryKey::grant(UnixSeconds(255), [9; 16]);
-        let late = ExpiryKey::token(UnixSeconds(256), [0; 16]);
+        let early = ExpiryKey::new(UnixSeconds(255), Name::used(&[9; 32]));
+        let late = ExpiryKey::new(UnixSeconds(256), Name::token(TokenDigest([0; 16])));
         assert!(early.to_bytes() < late.to_bytes());
         for key in [early, late] {
             assert_eq!(ExpiryKey::from_bytes(&key.to_bytes()), Some(key));
@@ -159,14 +231,49 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_without_a_reason_and_a_short_client_row_are_damage() {
-        let mark = GrantMark { expires_at: UnixSeconds(7), reason: Reason::REQUESTED };
-        assert_eq!(GrantMark::from_bytes(mark.to_bytes()).unwrap(), mark);
-        assert_eq!(GrantMark::from_bytes([0; MARK_BYTES]).unwrap_err().kind(), StoreErrorKind::Damaged);
+    fn every_kind_reads_back_under_its_number() {
+        for (number, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, number);
+            let name = Name { kind, id: [3; ID_BYTES] };
+            assert_eq!(Name::from_bytes(&name.to_bytes()), Some(name));
+        }
+    }
+
+    #[test]
+    fn no_two_axes_share_an_epoch() {
+        let pair = |client_id, subject| EpochAxis::ClientUser { client_id, subject };
+        let axes = [
+            EpochAxis::Issuer,
+            EpochAxis::Client(""),
+            EpochAxis::Client("a"),
+            EpochAxis::User("a"),
+            EpochAxis::Key("a"),
+            pair("a", ""),
+            pair("", "a"),
+            pair("ab", "c"),
+            pair("a", "bc"),
+        ];
+        for (place, axis) in axes.into_iter().enumerate() {
+            for other in &axes[place + 1..] {
+                assert_ne!(Name::epoch(axis), Name::epoch(*other), "{axis:?} {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_read_back_and_short_ones_are_damage() {
+        let entry = Entry { end: UnixSeconds(7), value: vec![1, 2] };
+        let row = Entry::row(entry.end, &entry.value);
+        assert_eq!(Entry::from_row(&row).unwrap(), entry);
+        assert_eq!(Entry::from_row(&row[..3]).unwrap_err().kind(), StoreErrorKind::Damaged);
 
         let row = client_row(3, Stamp(5), b"{}");
-        let document = client_document(&row).unwrap();
-        assert_eq!((document.version, document.created, &*document.body), (3, Stamp(5), &b"{}"[..]));
+        let client = client_document(&row).unwrap();
+        assert_eq!((client.version, client.created, &*client.body), (3, Stamp(5), &b"{}"[..]));
         assert_eq!(client_document(&row[..15]).unwrap_err().kind(), StoreErrorKind::Damaged);
+
+        let row = document_row(4, b"keys");
+        assert_eq!(document(&row).unwrap(), Document { version: 4, body: Bytes::from_static(b"keys") });
+        assert_eq!(document(&row[..7]).unwrap_err().kind(), StoreErrorKind::Damaged);
     }
 }

@@ -4,18 +4,27 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::fault::Fault;
+use super::tables::Name;
 use crate::client::ClientId;
-use crate::store::{ClientWrite, Insertion, StoreError, Transition};
-use crate::token::digest::TokenDigest;
-use crate::token::record::{Grant, Reason, State};
+use crate::store::{ClientWrite, Insertion, RotationOutcome, StoreError, StoreErrorKind, Transition};
+use crate::token::codec::{self, EncodeError};
+use crate::token::digest::{GrantId, TokenDigest};
+use crate::token::grant::GrantRecord;
+use crate::token::record::{Reason, Record, State};
 use crate::token::time::{Now, Stamp, UnixSeconds};
 
 /// One write of the contract.
 #[derive(Debug)]
 pub(super) enum Write {
-    Insert { tokens: Vec<NewToken>, now: Now, reply: Reply<Insertion> },
+    Insert { tokens: Vec<NewToken>, grant: Option<NewEntry>, now: Now, reply: Reply<Insertion> },
     SetState { digest: TokenDigest, state: State, now: Now, reply: Reply<Transition> },
-    RevokeGrant { grant: Grant, reason: Reason, reply: Reply<()> },
+    SetSignedState { token: TokenDigest, state: State, expires_at: UnixSeconds, now: Now, reply: Reply<Transition> },
+    Rotate { from: TokenDigest, to: NewEntry, access: Option<NewToken>, now: Now, reply: Reply<RotationOutcome> },
+    MarkGrant { grant: GrantId, before: Vec<u8>, after: Vec<u8>, end: UnixSeconds, reply: Reply<bool> },
+    RaiseEpoch { name: Name, until: Option<Stamp>, reason: Reason, end: UnixSeconds, now: Now, reply: Reply<bool> },
+    ReserveStamps { reply: Reply<()> },
+    UseOnce { name: Name, end: UnixSeconds, now: Now, reply: Reply<bool> },
+    WriteDocument { name: &'static str, version: u64, body: Bytes, reply: Reply<bool> },
     CreateClient { id: ClientId, body: Bytes, now: Now, reply: Reply<ClientWrite> },
     ReplaceClient { id: ClientId, version: u64, created: Stamp, body: Bytes, reply: Reply<ClientWrite> },
     DeleteClient { id: ClientId, reply: Reply<bool> },
@@ -29,15 +38,45 @@ pub(super) struct NewToken {
     pub(super) record: Vec<u8>,
 }
 
+/// An entry to keep, encoded likewise.
+#[derive(Debug)]
+pub(super) struct NewEntry {
+    pub(super) name: Name,
+    pub(super) end: UnixSeconds,
+    pub(super) value: Vec<u8>,
+}
+
+impl NewToken {
+    pub(super) fn new(digest: TokenDigest, record: &Record) -> Result<Self, StoreError> {
+        let expires_at = record.expires_at;
+        codec::encode(record).map(|record| Self { digest, expires_at, record }).map_err(unfit)
+    }
+}
+
+impl NewEntry {
+    pub(super) fn grant(id: GrantId, record: &GrantRecord, end: UnixSeconds) -> Result<Self, StoreError> {
+        record.encode().map(|value| Self { name: Name::grant(id), end, value }).map_err(unfit)
+    }
+}
+
+fn unfit(error: EncodeError) -> StoreError {
+    StoreError::new(StoreErrorKind::Refused, error.to_string())
+}
+
 impl Write {
     /// Tells whoever waits: the outcome when the transaction is on disk, or the fault that kept it from getting there.
     pub(super) fn answer(self, fault: Option<&Fault>) {
         match self {
             Self::Insert { reply, .. } => reply.send(fault),
-            Self::SetState { reply, .. } => reply.send(fault),
-            Self::RevokeGrant { reply, .. } => reply.send(fault),
+            Self::SetState { reply, .. } | Self::SetSignedState { reply, .. } => reply.send(fault),
+            Self::Rotate { reply, .. } => reply.send(fault),
+            Self::ReserveStamps { reply } => reply.send(fault),
             Self::CreateClient { reply, .. } | Self::ReplaceClient { reply, .. } => reply.send(fault),
-            Self::DeleteClient { reply, .. } => reply.send(fault),
+            Self::MarkGrant { reply, .. }
+            | Self::RaiseEpoch { reply, .. }
+            | Self::UseOnce { reply, .. }
+            | Self::WriteDocument { reply, .. }
+            | Self::DeleteClient { reply, .. } => reply.send(fault),
         }
     }
 }

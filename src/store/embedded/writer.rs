@@ -25,7 +25,7 @@ use super::open::{self, Opened};
 use super::shared::{Access, Shared};
 use super::tables::second;
 use super::write::Write;
-use crate::token::time::{Clock, Stamp};
+use crate::token::time::Clock;
 
 /// The most writes that share a transaction: bounds how long the first of them waits for the last.
 const MAX_GROUP: usize = 512;
@@ -49,7 +49,6 @@ pub(super) struct Writer {
     folder: PathBuf,
     clock: Clock,
     shared: Arc<Shared>,
-    stamp: Stamp,
     earliest: Option<u32>,
     trouble: Option<Trouble>,
     /// Its end tells whoever waits in `close` that the file has been let go of. Dropped last.
@@ -57,15 +56,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// A writer that goes on after `stamp`, over a database whose first entry expires at `earliest`.
+    /// A writer over a database in which something expires first at `earliest`.
     pub(super) fn new(
         folder: PathBuf,
         clock: Clock,
         shared: Arc<Shared>,
-        (stamp, earliest): (Stamp, Option<u32>),
+        earliest: Option<u32>,
         ended: watch::Sender<()>,
     ) -> Self {
-        Self { folder, clock, shared, stamp, earliest, trouble: None, _ended: ended }
+        Self { folder, clock, shared, earliest, trouble: None, _ended: ended }
     }
 
     /// Writes until the queue is closed and empty.
@@ -123,7 +122,7 @@ impl Writer {
         };
         let mut transaction = database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
-        let mut changes = Changes::begin(&transaction, self.stamp)?;
+        let mut changes = Changes::begin(&transaction, &shared.stamps)?;
         for write in writes.iter_mut() {
             changes.apply(write)?;
         }
@@ -135,12 +134,12 @@ impl Writer {
         let Done { changed, stamp, earliest, forgotten } = changes.finish(self.clock.now().seconds(), limit)?;
         if changed {
             transaction.commit()?;
+            shared.stamps.committed(stamp);
             shared.statistics.count_commit(forgotten);
         } else {
             // Every answer rests on what earlier transactions have made durable.
             transaction.abort()?;
         }
-        self.stamp = stamp;
         self.earliest = earliest;
         Ok(())
     }
@@ -164,7 +163,7 @@ impl Writer {
     fn open(&mut self) -> bool {
         match open::open_existing(&self.folder, &self.shared.traffic) {
             Ok(Opened { database, stamp, earliest }) => {
-                self.stamp = self.stamp.max(stamp);
+                self.shared.stamps.resume(stamp);
                 self.earliest = earliest;
                 self.shared.replace(Access::Open(database));
                 tracing::info!("store: the file is open again");

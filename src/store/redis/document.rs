@@ -1,27 +1,33 @@
-//! The stored form of a client: version and creation stamp, eight bytes each, big-endian, then its JSON.
+//! The stored forms of what has a version: eight bytes of version, big-endian, first; then, of a client, its creation
+//! stamp, eight bytes; then the document itself.
 
 use bytes::Bytes;
 
 use super::fault::Fault;
-use crate::store::ClientDocument;
+use crate::store::{ClientDocument, Document};
 use crate::token::time::Stamp;
 
 /// The version of a client that was just created.
 pub(super) const FIRST_VERSION: u64 = 1;
 
-const HEAD_BYTES: usize = 16;
+const VERSION_BYTES: usize = 8;
+const CLIENT_HEAD_BYTES: usize = 16;
 
 /// Reads a client.
-pub(super) fn decode(stored: Vec<u8>) -> Result<ClientDocument, Fault> {
-    let (version, rest) = stored.split_first_chunk().ok_or_else(too_short)?;
-    let (created, _) = rest.split_first_chunk().ok_or_else(too_short)?;
+pub(super) fn decode_client(stored: Vec<u8>) -> Result<ClientDocument, Fault> {
+    let short = || Fault::damaged("a client's record is cut short");
+    let (version, rest) = stored.split_first_chunk().ok_or_else(short)?;
+    let (created, _) = rest.split_first_chunk().ok_or_else(short)?;
     let version = u64::from_be_bytes(*version);
     let created = Stamp(u64::from_be_bytes(*created));
-    Ok(ClientDocument { version, created, body: Bytes::from(stored).slice(HEAD_BYTES..) })
+    Ok(ClientDocument { version, created, body: Bytes::from(stored).slice(CLIENT_HEAD_BYTES..) })
 }
 
-fn too_short() -> Fault {
-    Fault::damaged("a client's record is cut short")
+/// Reads a document.
+pub(super) fn decode(stored: Vec<u8>) -> Result<Document, Fault> {
+    let (version, _) = stored.split_first_chunk().ok_or_else(|| Fault::damaged("a document is cut short"))?;
+    let version = u64::from_be_bytes(*version);
+    Ok(Document { version, body: Bytes::from(stored).slice(VERSION_BYTES..) })
 }
 
 #[cfg(test)]
@@ -35,9 +41,19 @@ mod tests {
         stored.extend(3_u64.to_be_bytes());
         stored.extend(9_u64.to_be_bytes());
         stored.extend(b"{}");
-        let document = decode(stored.clone()).unwrap();
+        let document = decode_client(stored.clone()).unwrap();
         assert_eq!(document, ClientDocument { version: 3, created: Stamp(9), body: Bytes::from_static(b"{}") });
-        for length in 0..HEAD_BYTES {
+        for length in 0..CLIENT_HEAD_BYTES {
+            let error = StoreError::from(decode_client(stored[..length].to_vec()).unwrap_err());
+            assert_eq!(error.kind(), StoreErrorKind::Damaged);
+        }
+    }
+
+    #[test]
+    fn a_document_is_read_and_a_cut_one_is_damaged() {
+        let stored = [&3_u64.to_be_bytes()[..], b"keys"].concat();
+        assert_eq!(decode(stored.clone()).unwrap(), Document { version: 3, body: Bytes::from_static(b"keys") });
+        for length in 0..VERSION_BYTES {
             let error = StoreError::from(decode(stored[..length].to_vec()).unwrap_err());
             assert_eq!(error.kind(), StoreErrorKind::Damaged);
         }

@@ -4,18 +4,34 @@
 //! |---|---|---|
 //! | `t:{digest}` | a token's record, as `token/codec.rs` writes it | with the token |
 //! | `r:{digest}` | tombstone of a revoked token: stamp (8 bytes, big-endian), reason (1 byte) | with the token |
-//! | `e:g:{grant}` | mark of a revoked grant: stamp, reason | with the grant |
+//! | `g:{grant}` | what is kept of a grant, as `token/grant.rs` writes it | with its last token |
+//! | `e:g:{grant}` | what of a grant is revoked, likewise | with the family |
+//! | `e:i` | epoch of all tokens: stamp, reason, as `token/epoch.rs` writes it | when told |
+//! | `e:c:{client}` | epoch of a client's tokens | when told |
+//! | `e:s:{user}` | epoch of a user's tokens | when told |
+//! | `e:cs:{client and user}` | epoch of a client's tokens for a user | when told |
+//! | `e:k:{kid}` | epoch of what a key has signed | when told |
+//! | `j:{what}` | something was used once: nothing | when told |
+//! | `k:signing` | the signing keys: version (8 bytes), the sealed document | never |
 //! | `c:{client}` | a client: version (8 bytes), creation stamp (8 bytes), JSON | never |
 //! | `i:c` | the ids of all clients: a sorted set in which every score is 0 | never |
 //!
-//! What stands in braces is the hash tag: in Redis Cluster a token and its tombstone share a slot, so one script may
-//! touch both, and everything else lies wherever it falls. Tombstones and marks have prefixes of their own (`r:`, `e:`)
-//! because those are what a near cache must hear of.
+//! A token that is signed has no record, only its tombstone once it is revoked. What is kept by the name of a user is
+//! kept by a digest of it.
+//!
+//! What stands in braces is the hash tag: in Redis Cluster a token and its tombstone share a slot, and so do a grant and
+//! its mark, so one script may touch both; everything else lies wherever it falls. Tombstones, marks and epochs have
+//! prefixes of their own (`r:`, `e:`) because those are what a near cache must hear of.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::store::fingerprint::fingerprint;
 use crate::token::digest::{GrantId, TokenDigest};
+use crate::token::epoch::EpochAxis;
+
+/// Size of what stands in a key for a name of any size: 32 characters.
+const NAME_BYTES: usize = 24;
 
 /// Writes keys, all with the configured prefix.
 #[derive(Debug)]
@@ -33,14 +49,42 @@ impl Keys {
         self.tagged("t:{", digest.to_text().as_str())
     }
 
-    /// What stands beside the record of a revoked token.
+    /// What says that a token is revoked: beside its record, or alone when it is signed.
     pub(super) fn tombstone(&self, digest: TokenDigest) -> String {
         self.tagged("r:{", digest.to_text().as_str())
     }
 
-    /// The mark of a revoked grant.
+    /// What is kept of a grant.
+    pub(super) fn grant(&self, grant: GrantId) -> String {
+        self.tagged("g:{", grant.to_text().as_str())
+    }
+
+    /// What of a grant is revoked.
     pub(super) fn grant_mark(&self, grant: GrantId) -> String {
         self.tagged("e:g:{", grant.to_text().as_str())
+    }
+
+    /// An epoch.
+    pub(super) fn epoch(&self, axis: EpochAxis<'_>) -> String {
+        match axis {
+            EpochAxis::Issuer => [&*self.prefix, "e:i"].concat(),
+            EpochAxis::Client(client_id) => self.tagged("e:c:{", &URL_SAFE_NO_PAD.encode(client_id)),
+            EpochAxis::User(subject) => self.named("e:s:{", &[subject.as_bytes()]),
+            EpochAxis::ClientUser { client_id, subject } => {
+                self.named("e:cs:{", &[client_id.as_bytes(), subject.as_bytes()])
+            }
+            EpochAxis::Key(kid) => self.tagged("e:k:{", &URL_SAFE_NO_PAD.encode(kid)),
+        }
+    }
+
+    /// Something that may be used once.
+    pub(super) fn used(&self, what: &[u8; 32]) -> String {
+        self.named("j:{", &[what])
+    }
+
+    /// The signing keys.
+    pub(super) fn signing_keys(&self) -> String {
+        [&*self.prefix, "k:signing"].concat()
     }
 
     /// A client's record.
@@ -61,6 +105,10 @@ impl Keys {
     fn tagged(&self, kind: &str, name: &str) -> String {
         [&*self.prefix, kind, name, "}"].concat()
     }
+
+    fn named(&self, kind: &str, parts: &[&[u8]]) -> String {
+        self.tagged(kind, &URL_SAFE_NO_PAD.encode(fingerprint::<NAME_BYTES>(parts)))
+    }
 }
 
 #[cfg(test)]
@@ -68,12 +116,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_and_its_tombstone_share_their_hash_tag() {
+    fn what_one_script_touches_shares_its_hash_tag() {
         let keys = Keys::new("itd:");
-        let digest = TokenDigest([7; 16]);
+        let (digest, grant) = (TokenDigest([7; 16]), GrantId([7; 16]));
         assert_eq!(keys.token(digest), "itd:t:{BwcHBwcHBwcHBwcHBwcHBw}");
         assert_eq!(keys.tombstone(digest), "itd:r:{BwcHBwcHBwcHBwcHBwcHBw}");
-        assert_eq!(keys.grant_mark(GrantId([7; 16])), "itd:e:g:{BwcHBwcHBwcHBwcHBwcHBw}");
+        assert_eq!(keys.grant(grant), "itd:g:{BwcHBwcHBwcHBwcHBwcHBw}");
+        assert_eq!(keys.grant_mark(grant), "itd:e:g:{BwcHBwcHBwcHBwcHBwcHBw}");
     }
 
     #[test]
@@ -85,5 +134,29 @@ mod tests {
             assert!(tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{key}");
         }
         assert_ne!(keys.client("a"), keys.client("A"));
+    }
+
+    #[test]
+    fn every_axis_has_a_key_of_its_own_and_no_user_is_named_in_one() {
+        let keys = Keys::new("");
+        let pair = |client_id, subject| EpochAxis::ClientUser { client_id, subject };
+        let axes = [
+            (EpochAxis::Issuer, "e:i"),
+            (EpochAxis::Client("alice"), "e:c:{YWxpY2U}"),
+            (EpochAxis::User("alice"), "e:s:{"),
+            (EpochAxis::User("}alice{"), "e:s:{"),
+            (pair("alice", ""), "e:cs:{"),
+            (pair("", "alice"), "e:cs:{"),
+            (pair("al", "ice"), "e:cs:{"),
+            (EpochAxis::Key("alice"), "e:k:{YWxpY2U}"),
+        ];
+        let mut seen = std::collections::BTreeSet::new();
+        for (axis, start) in axes {
+            let key = keys.epoch(axis);
+            assert!(key.starts_with(start) && !key.contains("alice"), "{key}");
+            assert!(key.len() <= "e:cs:{}".len() + 32, "{key}");
+            assert!(seen.insert(key), "{axis:?}");
+        }
+        assert!(keys.used(&[0xFF; 32]).starts_with("j:{"));
     }
 }

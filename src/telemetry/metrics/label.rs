@@ -252,20 +252,42 @@ impl Label for TokenKind {
 
 impl Label for StoreOperation {
     const NAME: &'static str = "operation";
-    const VALUES: &'static [&'static str] =
-        &["token", "surroundings", "insert", "set_state", "revoke_grant", "read_client", "write_client", "probe"];
+    const VALUES: &'static [&'static str] = &[
+        "token",
+        "surroundings",
+        "grant",
+        "insert",
+        "set_state",
+        "rotate",
+        "mark_grant",
+        "raise_epoch",
+        "use_once",
+        "clock",
+        "read_keys",
+        "write_keys",
+        "read_client",
+        "write_client",
+        "probe",
+    ];
 
     #[inline]
     fn position(self) -> usize {
         match self {
             Self::Token => 0,
             Self::Surroundings => 1,
-            Self::Insert => 2,
-            Self::SetState => 3,
-            Self::RevokeGrant => 4,
-            Self::ReadClient => 5,
-            Self::WriteClient => 6,
-            Self::Probe => 7,
+            Self::Grant => 2,
+            Self::Insert => 3,
+            Self::SetState => 4,
+            Self::Rotate => 5,
+            Self::MarkGrant => 6,
+            Self::RaiseEpoch => 7,
+            Self::UseOnce => 8,
+            Self::Clock => 9,
+            Self::ReadKeys => 10,
+            Self::WriteKeys => 11,
+            Self::ReadClient => 12,
+            Self::WriteClient => 13,
+            Self::Probe => 14,
         }
     }
 }
@@ -300,5 +322,12 @@ mod tests {
         }
         assert_eq!(seen.len(), <(Endpoint, Outcome)>::SERIES);
         assert_eq!(seen.last(), Some(&(seen.len() - 1)));
+    }
+
+    #[test]
+    fn each_operation_of_the_store_has_its_own_position_and_text() {
+        let positions: Vec<_> = StoreOperation::ALL.into_iter().map(Label::position).collect();
+        assert_eq!(positions, (0..StoreOperation::VALUES.len()).collect::<Vec<_>>());
+        assert_eq!(StoreOperation::VALUES.iter().collect::<BTreeSet<_>>().len(), positions.len());
     }
 }

@@ -108,24 +108,13 @@ fn series(page: &str) -> Vec<&str> {
     page.lines().filter(|line| !line.starts_with('#')).map(|line| line.rsplit_once(' ').unwrap().0).collect()
 }
 
-const OPERATIONS: [StoreOperation; 8] = [
-    StoreOperation::Token,
-    StoreOperation::Surroundings,
-    StoreOperation::Insert,
-    StoreOperation::SetState,
-    StoreOperation::RevokeGrant,
-    StoreOperation::ReadClient,
-    StoreOperation::WriteClient,
-    StoreOperation::Probe,
-];
-
 /// Numbers of which every series has counted something.
 fn busy() -> Metrics {
     let metrics = metrics();
     for &endpoint in Endpoint::ALL {
         metrics.observe_request(endpoint, Outcome::Done, Duration::ZERO);
     }
-    for operation in OPERATIONS {
+    for operation in StoreOperation::ALL {
         metrics.observed(operation, None, Duration::ZERO);
         metrics.observed(operation, Some(StoreErrorKind::Damaged), Duration::ZERO);
     }

@@ -62,7 +62,7 @@ async fn what_was_acknowledged_is_there_after_a_power_loss_at_any_moment() {
         tasks.spawn(async move {
             for number in 0..40 {
                 let token = token(task * 1000 + number, 60);
-                store.insert(std::slice::from_ref(&token), now).await.unwrap();
+                store.insert(std::slice::from_ref(&token), None, now).await.unwrap();
                 if number % 2 == 0 {
                     store.set_state(token.0, State::Revoked(Reason::REQUESTED), now).await.unwrap();
                 }

@@ -1,0 +1,46 @@
+//! Clients: replaced only by whoever knows the version that is there.
+
+use redb::ReadableTable as _;
+
+use super::Changes;
+use crate::client::ClientId;
+use crate::store::ClientWrite;
+use crate::store::embedded::fault::Stop;
+use crate::store::embedded::tables::{client_document, client_row};
+use crate::token::time::{Now, Stamp};
+
+impl Changes<'_> {
+    pub(super) fn create_client(&mut self, id: &ClientId, body: &[u8], now: Now) -> Result<ClientWrite, Stop> {
+        let key = id.as_str().as_bytes();
+        if self.clients.get(key)?.is_some() {
+            return Ok(ClientWrite::Conflict);
+        }
+        let created = self.stamps.next(now);
+        self.clients.insert(key, client_row(1, created, body).as_slice())?;
+        self.changed = true;
+        Ok(ClientWrite::Done { version: 1 })
+    }
+
+    pub(super) fn replace_client(
+        &mut self,
+        id: &ClientId,
+        version: u64,
+        created: Stamp,
+        body: &[u8],
+    ) -> Result<ClientWrite, Stop> {
+        let key = id.as_str().as_bytes();
+        let document = self.clients.get(key)?.map(|row| client_document(row.value())).transpose()?;
+        // A deleted client and one created after it may have the same version, and never the same stamp.
+        let named = document.filter(|document| (document.version, document.created) == (version, created));
+        let (Some(_), Some(next)) = (named, version.checked_add(1)) else { return Ok(ClientWrite::Conflict) };
+        self.clients.insert(key, client_row(next, created, body).as_slice())?;
+        self.changed = true;
+        Ok(ClientWrite::Done { version: next })
+    }
+
+    pub(super) fn delete_client(&mut self, id: &ClientId) -> Result<bool, Stop> {
+        let existed = self.clients.remove(id.as_str().as_bytes())?.is_some();
+        self.changed |= existed;
+        Ok(existed)
+    }
+}

@@ -1,0 +1,123 @@
+//! Clients, and the index by which they are listed.
+
+use bytes::Bytes;
+use redis::{Cmd, Value};
+
+use super::fault::Fault;
+use super::{RedisStore, bytes, document, get, is_done, scripts};
+use crate::client::ClientId;
+use crate::store::{ClientDocument, ClientWrite, StoreError};
+use crate::token::time::{Now, Stamp};
+
+impl RedisStore {
+    /// See [`crate::store::Store::client`].
+    pub async fn client(&self, client_id: &str) -> Result<Option<ClientDocument>, StoreError> {
+        let reply = self.connections.begin()?.command(&get(&self.keys.client(client_id))).await?;
+        Ok(bytes(reply)?.map(document::decode_client).transpose()?)
+    }
+
+    /// See [`crate::store::Store::clients`].
+    pub async fn clients(
+        &self,
+        after: Option<&ClientId>,
+        limit: usize,
+    ) -> Result<Vec<(ClientId, ClientDocument)>, StoreError> {
+        // Says at once what is wrong when nothing is up, instead of waiting for the pool to find out.
+        self.connections.begin()?;
+        let mut visit = self.administration.visit().await?;
+        let mut clients = Vec::new();
+        let mut after = after.cloned();
+        while clients.len() < limit {
+            let wanted = limit - clients.len();
+            let from = after.as_ref().map_or_else(|| "-".to_owned(), |id| format!("({id}"));
+            let mut page = redis::cmd("ZRANGE");
+            page.arg(self.keys.client_index()).arg(from).arg("+").arg("BYLEX").arg("LIMIT").arg(0).arg(wanted);
+            let ids = visit.pipeline([page]).await?.pop().map(ids).transpose()?.unwrap_or_default();
+            let Some(last) = ids.last().cloned() else { break };
+            let last_page = ids.len() < wanted;
+            let replies = visit.pipeline(ids.iter().map(|id| get(&self.keys.client(id.as_str())))).await?;
+            for (id, reply) in ids.into_iter().zip(replies) {
+                // An entry without a record is what a creation or deletion leaves that was cut off midway.
+                if let Some(stored) = bytes(reply)? {
+                    clients.push((id, document::decode_client(stored)?));
+                }
+            }
+            if last_page {
+                break;
+            }
+            after = Some(last);
+        }
+        Ok(clients)
+    }
+
+    /// See [`crate::store::Store::create_client`].
+    ///
+    /// The index is written before the record, so that no record is ever without its entry, and once more after it: a
+    /// deletion of an earlier client of this id may have been about to take the entry away.
+    pub async fn create_client(&self, id: &ClientId, body: Bytes, _now: Now) -> Result<ClientWrite, StoreError> {
+        let version = document::FIRST_VERSION;
+        let arguments = [version.to_be_bytes().to_vec(), body.into()];
+        let invocation = scripts::clients::CREATE.on([self.keys.client(id.as_str())], arguments);
+        let mut call = self.connections.begin()?;
+        call.command(&self.index(id)).await?;
+        let outcome = call.script(invocation).await?;
+        call.command(&self.index(id)).await?;
+        Ok(if is_done(outcome)? { ClientWrite::Done { version } } else { ClientWrite::Conflict })
+    }
+
+    /// See [`crate::store::Store::replace_client`].
+    pub async fn replace_client(
+        &self,
+        id: &ClientId,
+        version: u64,
+        created: Stamp,
+        body: Bytes,
+    ) -> Result<ClientWrite, StoreError> {
+        let Some(next) = version.checked_add(1) else { return Ok(ClientWrite::Conflict) };
+        let replaced = [version.to_be_bytes(), created.0.to_be_bytes()].concat();
+        let arguments = [replaced, next.to_be_bytes().to_vec(), body.into()];
+        let invocation = scripts::clients::REPLACE.on([self.keys.client(id.as_str())], arguments);
+        let outcome = self.connections.begin()?.script(invocation).await?;
+        Ok(if is_done(outcome)? { ClientWrite::Done { version: next } } else { ClientWrite::Conflict })
+    }
+
+    /// See [`crate::store::Store::delete_client`].
+    ///
+    /// The record goes first. If it is there again after its entry has gone, another node has created the client
+    /// meanwhile, and gets the entry back. One server runs the three commands back to back; in Redis Cluster, where they
+    /// go to two, there is time for that.
+    pub async fn delete_client(&self, id: &ClientId) -> Result<bool, StoreError> {
+        let key = self.keys.client(id.as_str());
+        let mut unlink = redis::cmd("UNLINK");
+        unlink.arg(&key);
+        let mut forget = redis::cmd("ZREM");
+        forget.arg(self.keys.client_index()).arg(id.as_str());
+        let mut look = redis::cmd("EXISTS");
+        look.arg(&key);
+        let mut call = self.connections.begin()?;
+        let replies = call.pipeline([unlink, forget, look]).await?;
+        let [Value::Int(unlinked), _, Value::Int(there)] = replies[..] else {
+            return Err(Fault::unexpected_reply().into());
+        };
+        if there > 0 {
+            call.command(&self.index(id)).await?;
+        }
+        Ok(unlinked > 0)
+    }
+
+    fn index(&self, id: &ClientId) -> Cmd {
+        let mut command = redis::cmd("ZADD");
+        command.arg(self.keys.client_index()).arg(0).arg(id.as_str());
+        command
+    }
+}
+
+/// The members of the index.
+fn ids(reply: Value) -> Result<Vec<ClientId>, Fault> {
+    let Value::Array(members) = reply else { return Err(Fault::unexpected_reply()) };
+    let id = |member| {
+        let text = String::from_utf8(bytes(member)?.unwrap_or_default()).ok();
+        text.and_then(|text| ClientId::parse(&text)).ok_or_else(|| Fault::damaged("the index of clients holds no id"))
+    };
+    members.into_iter().map(id).collect()
+}

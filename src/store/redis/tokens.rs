@@ -1,0 +1,154 @@
+//! Tokens: those that have a record, those that have none because they are signed, and what surrounds both.
+
+use redis::Cmd;
+
+use super::fault::Fault;
+use super::scripts::{self, Invocation};
+use super::{RedisStore, bytes, document, end_with_grace, get, is_done, milliseconds, moment};
+use crate::store::{Around, Insertion, NewGrant, StoreError, Surroundings, Transition};
+use crate::token::codec::{self, EncodeError};
+use crate::token::digest::TokenDigest;
+use crate::token::epoch::{Epoch, EpochAxis, Epochs};
+use crate::token::grant::GrantMark;
+use crate::token::record::{Reason, Record, State};
+use crate::token::time::{Now, UnixSeconds};
+
+impl RedisStore {
+    /// See [`crate::store::Store::token`].
+    pub async fn token(&self, digests: &[TokenDigest]) -> Result<Option<(TokenDigest, Record)>, StoreError> {
+        let replies = match digests {
+            [] => return Ok(None),
+            [digest] => vec![self.connections.begin()?.command(&get(&self.keys.token(*digest))).await?],
+            // Not one `MGET`: in Redis Cluster the keys lie in different slots.
+            _ => {
+                self.connections.begin()?.pipeline(digests.iter().map(|digest| get(&self.keys.token(*digest)))).await?
+            }
+        };
+        for (digest, reply) in digests.iter().zip(replies) {
+            if let Some(stored) = bytes(reply)? {
+                let record = codec::decode(&stored).map_err(|error| Fault::damaged(error.to_string()))?;
+                return Ok(Some((*digest, record)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// See [`crate::store::Store::surroundings`].
+    pub async fn surroundings(&self, around: Around<'_>) -> Result<Surroundings, StoreError> {
+        let Around { client_id, subject, grant, signed } = around;
+        let keys = &self.keys;
+        let asked = [
+            Some(keys.client(client_id)),
+            grant.map(|grant| keys.grant_mark(grant)),
+            signed.map(|signed| keys.tombstone(signed.token)),
+            Some(keys.epoch(EpochAxis::Issuer)),
+            Some(keys.epoch(EpochAxis::Client(client_id))),
+            subject.map(|subject| keys.epoch(EpochAxis::User(subject))),
+            subject.map(|subject| keys.epoch(EpochAxis::ClientUser { client_id, subject })),
+            signed.map(|signed| keys.epoch(EpochAxis::Key(signed.key))),
+        ];
+        let commands: Vec<Cmd> = asked.iter().flatten().map(|key| get(key)).collect();
+        let mut replies = self.connections.begin()?.pipeline(commands).await?.into_iter();
+        let [client, grant, revoked, issuer, of_client, of_user, of_both, of_key] = asked.map(|key| match key {
+            Some(_) => replies.next().ok_or_else(Fault::unexpected_reply).and_then(bytes),
+            None => Ok(None),
+        });
+        let epoch = |stored: Result<Option<Vec<u8>>, Fault>| stored?.map(|stored| decode_epoch(&stored)).transpose();
+        let client = client?.map(document::decode_client).transpose()?;
+        let grant = grant?.map_or(Ok(GrantMark::default()), |mark| decode_mark(&mark))?;
+        let revoked = epoch(revoked)?.map(|tombstone| tombstone.reason);
+        let epochs = Epochs {
+            issuer: epoch(issuer)?,
+            client: epoch(of_client)?,
+            user: epoch(of_user)?,
+            client_user: epoch(of_both)?,
+            key: epoch(of_key)?,
+        };
+        Ok(Surroundings { client, grant, epochs, revoked })
+    }
+
+    /// See [`crate::store::Store::insert`].
+    pub async fn insert(
+        &self,
+        tokens: &[(TokenDigest, Record)],
+        grant: Option<&NewGrant>,
+        now: Now,
+    ) -> Result<Insertion, StoreError> {
+        // All are encoded before any is sent: a record that does not fit must not leave its companions behind.
+        let tokens = tokens.iter().map(|(digest, record)| self.insertion(*digest, record, now));
+        let tokens = tokens.collect::<Result<Vec<_>, Fault>>()?;
+        let grant = grant.map(|grant| self.grant_insertion(grant, now)).transpose()?;
+        let mut call = self.connections.begin()?;
+        let mut all = true;
+        if !tokens.is_empty() {
+            for outcome in call.scripts(&tokens).await? {
+                all &= is_done(outcome)?;
+            }
+        }
+        if let Some(grant) = grant.filter(|_| all) {
+            all = is_done(call.script(grant).await?)?;
+        }
+        Ok(if all { Insertion::Done } else { Insertion::Exists })
+    }
+
+    /// See [`crate::store::Store::set_state`].
+    pub async fn set_state(&self, digest: TokenDigest, state: State, now: Now) -> Result<Transition, StoreError> {
+        let keys = [self.keys.token(digest), self.keys.tombstone(digest)];
+        let invocation = match state {
+            State::Approved => scripts::tokens::APPROVE.on(keys, [milliseconds(now)]),
+            State::Revoked(reason) => scripts::tokens::REVOKE.on(keys, [vec![reason.to_byte()]]),
+        };
+        Ok(transition(self.connections.begin()?.script(invocation).await?)?)
+    }
+
+    /// See [`crate::store::Store::set_signed_state`].
+    pub async fn set_signed_state(
+        &self,
+        token: TokenDigest,
+        state: State,
+        expires_at: UnixSeconds,
+        now: Now,
+    ) -> Result<Transition, StoreError> {
+        let keys = [self.keys.tombstone(token)];
+        let invocation = match state {
+            State::Approved if expires_at <= now.seconds() => return Ok(Transition::Unchanged),
+            State::Approved => scripts::tokens::APPROVE_SIGNED.on(keys, []),
+            State::Revoked(reason) => {
+                scripts::tokens::REVOKE_SIGNED.on(keys, [vec![reason.to_byte()], end_with_grace(expires_at)])
+            }
+        };
+        Ok(transition(self.connections.begin()?.script(invocation).await?)?)
+    }
+
+    /// What keeps a new token.
+    pub(super) fn insertion(&self, digest: TokenDigest, record: &Record, now: Now) -> Result<Invocation, Fault> {
+        let stored = codec::encode(record).map_err(unfit)?;
+        let keys = [self.keys.token(digest), self.keys.tombstone(digest)];
+        Ok(scripts::tokens::INSERT.on(keys, [stored, moment(record.expires_at), milliseconds(now)]))
+    }
+}
+
+/// A record that cannot be stored.
+pub(super) fn unfit(error: EncodeError) -> Fault {
+    Fault::refused(error.to_string())
+}
+
+/// Reads a mark.
+pub(super) fn decode_mark(stored: &[u8]) -> Result<GrantMark, Fault> {
+    GrantMark::decode(stored).map_err(|error| Fault::damaged(error.to_string()))
+}
+
+/// Reads an epoch, or a tombstone, which is written alike.
+fn decode_epoch(stored: &[u8]) -> Result<Epoch, Fault> {
+    Epoch::decode(stored).ok_or_else(|| Fault::damaged("an epoch or a tombstone is not as written"))
+}
+
+fn transition(outcome: i64) -> Result<Transition, Fault> {
+    let reason = |outcome: i64| u8::try_from(outcome - scripts::tokens::FINAL).ok().and_then(Reason::from_byte);
+    match outcome {
+        scripts::tokens::ABSENT => Ok(Transition::Absent),
+        scripts::tokens::UNCHANGED => Ok(Transition::Unchanged),
+        scripts::tokens::CHANGED => Ok(Transition::Changed),
+        _ => reason(outcome).map(Transition::Final).ok_or_else(Fault::unexpected_reply),
+    }
+}
