@@ -52,7 +52,7 @@ pub(crate) fn digest(number: u8) -> TokenDigest {
 
 /// A grant of its own for each number.
 pub(crate) fn grant(number: u8, expires_at: UnixSeconds) -> Grant {
-    Grant { id: GrantId([number; GrantId::BYTES]), expires_at }
+    Grant { id: GrantId([number; GrantId::BYTES]), expires_at, born: Stamp(0) }
 }
 
 /// A record in which every part is present. Its stamp is one that no store would give.
