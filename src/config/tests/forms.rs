@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::client::Right;
+use crate::client::{AuthenticationMethod, GrantType, Right, Rights};
 
 /// All settings, each different from its default.
 const EVERYTHING: &str = r#"
@@ -14,6 +14,7 @@ address = "0.0.0.0:9080"
 unix = "/run/introspectd/public.sock"
 tls_certificate_file = "public.pem"
 tls_key_file = "public.key"
+tls_client_certificates = "optional"
 
 [admin]
 address = "[::]:9081"
@@ -44,6 +45,8 @@ secret = "fedcba9876543210fedcba9876543210"
 [tokens]
 access_lifetime = "5m"
 refresh_lifetime = "7d"
+refresh_idle_lifetime = "1d"
+refresh_grace = "10s"
 max_lifetime = "90d"
 imports = false
 
@@ -73,6 +76,8 @@ secret_overlap = "1h"
 unknown_tokens_per_second = 5
 bearer_may_ask_about_itself = true
 trusted_proxies = ["10.0.0.0/8", "::1"]
+certificate_proxies = ["10.1.0.0/16"]
+client_ca_file = "clients.pem"
 
 [http]
 max_body_bytes = 4096
@@ -120,7 +125,11 @@ fn check_everything(config: &Config) {
         ListenerConfig {
             address: "0.0.0.0:9080".parse().unwrap(),
             unix: Some("/run/introspectd/public.sock".into()),
-            tls: Some(TlsFiles { certificate: "public.pem".into(), key: "public.key".into() }),
+            tls: Some(TlsFiles {
+                certificate: "public.pem".into(),
+                key: "public.key".into(),
+                client_certificates: ClientCertificates::Optional
+            }),
             insecure: false,
         }
     );
@@ -129,7 +138,11 @@ fn check_everything(config: &Config) {
         ListenerConfig {
             address: "[::]:9081".parse().unwrap(),
             unix: Some("/run/introspectd/admin.sock".into()),
-            tls: Some(TlsFiles { certificate: "admin.pem".into(), key: "admin.key".into() }),
+            tls: Some(TlsFiles {
+                certificate: "admin.pem".into(),
+                key: "admin.key".into(),
+                client_certificates: ClientCertificates::None
+            }),
             insecure: true,
         }
     );
@@ -151,6 +164,8 @@ fn check_everything(config: &Config) {
         TokensConfig {
             access_lifetime: Duration::from_mins(5),
             refresh_lifetime: Duration::from_hours(7 * 24),
+            refresh_idle_lifetime: Duration::from_hours(24),
+            refresh_grace: Duration::from_secs(10),
             max_lifetime: Duration::from_hours(90 * 24),
             imports: false,
         }
@@ -182,6 +197,8 @@ fn check_everything(config: &Config) {
                 Network { address: "10.0.0.0".parse().unwrap(), prefix_length: 8 },
                 Network { address: "::1".parse().unwrap(), prefix_length: 128 },
             ],
+            certificate_proxies: vec![Network { address: "10.1.0.0".parse().unwrap(), prefix_length: 16 }],
+            client_ca_file: Some("clients.pem".into()),
         }
     );
     assert_eq!(
