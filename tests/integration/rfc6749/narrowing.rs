@@ -209,7 +209,8 @@ async fn rfc9396_5_authorization_details_of_registered_types_can_be_asked_for(ki
     }
     let none = node.api.post("/token", app.pair(), &[("grant_type", "client_credentials")]).await.json();
     assert_eq!(describe(&node, &app, none["access_token"].as_str().unwrap()).await.get("authorization_details"), None);
-    for other in [r#"[{"type":"transfer"}]"#, &format!(r#"[{PAYMENT},{{"type":"transfer"}}]"#), r#"[{"type":"Payment"}]"#]
+    for other in
+        [r#"[{"type":"transfer"}]"#, &format!(r#"[{PAYMENT},{{"type":"transfer"}}]"#), r#"[{"type":"Payment"}]"#]
     {
         assert_eq!(ask(&app, other).await.refusal(), (400, "invalid_authorization_details".into()), "{other}");
     }
