@@ -183,6 +183,8 @@ async fn without_the_store_nothing_is_said_of_a_signed_token() {
         let answer = node.api.introspect(OPERATOR, &token).await;
         assert_eq!(answer.refusal(), (503, "temporarily_unavailable".into()), "known or not known to the node");
     }
+    let keys = async |node: &Node| node.api.send(node.api.request("GET", &node.api.url("/jwks.json"))).await.status;
+    assert_eq!(keys(&one).await, 200, "what is known is public, and still true");
     let body = json!({"client_id": OPERATOR.0, "format": "jwt"});
     let answer = one.api.admin(OPERATOR, "POST", "/admin/tokens", Some(body)).await;
     assert_eq!(answer.refusal(), (503, "temporarily_unavailable".into()), "no stamp, no token");
