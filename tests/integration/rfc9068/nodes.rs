@@ -228,3 +228,45 @@ async fn a_revocation_on_one_node_is_seen_by_the_other_that_has_verified_the_tok
         other.operate("POST", "/admin/tokens/approve", Some(json!({ "token": token }))).await;
     }
 }
+
+/// How often the keys have been read from the store.
+async fn readings(node: &Node) -> u64 {
+    let page = node.api.send(node.api.request("GET", &node.api.admin_url("/metrics"))).await.body;
+    let series = r#"introspect_store_duration_seconds_count{operation="read_keys",result="answered"}"#;
+    page.lines().find_map(|line| line.strip_prefix(series)).map_or(0, |count| count.trim().parse().unwrap())
+}
+
+/// An unknown `kid` makes the keys be read anew, but only beside a `jti` that we have made, and never more than ten times in a
+/// second whatever is asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rfc8725_3_10_unknown_keys_do_not_become_a_flood_of_reads() {
+    let redis = RedisServer::start().await;
+    let settings = [("keys.digest", &*digest_keys(&["01"])), ("authentication.unknown_tokens_per_second", "0")];
+    let node = Node::over(("redis.url", redis.url()), Clock::System, &settings).await;
+    let app = node.application().await;
+    let token = signed(&node, &app, json!({})).await;
+    let (mut header, claims) = parts(&token);
+    let thief = Stolen::from(&node, &kid(&token)).await;
+    let mut flood = async |jti: Option<&str>| {
+        let mut running = tokio::task::JoinSet::new();
+        for number in 0..200 {
+            header["kid"] = json!(format!("{number:043}"));
+            let mut claims = claims.clone();
+            if let Some(jti) = jti {
+                claims["jti"] = json!(jti);
+            }
+            let text = thief.sign(&header.to_string(), &claims.to_string());
+            let (api, app) = (node.api.clone(), app.clone());
+            running.spawn(async move { assert!(!api.is_active(app.pair(), &text).await) });
+        }
+        let (before, begun) = (readings(&node).await, std::time::Instant::now());
+        running.join_all().await;
+        let seconds = begun.elapsed().as_secs() + 1;
+        (readings(&node).await - before, seconds)
+    };
+    let (read, seconds) = flood(None).await;
+    assert!((1..=10 * seconds + 2).contains(&read), "{read} readings in {seconds} seconds");
+    let (read, seconds) = flood(Some(&"A".repeat(51))).await;
+    assert!(read <= seconds / 3 + 2, "{read} readings in {seconds} seconds, for nothing but the regular ones");
+    assert!(node.api.is_active(app.pair(), &token).await);
+}
