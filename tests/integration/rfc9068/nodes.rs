@@ -91,12 +91,8 @@ async fn private_keys_are_sealed_in_the_store() {
     // The 32 bytes of the private number, where PKCS #8 has them.
     let private = stolen.pkcs8.windows(5).position(|window| window == [2, 1, 1, 4, 32]).unwrap() + 5;
     let private = &stolen.pkcs8[private..private + 32];
-    let forms = [
-        private.to_vec(),
-        super::forge::encode(private).into_bytes(),
-        private.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes(),
-        b"PRIVATE KEY".to_vec(),
-    ];
+    let forms =
+        [private.to_vec(), super::forge::encode(private).into_bytes(), hexadecimal(private), b"PRIVATE KEY".to_vec()];
     let mut seen = 0;
     for key in redis.keys().await {
         let dump: Vec<u8> = redis.command(&["DUMP", &key]).await;
@@ -109,6 +105,10 @@ async fn private_keys_are_sealed_in_the_store() {
         }
     }
     assert!(seen > 0, "the document was among what was searched");
+}
+
+fn hexadecimal(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| b"0123456789abcdef"[usize::from(digit)]).collect()
 }
 
 async fn redis_text(redis: &RedisServer, key: &str) -> Result<Vec<u8>, ()> {
