@@ -16,6 +16,7 @@
 //! - [`rfc7662`] introspection, sentence by sentence, over a real server
 //! - [`rfc8414`] metadata: what is published, and that all of it is true
 //! - [`rfc8705`] clients that present certificates, and tokens that are bound to them
+//! - [`rfc9068`] signed access tokens and the keys behind them: every forgery that is known, rotation, removal
 //! - [`rfc9110`] HTTP hygiene: methods, media types, sizes, headers
 //! - [`rfc9449`] proofs of possession, and tokens that are bound to their keys
 //! - [`rfc9700`] rotation of refresh tokens, and what is made of one that is used twice
@@ -45,6 +46,7 @@ mod rfc7523;
 mod rfc7662;
 mod rfc8414;
 mod rfc8705;
+mod rfc9068;
 mod rfc9110;
 mod rfc9449;
 mod rfc9700;

@@ -263,8 +263,7 @@ async fn no_rotation_is_done_after_the_revocation_was_acknowledged(subject: Subj
             let (store, now, acknowledged) = (Arc::clone(&subject.store), subject.now(), Arc::clone(&acknowledged));
             async move {
                 let mut kept = store.grant(id).await.unwrap().unwrap();
-                let mut done = 0;
-                for number in (1..250).cycle() {
+                for (done, number) in (1..250).cycle().enumerate() {
                     let to = GrantRecord { current: digest(number), previous: Some(kept.current), ..kept.clone() };
                     let rotation = Rotation { grant: id, from: kept.current, to, keep_until: expires_at, access: None };
                     let too_late = acknowledged.load(Ordering::SeqCst);
@@ -275,7 +274,6 @@ async fn no_rotation_is_done_after_the_revocation_was_acknowledged(subject: Subj
                             return (kept, done);
                         }
                     }
-                    done += 1;
                     kept = rotation.to;
                 }
                 unreachable!("the revocation comes before that many rotations")
