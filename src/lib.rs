@@ -23,7 +23,8 @@
 //! - [`store`] where both are kept: one contract, two stores
 //! - [`service`] what can be done with them
 //! - [`auth`] who is calling
-//! - [`form`] the one wire format that all of OAuth shares
+//! - [`form`] the one wire format that all of OAuth shares, [`json`] the one that its texts are written in
+//! - [`jose`] signed texts: keys and signatures, pure
 //! - [`http`] the public face, [`admin`] the operators' face
 //! - [`server`] bytes and connections, [`shutdown`] how they end
 //! - [`config`] what can be set, [`telemetry`] what can be seen
@@ -38,6 +39,7 @@ pub mod config;
 pub mod form;
 pub mod http;
 pub mod jose;
+pub mod json;
 pub mod server;
 pub mod service;
 pub mod shutdown;

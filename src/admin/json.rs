@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::http::error::ApiError;
-use crate::token::claims::StrictValue;
+use crate::json::StrictValue;
 
 /// Reads a JSON body in which no member name is repeated; an empty body counts as `{}`.
 ///

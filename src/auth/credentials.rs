@@ -12,7 +12,9 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::Refusal;
+use super::assertion::Assertion;
 use crate::client::is_vschar;
+use crate::server::PeerCertificate;
 use crate::token::value::Presented;
 
 /// Credentials as presented. Borrowed from the request where possible, and never printed.
@@ -32,6 +34,16 @@ pub enum Credentials<'a> {
         /// `client_secret`.
         secret: &'a str,
     },
+    /// What a client has signed.
+    Assertion(Box<Assertion<'a>>),
+    /// A client identifier alone, over a connection with a certificate. Whether it matters is a matter of registration: a
+    /// certificate may be there for reasons of its own.
+    Certificate {
+        /// `client_id`.
+        id: &'a str,
+        /// The certificate.
+        certificate: &'a PeerCertificate,
+    },
     /// A client identifier alone.
     IdOnly(&'a str),
     /// An access token in the header.
@@ -43,6 +55,8 @@ impl fmt::Debug for Credentials<'_> {
         formatter.write_str(match self {
             Self::Basic { .. } => "Basic(redacted)",
             Self::Post { .. } => "Post(redacted)",
+            Self::Assertion(_) => "Assertion(redacted)",
+            Self::Certificate { .. } => "Certificate",
             Self::IdOnly(_) => "IdOnly",
             Self::Bearer(_) => "Bearer(redacted)",
         })
@@ -56,8 +70,22 @@ pub struct BodyCredentials<'a> {
     pub client_id: Option<&'a str>,
     /// `client_secret`.
     pub client_secret: Option<&'a str>,
-    /// Whether there is a `client_assertion` or `client_assertion_type`.
-    pub assertion: bool,
+    /// `client_assertion`.
+    pub assertion: Option<&'a str>,
+    /// `client_assertion_type`.
+    pub assertion_type: Option<&'a str>,
+    /// The certificate of the connection.
+    pub certificate: Option<&'a PeerCertificate>,
+}
+
+impl BodyCredentials<'_> {
+    /// Whether the body names a client and proves nothing.
+    pub fn is_name_alone(&self) -> bool {
+        self.client_id.is_some()
+            && self.client_secret.is_none()
+            && self.assertion.is_none()
+            && self.assertion_type.is_none()
+    }
 }
 
 impl<'a> Credentials<'a> {
@@ -75,14 +103,19 @@ impl<'a> Credentials<'a> {
             let bearer = headers.get_all(AUTHORIZATION).iter().any(|line| is_bearer(scheme_of(line.as_bytes())));
             return Err(if bearer { Refusal::BadBearerRequest(REPEATED) } else { Refusal::BadRequest(REPEATED) });
         }
-        if body.assertion {
-            let several = line.is_some() || body.client_secret.is_some();
-            return Err(if several { SEVERAL } else { Refusal::InvalidClient });
+        if body.assertion.is_some() || body.assertion_type.is_some() {
+            if line.is_some() || body.client_secret.is_some() {
+                return Err(SEVERAL);
+            }
+            return Self::assertion(body);
         }
         let Some(line) = line else {
             return match (body.client_id, body.client_secret) {
                 (Some(id), Some(secret)) => Ok(Self::Post { id, secret }),
-                (Some(id), None) => Ok(Self::IdOnly(id)),
+                (Some(id), None) => Ok(match body.certificate {
+                    Some(certificate) => Self::Certificate { id, certificate },
+                    None => Self::IdOnly(id),
+                }),
                 (None, Some(_)) => Err(Refusal::BadRequest("client_secret without client_id")),
                 (None, None) => Err(Refusal::Missing),
             };
@@ -118,11 +151,24 @@ impl<'a> Credentials<'a> {
         }
     }
 
+    /// RFC 7521 section 4.2: an assertion and what kind it is of. One that is malformed is a failed attempt.
+    fn assertion(body: BodyCredentials<'a>) -> Result<Self, Refusal> {
+        let (Some(text), Some(kind)) = (body.assertion, body.assertion_type) else {
+            return Err(Refusal::BadRequest("client_assertion and client_assertion_type belong together"));
+        };
+        if kind != Assertion::TYPE {
+            return Err(Refusal::InvalidClient);
+        }
+        let assertion = Assertion::parse(text, body.client_id).ok_or(Refusal::InvalidClient)?;
+        Ok(Self::Assertion(Box::new(assertion)))
+    }
+
     /// The client that the credentials speak of, as far as they name one.
     pub fn claimed_id(&self) -> Option<&str> {
         match self {
             Self::Basic { pair, .. } => Some(pair.forms().next().map_or("", |form| form.id)),
-            Self::Post { id, .. } | Self::IdOnly(id) => Some(id),
+            Self::Assertion(assertion) => Some(assertion.client_id().as_str()),
+            Self::Post { id, .. } | Self::IdOnly(id) | Self::Certificate { id, .. } => Some(id),
             Self::Bearer(_) => None,
         }
     }
@@ -274,17 +320,17 @@ mod tests {
     fn rfc6749_2_3_one_mechanism_only() {
         let mut headers = HeaderMap::new();
         let id = Some("s6BhdRkqt3");
-        let post = BodyCredentials { client_id: id, client_secret: Some("x"), assertion: false };
+        let post = BodyCredentials { client_id: id, client_secret: Some("x"), ..BodyCredentials::default() };
         assert!(matches!(Credentials::find(&headers, post), Ok(Credentials::Post { .. })));
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW"));
         assert!(matches!(Credentials::find(&headers, post), Err(Refusal::BadRequest(_))));
         let same = BodyCredentials { client_id: id, ..BodyCredentials::default() };
         assert!(matches!(Credentials::find(&headers, same), Ok(Credentials::Basic { repeated: false, .. })));
-        let twice = BodyCredentials { client_id: id, client_secret: Some("gX1fBat3bV"), assertion: false };
+        let twice = BodyCredentials { client_id: id, client_secret: Some("gX1fBat3bV"), ..BodyCredentials::default() };
         assert!(matches!(Credentials::find(&headers, twice), Ok(Credentials::Basic { repeated: true, .. })));
         let other = BodyCredentials { client_id: Some("other"), ..BodyCredentials::default() };
         assert!(matches!(Credentials::find(&headers, other), Err(Refusal::BadRequest(_))));
-        let assertion = BodyCredentials { assertion: true, ..BodyCredentials::default() };
+        let assertion = BodyCredentials { assertion: Some("x"), ..BodyCredentials::default() };
         assert!(matches!(Credentials::find(&headers, assertion), Err(Refusal::BadRequest(_))));
         headers.append(AUTHORIZATION, HeaderValue::from_static("Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW"));
         assert!(matches!(Credentials::find(&headers, same), Err(Refusal::BadRequest(_))));

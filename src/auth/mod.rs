@@ -4,11 +4,19 @@
 //! - [`credentials`] what a request carries, parsed
 //! - [`throttle`] who has failed too often and must wait
 //! - [`memory`] slow comparisons that have been passed before
+//! - [`assertion`] what a client has signed, [`certificate`] what it has presented
+//! - [`dpop`] proofs that come with a request for a token
+//! - [`endpoints`] where both must have been made for, [`single_use`] that each works once
 //! - [`verify`] credentials to a caller
 
+pub mod assertion;
 pub mod budget;
+pub mod certificate;
 pub mod credentials;
+pub mod dpop;
+pub mod endpoints;
 pub mod memory;
+pub mod single_use;
 pub mod throttle;
 pub mod verify;
 
@@ -33,6 +41,10 @@ pub enum Method {
     SecretBasic,
     /// By its secret in the body.
     SecretPost,
+    /// By an assertion that it has signed.
+    Assertion,
+    /// By its certificate.
+    Certificate,
     /// Not at all: a public client that named itself.
     Public,
     /// By an access token of this scope.
@@ -59,7 +71,7 @@ impl Caller {
     pub fn has(&self, right: Right) -> bool {
         let carried = match &self.method {
             Method::Bearer(scope) => scope.contains(right.scope()),
-            Method::SecretBasic | Method::SecretPost => true,
+            Method::SecretBasic | Method::SecretPost | Method::Assertion | Method::Certificate => true,
             Method::Public => false,
         };
         carried && self.client.rights.contains(right)

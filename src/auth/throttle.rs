@@ -199,6 +199,8 @@ mod tests {
             bearer_may_ask_about_itself: false,
             unknown_tokens_per_second: 0,
             trusted_proxies: vec![],
+            certificate_proxies: vec![],
+            client_ca_file: None,
         })
     }
 

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use super::assertion::{Assertion, AssertionError};
 use super::budget::Budget;
+use super::certificate::{Authorities, AuthoritiesError};
 use super::credentials::{Credentials, SEVERAL};
+use super::endpoints::Endpoints;
 use super::memory::PassedChecks;
 use super::throttle::{Limit, Source, Throttle, Wait};
 use super::{Caller, Method, Refusal};
 use crate::client::secret::{Secret, SecretHash};
 use crate::client::{AuthenticationMethod, Client, ClientId, ClientState};
 use crate::config::AuthenticationConfig;
+use crate::server::PeerCertificate;
 use crate::service::Service;
 use crate::token::time::Now;
 use crate::token::value::{Presented, TokenKind};
@@ -23,6 +27,8 @@ pub struct Authenticator {
     bearers: Budget<Source>,
     /// What a secret is compared with where there is nothing to compare it with.
     decoy: SecretHash,
+    endpoints: Endpoints,
+    authorities: Authorities,
 }
 
 /// A refusal, and what is to be counted of it.
@@ -61,20 +67,28 @@ fn caller_of(client: &Arc<Client>, method: AuthenticationMethod) -> Caller {
     Caller { client: Arc::clone(client), method }
 }
 
-/// Why no authenticator could be made: no randomness for its keys.
+/// Why no authenticator could be made.
 #[derive(Debug, thiserror::Error)]
-#[error("no randomness: {0}")]
-pub struct AuthenticatorError(String);
+pub enum AuthenticatorError {
+    /// There is no randomness for its keys.
+    #[error("no randomness: {0}")]
+    Randomness(String),
+    /// The authorities of clients' certificates cannot be read.
+    #[error(transparent)]
+    Authorities(#[from] AuthoritiesError),
+}
 
 impl Authenticator {
     /// An authenticator over the clients and tokens of `service`.
     ///
     /// # Errors
-    /// [`AuthenticatorError`] when the operating system has no randomness to give.
+    /// [`AuthenticatorError`] when the operating system has no randomness to give, or a file cannot be used.
     pub fn new(service: Arc<Service>, config: &AuthenticationConfig) -> Result<Self, AuthenticatorError> {
-        let failed = |error: &dyn std::fmt::Display| AuthenticatorError(error.to_string());
+        let failed = |error: &dyn std::fmt::Display| AuthenticatorError::Randomness(error.to_string());
         let nobody = Secret::generate().map_err(|error| failed(&error))?;
         Ok(Self {
+            endpoints: Endpoints::new(&service.issuer),
+            authorities: config.client_ca_file.as_deref().map(Authorities::read).transpose()?.unwrap_or_default(),
             service,
             throttle: Arc::new(Throttle::new(config)),
             passed: Arc::new(PassedChecks::new().map_err(|error| failed(&error))?),
@@ -83,10 +97,16 @@ impl Authenticator {
         })
     }
 
+    /// Where we are reached, as assertions and proofs must say.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
     /// Decides who is calling.
     ///
     /// A failed attempt costs one argon2id for each way to read the credentials, whether or not the client exists, whatever
-    /// hash it has, and whatever else is wrong: time says no more than the answer. It is counted in the same step in which
+    /// hash it has, and whatever else is wrong: time says no more than the answer. An assertion or a certificate costs
+    /// what it takes to check it. It is counted in the same step in which
     /// it is found to have failed, so that hanging up early or asking many times at once is of no use.
     ///
     /// # Errors
@@ -103,6 +123,14 @@ impl Authenticator {
             Credentials::IdOnly(id) => {
                 self.throttle.check(claimed, source, now)?;
                 return self.public(id).await.map_err(Refused::from);
+            }
+            Credentials::Assertion(assertion) => self.by_assertion(assertion, source, now).await?,
+            Credentials::Certificate { id, certificate } => {
+                let caller = self.by_certificate(id, certificate, source, now).await?;
+                if *caller.method() == Method::Public {
+                    return Ok(caller);
+                }
+                caller
             }
             Credentials::Basic { pair, .. } => {
                 let forms: Vec<(&str, &str)> = pair.forms().map(|form| (form.id, form.secret)).collect();
@@ -203,6 +231,67 @@ impl Authenticator {
             Ok(found)
         };
         self.service.hashing.run(job).await.map_err(Refusal::from)?
+    }
+
+    /// What a client has signed. It is noted as used only once it is known to be the client's: nobody else can use it up.
+    async fn by_assertion(&self, assertion: &Assertion<'_>, source: Source, now: Now) -> Result<Caller, Refused> {
+        let id = assertion.client_id();
+        self.throttle.check(id.as_str(), source, now)?;
+        let client = self.find(id.as_str()).await?.filter(|client| {
+            client.takes(AuthenticationMethod::PrivateKeyJwt) && client.state == ClientState::Approved
+        });
+        // Others may have failed while the store was read.
+        self.throttle.check(id.as_str(), source, now)?;
+        let outcome = match &client {
+            Some(client) => assertion.verify(client, &self.endpoints, now),
+            None => return Err(self.failed(id.as_str(), source, now)),
+        };
+        let outcome = match outcome {
+            Ok(Some(single_use)) => {
+                let first = self.service.store.use_once(single_use.name, single_use.until, now).await;
+                if first.map_err(Refusal::from)? { Ok(()) } else { Err(AssertionError::Replayed) }
+            }
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        match (client, outcome) {
+            (Some(client), Ok(())) => Ok(Caller { client, method: Method::Assertion }),
+            (_, refused) => {
+                if let Err(reason) = refused {
+                    tracing::debug!(client_id = %id, %reason, "a client assertion was refused");
+                }
+                Err(self.failed(id.as_str(), source, now))
+            }
+        }
+    }
+
+    /// A client that names itself over a connection with a certificate (RFC 8705 section 2).
+    async fn by_certificate(
+        &self,
+        id: &str,
+        certificate: &PeerCertificate,
+        source: Source,
+        now: Now,
+    ) -> Result<Caller, Refused> {
+        self.throttle.check(id, source, now)?;
+        let client = self.find(id).await?.filter(|client| client.state == ClientState::Approved);
+        self.throttle.check(id, source, now)?;
+        match client {
+            Some(client) if client.is_public() => Ok(Caller { client, method: Method::Public }),
+            Some(client) => match self.authorities.verify(&client, certificate, now) {
+                Ok(()) => Ok(Caller { client, method: Method::Certificate }),
+                Err(reason) => {
+                    tracing::debug!(client_id = %client.client_id, %reason, "a client certificate was refused");
+                    Err(self.failed(id, source, now))
+                }
+            },
+            None => Err(self.failed(id, source, now)),
+        }
+    }
+
+    fn failed(&self, claimed: &str, source: Source, now: Now) -> Refused {
+        self.throttle.failed(claimed, source, now);
+        Refusal::InvalidClient.into()
     }
 
     /// A client that only names itself must be registered as one that has no secret (RFC 6749 section 2.2).

@@ -210,7 +210,7 @@ impl ClientMetadata {
             client.tls_client_auth = Some(name);
         }
         if let Some(jwks) = self.jwks {
-            let keys = ClientKeys::parse(jwks).map_err(|reason| refuse("jwks", format!("jwks {reason}")))?;
+            let keys = ClientKeys::parse(jwks).map_err(|error| refuse("jwks", error.to_string()))?;
             client.jwks = Some(keys);
         }
         Ok(())
@@ -271,11 +271,22 @@ fn check(client: &Client) -> Result<(), MetadataError> {
 /// # Errors
 /// [`MetadataError`] names the member that is missing.
 pub fn check_method(client: &Client) -> Result<(), MetadataError> {
+    let jwks = client.jwks.as_ref();
     match client.authentication {
-        Some(AuthenticationMethod::PrivateKeyJwt) if client.jwks.is_none() => {
-            Err(refuse("jwks", "private_key_jwt needs jwks: the keys that the client signs with"))
+        Some(AuthenticationMethod::PrivateKeyJwt) => {
+            let signers = jwks.and_then(ClientKeys::signers);
+            let signers = signers
+                .ok_or_else(|| refuse("jwks", "private_key_jwt needs jwks: the keys that the client signs with"))?;
+            match client.token_endpoint_auth_signing_alg {
+                Some(algorithm) if !signers.supports(algorithm) => {
+                    Err(refuse("jwks", "jwks holds no key for the token_endpoint_auth_signing_alg"))
+                }
+                _ => Ok(()),
+            }
         }
-        Some(AuthenticationMethod::SelfSignedTlsClientAuth) if client.jwks.is_none() => {
+        Some(AuthenticationMethod::SelfSignedTlsClientAuth)
+            if jwks.is_none_or(|keys| keys.certificates().len() == 0) =>
+        {
             Err(refuse("jwks", "self_signed_tls_client_auth needs jwks: keys with the certificate as x5c"))
         }
         Some(AuthenticationMethod::TlsClientAuth) if client.tls_client_auth.is_none() => Err(refuse(
@@ -444,7 +455,12 @@ mod tests {
         assert_eq!(apply(json!({"jwks": {"keys": []}})).unwrap_err().member, "jwks");
         assert_eq!(apply(json!({"token_endpoint_auth_method": "private_key_jwt"})).unwrap_err().member, "jwks");
         let method = "self_signed_tls_client_auth";
-        assert_eq!(apply(json!({"token_endpoint_auth_method": method})).unwrap_err().member, "jwks");
+        let without_certificate = json!({"token_endpoint_auth_method": method, "jwks": keys});
+        assert_eq!(apply(without_certificate).unwrap_err().member, "jwks");
+        let other_algorithm = json!({
+            "token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": "ES256", "jwks": keys
+        });
+        assert_eq!(apply(other_algorithm).unwrap_err().member, "jwks");
     }
 
     #[test]

@@ -126,7 +126,7 @@ pub struct Client {
     /// this algorithm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub introspection_signed_response_alg: Option<Algorithm>,
-    /// `authorization_details_types` (RFC 9396 section 10): those it may ask about; empty for all.
+    /// `authorization_details_types` (RFC 9396 section 10): those it may ask for; empty for none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub authorization_details_types: Vec<Box<str>>,
     /// `jwks`: what its assertions are signed with, and what its own certificates hold.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::tree::Value;
-use super::{AccessLog, LogFormat, Network};
+use super::{AccessLog, ClientCertificates, LogFormat, Network};
 use crate::client::{AuthenticationMethod, ClientId, GrantType, Right};
 use crate::jose::algorithm::Algorithm;
 use crate::token::grant::TokenFormat;
@@ -318,6 +318,7 @@ macro_rules! choice {
 }
 
 choice! {
+    ClientCertificates: "none" = ClientCertificates::None, "optional" = ClientCertificates::Optional;
     LogFormat: "text" = LogFormat::Text, "json" = LogFormat::Json;
     AccessLog: "off" = AccessLog::Off, "errors" = AccessLog::Errors, "all" = AccessLog::All;
     AuthenticationMethod: "client_secret_basic" = AuthenticationMethod::ClientSecretBasic,

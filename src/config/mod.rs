@@ -123,6 +123,18 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
+    /// `tls_client_certificates`: whether peers are asked for theirs.
+    pub client_certificates: ClientCertificates,
+}
+
+/// Whether peers are asked for a certificate in the handshake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// No.
+    #[default]
+    None,
+    /// Yes, and those that have none are served as well: which clients need one says their registration.
+    Optional,
 }
 
 /// Which store, and how to reach it.
@@ -221,6 +233,10 @@ pub struct AuthenticationConfig {
     pub unknown_tokens_per_second: u32,
     /// `trusted_proxies`: addresses, or networks as `10.0.0.0/8`, whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// `certificate_proxies`: addresses whose `Client-Cert` is believed (RFC 9440).
+    pub certificate_proxies: Vec<Network>,
+    /// `client_ca_file`: PEM of the authorities whose certificates `tls_client_auth` takes.
+    pub client_ca_file: Option<PathBuf>,
 }
 
 /// An address range, as `address/prefix-length`.

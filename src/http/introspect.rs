@@ -83,7 +83,9 @@ fn expect_right(caller: &Caller) -> Result<(), ApiError> {
     Err(match caller.method() {
         Method::Bearer(_) => ApiError::insufficient_scope(StatusCode::UNAUTHORIZED, Right::Introspect),
         Method::Public => ApiError::invalid_client(),
-        Method::SecretBasic | Method::SecretPost => ApiError::forbidden("The client may not introspect tokens"),
+        Method::SecretBasic | Method::SecretPost | Method::Assertion | Method::Certificate => {
+            ApiError::forbidden("The client may not introspect tokens")
+        }
     })
 }
 

@@ -8,9 +8,12 @@
 //! | `GET /.well-known/oauth-authorization-server`, `/.well-known/openid-configuration` | [`metadata`] |
 //! | `GET /livez`, `/readyz` | [`health`] |
 //!
-//! [`request`] reads what a peer sent, [`accept`] which form of answer it wants, [`respond`] writes what it gets, [`error`] is every way to refuse it.
+//! [`request`] and [`certificate`] read what a peer sent, [`accept`] which form of answer it wants, [`confirmation`] what
+//! its token is bound to; [`respond`] writes what it gets, [`error`] is every way to refuse it.
 
 pub mod accept;
+pub mod certificate;
+pub mod confirmation;
 pub mod error;
 pub mod health;
 pub mod introspect;

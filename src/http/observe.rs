@@ -49,6 +49,8 @@ impl Observer {
         let method = match credentials {
             Credentials::Basic { .. } => ClientAuthMethod::Basic,
             Credentials::Post { .. } => ClientAuthMethod::Post,
+            Credentials::Assertion(_) => ClientAuthMethod::Assertion,
+            Credentials::Certificate { .. } => ClientAuthMethod::Certificate,
             Credentials::IdOnly(_) => ClientAuthMethod::None,
             Credentials::Bearer(_) => ClientAuthMethod::Bearer,
         };

@@ -3,13 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use http::request::Parts;
 use http::{Method, Request};
 use hyper::body::Body as _;
 
-use super::Context;
 use super::error::ApiError;
+use super::{Context, certificate};
 use crate::auth::Caller;
 use crate::auth::credentials::{BodyCredentials, Credentials};
 use crate::auth::throttle::Source;
@@ -107,12 +107,19 @@ impl Context {
     /// # Errors
     /// 400, 401, 429 or 503.
     pub async fn authenticate(&self, head: &Parts, form: &Form<'_>, peer: &Peer, now: Now) -> Result<Caller, ApiError> {
-        let body = BodyCredentials {
+        let mut body = BodyCredentials {
             client_id: form.get(Parameter::ClientId),
             client_secret: form.get(Parameter::ClientSecret),
-            assertion: form.get(Parameter::ClientAssertion).is_some()
-                || form.get(Parameter::ClientAssertionType).is_some(),
+            assertion: form.get(Parameter::ClientAssertion),
+            assertion_type: form.get(Parameter::ClientAssertionType),
+            certificate: None,
         };
+        let mut presented = None;
+        // Only a client that proves nothing else is asked for its certificate, so only then is one decoded.
+        if body.is_name_alone() && !head.headers.contains_key(AUTHORIZATION) {
+            presented = certificate::presented(&head.headers, peer, &self.authentication.certificate_proxies)?;
+        }
+        body.certificate = presented.as_deref();
         let credentials = Credentials::find(&head.headers, body)?;
         let source = source(&head.headers, peer, &self.authentication.trusted_proxies);
         let outcome = self.authenticator.authenticate(&credentials, source, now).await;
@@ -202,8 +209,12 @@ mod tests {
             for line in forwarded {
                 headers.append("x-forwarded-for", HeaderValue::from_bytes(line.as_bytes()).unwrap());
             }
-            let peer =
-                Peer { address: Some(format!("{peer}:1").parse().unwrap()), encrypted: false, listener: "public" };
+            let peer = Peer {
+                address: Some(format!("{peer}:1").parse().unwrap()),
+                encrypted: false,
+                listener: "public",
+                certificate: None,
+            };
             source(&headers, &peer, &trusted)
         };
         let of = |address: &str| Source::of(Some(address.parse().unwrap()));

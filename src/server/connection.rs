@@ -114,7 +114,7 @@ pub(super) async fn serve<H: Handler>(
     service: Arc<Service<H>>,
     accepted: Accepted,
     acceptor: Option<TlsAcceptor>,
-    peer: Peer,
+    mut peer: Peer,
 ) {
     let statistics = Arc::clone(&service.statistics);
     let open = statistics.connection();
@@ -124,7 +124,10 @@ pub(super) async fn serve<H: Handler>(
         (Accepted::Unix(socket), _) => (Transport::Unix(socket), None),
         (Accepted::Tcp(socket), None) => (Transport::Tcp(socket), None),
         (Accepted::Tcp(socket), Some(acceptor)) => match tls::accept(&acceptor, socket, patience).await {
-            Ok((stream, agreed)) => (Transport::Tls(Box::new(stream)), agreed),
+            Ok((stream, agreed)) => {
+                peer.certificate = tls::certificate(&stream);
+                (Transport::Tls(Box::new(stream)), agreed)
+            }
             Err(error) => {
                 statistics.count_failed_handshake();
                 tracing::debug!(listener = peer.listener, address = ?peer.address, %error, "TLS handshake failed");

@@ -151,7 +151,8 @@ impl Listener {
                 Some(ended) = connections.join_next() => note_panic(ended),
                 next = self.accept_with_permit(permits) => match next {
                     Ok((accepted, address, permit)) => {
-                        let peer = Peer { address, encrypted: self.acceptor.is_some(), listener: self.name };
+                        let encrypted = self.acceptor.is_some();
+                        let peer = Peer { address, encrypted, listener: self.name, certificate: None };
                         let served = connection::serve(Arc::clone(service), accepted, self.acceptor.clone(), peer);
                         connections.spawn(async move {
                             served.await;

@@ -14,6 +14,7 @@
 //! a head (syntax, `Content-Length`, size) has a status and no body, and closes the connection.
 
 mod body;
+mod certificate;
 mod connection;
 mod exchange;
 mod head;
@@ -37,6 +38,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 pub use self::body::{BodyError, RequestBody};
+pub use self::certificate::PeerCertificate;
 pub use self::head::MAX_TARGET_BYTES;
 pub use self::refusal::Refusal;
 pub use self::statistics::{Protocol, ServerStatistics};
@@ -61,7 +63,7 @@ pub trait Handler: Clone + Send + Sync + 'static {
 }
 
 /// Who is at the other end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its address; none for a unix socket.
     pub address: Option<SocketAddr>,
@@ -69,6 +71,8 @@ pub struct Peer {
     pub encrypted: bool,
     /// The name of the listener that accepted it, as given to [`Server::bind`].
     pub listener: &'static str,
+    /// The certificate that it presented to us, if it was asked for one and has one.
+    pub certificate: Option<Arc<PeerCertificate>>,
 }
 
 /// Where a listener listens.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use rustls::crypto::aws_lc_rs;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ServerConfig, version};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,8 +16,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::certificate::{AnyCertificate, PeerCertificate};
 use super::statistics::Protocol;
-use crate::config::TlsFiles;
+use crate::config::{ClientCertificates, TlsFiles};
 
 const ALPN_HTTP2: &[u8] = b"h2";
 const ALPN_HTTP1: &[u8] = b"http/1.1";
@@ -57,10 +60,14 @@ pub(super) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
     let key = private_key(&files.key).map_err(|problem| blame(&files.key, problem))?;
     // Named here rather than installed for the process: a library may not decide for those that link it.
     let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier: Arc<dyn ClientCertVerifier> = match files.client_certificates {
+        ClientCertificates::None => WebPkiClientVerifier::no_client_auth(),
+        ClientCertificates::Optional => Arc::new(AnyCertificate::new(Arc::clone(&provider))),
+    };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
         .expect("the provider has cipher suites for both versions")
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
         .map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => blame(&files.key, Problem::Mismatch),
@@ -90,6 +97,11 @@ pub(super) async fn accept(
         _ => None,
     };
     Ok((stream, agreed))
+}
+
+/// The certificate that the peer has presented, in this handshake or in the one that it resumes.
+pub(super) fn certificate(stream: &TlsStream<TcpStream>) -> Option<Arc<PeerCertificate>> {
+    PeerCertificate::of_chain(stream.get_ref().1.peer_certificates()).map(Arc::new)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use introspectd::config::TlsFiles;
+use introspectd::config::{ClientCertificates, TlsFiles};
 use introspectd::server::Protocol;
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustls::crypto::aws_lc_rs;
@@ -37,7 +37,11 @@ impl Identity {
 
     fn files(&self) -> TlsFiles {
         let file = |name: &str| Path::join(self.folder.path(), name);
-        TlsFiles { certificate: file("certificate.pem"), key: file("key.pem") }
+        TlsFiles {
+            certificate: file("certificate.pem"),
+            key: file("key.pem"),
+            client_certificates: ClientCertificates::None,
+        }
     }
 
     fn options(&self) -> Options {

@@ -70,7 +70,7 @@ fn read_permissions(element: &mut Reader<'_>, record: &mut Client) {
     let types: Vec<String> = element.value(
         "authorization_details_types",
         vec![],
-        "The types of authorization details that it may ask about (RFC 9396); empty for all.",
+        "The types of authorization details that it may ask for (RFC 9396); empty for none.",
     );
     match metadata::details_types(&types) {
         Ok(types) => record.authorization_details_types = types,
@@ -174,7 +174,7 @@ fn read_keys(path: &Path) -> Result<ClientKeys, String> {
     }
     // What a parser says of a wrong file may quote it, and somebody may have put the private key there.
     let document = serde_json::from_slice(&text).map_err(|_| fault("is not a JSON object".into()))?;
-    ClientKeys::parse(document).map_err(fault)
+    ClientKeys::parse(document).map_err(|error| fault(error.to_string()))
 }
 
 /// RFC 6749 appendix A.2: a client secret is made of `VSCHAR`.

@@ -166,6 +166,17 @@ pub(super) fn authentication(reader: &mut Reader<'_>) -> AuthenticationConfig {
             vec![],
             "Addresses, or networks as `10.0.0.0/8`, whose `X-Forwarded-For` is believed.",
         ),
+        certificate_proxies: section.value(
+            "certificate_proxies",
+            vec![],
+            "Addresses, or networks, of proxies whose `Client-Cert` and `Client-Cert-Chain` are believed (RFC 9440); they \
+             must take away what callers send under these names.",
+        ),
+        client_ca_file: section.optional(
+            "client_ca_file",
+            "PEM file of the authorities whose certificates are taken from clients that are registered for \
+             `tls_client_auth`.",
+        ),
     })
 }
 

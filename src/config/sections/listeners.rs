@@ -9,7 +9,7 @@ use url::{Host, Url};
 use crate::config::kind::{Description, Kind};
 use crate::config::reader::Reader;
 use crate::config::tree::Value;
-use crate::config::{ListenerConfig, TlsFiles};
+use crate::config::{ClientCertificates, ListenerConfig, TlsFiles};
 
 /// Loopback, so that trying the service out opens nothing to the network; 8080 is where people look for HTTP.
 const PUBLIC_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -116,7 +116,16 @@ fn listener(section: &mut Reader<'_>, address: SocketAddr) -> ListenerConfig {
             section.reject(one, format!("needs {missing} too"));
         }
     }
-    let tls = certificate.zip(key).map(|(certificate, key)| TlsFiles { certificate, key });
+    let client_certificates = section.value(
+        "tls_client_certificates",
+        ClientCertificates::None,
+        "Whether callers are asked for a certificate of theirs (RFC 8705); one that has none is served all the same.",
+    );
+    if client_certificates != ClientCertificates::None && !section.is_set("tls_certificate_file") {
+        let missing = section.at("tls_certificate_file");
+        section.reject("tls_client_certificates", format!("needs {missing} too: only TLS knows certificates"));
+    }
+    let tls = certificate.zip(key).map(|(certificate, key)| TlsFiles { certificate, key, client_certificates });
     ListenerConfig { address, unix, tls, insecure: false }
 }
 

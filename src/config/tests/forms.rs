@@ -14,6 +14,7 @@ address = "0.0.0.0:9080"
 unix = "/run/introspectd/public.sock"
 tls_certificate_file = "public.pem"
 tls_key_file = "public.key"
+tls_client_certificates = "optional"
 
 [admin]
 address = "[::]:9081"
@@ -73,6 +74,8 @@ secret_overlap = "1h"
 unknown_tokens_per_second = 5
 bearer_may_ask_about_itself = true
 trusted_proxies = ["10.0.0.0/8", "::1"]
+certificate_proxies = ["10.1.0.0/16"]
+client_ca_file = "clients.pem"
 
 [http]
 max_body_bytes = 4096
@@ -120,7 +123,11 @@ fn check_everything(config: &Config) {
         ListenerConfig {
             address: "0.0.0.0:9080".parse().unwrap(),
             unix: Some("/run/introspectd/public.sock".into()),
-            tls: Some(TlsFiles { certificate: "public.pem".into(), key: "public.key".into() }),
+            tls: Some(TlsFiles {
+                certificate: "public.pem".into(),
+                key: "public.key".into(),
+                client_certificates: ClientCertificates::Optional
+            }),
             insecure: false,
         }
     );
@@ -129,7 +136,11 @@ fn check_everything(config: &Config) {
         ListenerConfig {
             address: "[::]:9081".parse().unwrap(),
             unix: Some("/run/introspectd/admin.sock".into()),
-            tls: Some(TlsFiles { certificate: "admin.pem".into(), key: "admin.key".into() }),
+            tls: Some(TlsFiles {
+                certificate: "admin.pem".into(),
+                key: "admin.key".into(),
+                client_certificates: ClientCertificates::None
+            }),
             insecure: true,
         }
     );
@@ -182,6 +193,8 @@ fn check_everything(config: &Config) {
                 Network { address: "10.0.0.0".parse().unwrap(), prefix_length: 8 },
                 Network { address: "::1".parse().unwrap(), prefix_length: 128 },
             ],
+            certificate_proxies: vec![Network { address: "10.1.0.0".parse().unwrap(), prefix_length: 16 }],
+            client_ca_file: Some("clients.pem".into()),
         }
     );
     assert_eq!(

@@ -4,6 +4,7 @@ use super::{answer, parameters, refuse_issue, unauthorized_client};
 use crate::auth::Caller;
 use crate::client::{GrantType, policy};
 use crate::form::{Form, Parameter};
+use crate::http::confirmation::Confirmation;
 use crate::http::error::ApiError;
 use crate::http::{Answer, Context};
 use crate::service::issue::NewToken;
@@ -13,7 +14,13 @@ use crate::token::time::Now;
 use crate::token::value::TokenKind;
 
 /// Issues an access token, and no refresh token (section 4.4.3).
-pub(super) async fn issue(context: &Context, caller: &Caller, form: &Form<'_>, now: Now) -> Result<Answer, ApiError> {
+pub(super) async fn issue(
+    context: &Context,
+    caller: &Caller,
+    form: &Form<'_>,
+    bound_to: Option<&Confirmation>,
+    now: Now,
+) -> Result<Answer, ApiError> {
     let client = caller.client();
     if !client.may_use(GrantType::ClientCredentials) || client.is_public() {
         return Err(unauthorized_client());
@@ -29,7 +36,8 @@ pub(super) async fn issue(context: &Context, caller: &Caller, form: &Form<'_>, n
     {
         return Err(parameters::invalid_authorization_details());
     }
-    let claims = Claims::build(None, details.as_ref(), &serde_json::Map::new())
+    let confirmation = bound_to.map(Confirmation::to_json);
+    let claims = Claims::build(confirmation.as_ref(), details.as_ref(), &serde_json::Map::new())
         .map_err(|_| parameters::invalid_authorization_details())?;
     let owner = context.service.registry.find(&client.client_id).await?.ok_or_else(ApiError::invalid_client)?;
     let new = NewToken {

@@ -7,7 +7,7 @@ use crate::client::is_vschar;
 use crate::client::metadata::{MAX_AUDIENCE_BYTES, MAX_AUDIENCES};
 use crate::form::{Form, Parameter};
 use crate::http::error::ApiError;
-use crate::token::claims::StrictValue;
+use crate::json::StrictValue;
 
 /// The most authorization details of one token.
 const MAX_DETAILS: usize = 64;

@@ -4,6 +4,7 @@ use super::{answer, parameters, refuse_issue, unauthorized_client};
 use crate::auth::Caller;
 use crate::client::GrantType;
 use crate::form::{Form, Parameter};
+use crate::http::confirmation::Confirmation;
 use crate::http::error::ApiError;
 use crate::http::{Answer, Context};
 use crate::service::refresh::{RefreshError, RefreshRequest};
@@ -17,6 +18,7 @@ pub(super) async fn exchange(
     context: &Context,
     caller: &Caller,
     form: &Form<'_>,
+    bound_to: Option<&Confirmation>,
     now: Now,
 ) -> Result<Answer, ApiError> {
     let client = caller.client();
@@ -32,7 +34,7 @@ pub(super) async fn exchange(
         scope: scope.map_err(|_| parameters::invalid_scope())?,
         resources: parameters::resources(form)?,
         authorization_details: parameters::authorization_details(form)?,
-        confirmation: None,
+        confirmation: bound_to.map(Confirmation::to_json),
     };
     match context.service.refresh(&request, now).await {
         Ok(refreshed) => {

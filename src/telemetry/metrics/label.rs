@@ -160,6 +160,10 @@ label! {
         Basic = "client_secret_basic",
         /// Secret in the body.
         Post = "client_secret_post",
+        /// What the client has signed.
+        Assertion = "private_key_jwt",
+        /// A certificate of the connection.
+        Certificate = "tls_client_auth",
         /// `Authorization: Bearer`.
         Bearer = "bearer",
         /// Not at all: a public client names itself.
