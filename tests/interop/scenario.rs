@@ -135,19 +135,30 @@ impl Operator {
             "rights": ["introspect"], "audiences": [AUDIENCE], "scope": "read write",
             "grant_types": ["client_credentials"]
         });
-        let owner = self.client(application.clone()).await;
+        let owner = self
+            .client(json!({
+                "rights": ["introspect"], "audiences": [AUDIENCE], "scope": "read write",
+                "grant_types": ["client_credentials", "refresh_token"]
+            }))
+            .await;
         let usual = json!({"scope": "read write", "aud": AUDIENCE});
         let with = |members: Value| {
             let mut all = usual.clone();
             all.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
             all
         };
-        let public = self.client(json!({"token_endpoint_auth_method": "none", "scope": "read"})).await;
+        let public = self
+            .client(json!({
+                "token_endpoint_auth_method": "none", "scope": "read write", "grant_types": ["refresh_token"]
+            }))
+            .await;
         let of_public = self.token(&public, with(json!({}))).await["access_token"].clone();
         let access = async |members: Value| self.token(&owner, members).await["access_token"].clone();
-        let mut grants = json!({});
-        for way in WAYS {
-            grants[way] = self.token(&owner, with(json!({"refresh": true}))).await;
+        let (mut grants, mut rotations) = (json!({}), json!({}));
+        for (way, who) in [(WAYS[0], &owner), (WAYS[1], &owner), ("none", &public)] {
+            let grant = async || self.token(who, with(json!({"refresh": true}))).await;
+            grants[way] = grant().await;
+            rotations[way] = json!([grant().await, grant().await]);
         }
         json!({
             "audience": AUDIENCE,
@@ -163,6 +174,8 @@ impl Operator {
             "owner": owner,
             "applications": self.applications(&application).await,
             "grants": grants,
+            // To be refreshed: one until a spent token is used again, the other until it is revoked.
+            "rotations": rotations,
             "tokens": {
                 "active": access(with(json!({}))).await,
                 "several_audiences": access(with(json!({"aud": [AUDIENCE, OTHER_AUDIENCE]}))).await,

@@ -121,9 +121,14 @@ fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// What of a token made here nobody can guess.
+/// What of a token made here nobody can guess. A refresh token begins with the id of its grant, which is no secret; of the
+/// 24 random bytes behind it, these characters hold all but the first two.
 fn random_part(token: &str) -> Option<&str> {
-    (token.starts_with("itd_at_") || token.starts_with("itd_rt_")).then(|| &token[9..52])
+    if token.starts_with("itd_at_") {
+        Some(&token[9..52])
+    } else {
+        token.starts_with("itd_rt_").then(|| &token[33..63])
+    }
 }
 
 /// Finds any form of any secret in one pass: by its first bytes, then by all.
