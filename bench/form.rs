@@ -8,12 +8,11 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use introspectd::auth::credentials::{BasicPair, BodyCredentials, Credentials};
 use introspectd::form::{self, Form, Parameter};
-use introspectd::token::value::TokenKind;
 
 use support::keys;
 
 fn parse(criterion: &mut Criterion) {
-    let (value, _) = keys(1).mint(TokenKind::Access).expect("there is randomness");
+    let (value, _) = keys(1).mint().expect("there is randomness");
     let token = value.expose();
     let escaped = "header.payload+with/base64==".repeat(8);
     let scenarios = [

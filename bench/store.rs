@@ -6,8 +6,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
-use introspectd::store::Insertion;
 use introspectd::store::embedded::EmbeddedStore;
+use introspectd::store::{Around, Insertion};
 use introspectd::token::digest::TokenDigest;
 use introspectd::token::time::Clock;
 use tempfile::TempDir;
@@ -31,7 +31,7 @@ fn read(criterion: &mut Criterion) {
     let record = Content::Usual.record();
     for batch in kept.chunks(BATCH) {
         let tokens: Vec<_> = batch.iter().map(|digest| (*digest, record.clone())).collect();
-        let insertion = runtime.block_on(store.insert(&tokens, clock.now()));
+        let insertion = runtime.block_on(store.insert(&tokens, None, clock.now()));
         assert_eq!(insertion.expect("the store is open"), Insertion::Done);
     }
     let mut group = criterion.benchmark_group("store/embedded");
@@ -51,7 +51,13 @@ fn read(criterion: &mut Criterion) {
         assert_eq!(found.map(|(found, _)| found), Some(kept[place]));
     });
     each(&mut group, &runtime, "surroundings", async || {
-        let found = store.surroundings(black_box("s6BhdRkqt3"), record.grant.map(|grant| grant.id)).await;
+        let around = Around {
+            client_id: black_box("s6BhdRkqt3"),
+            subject: record.subject.as_deref(),
+            grant: record.grant.map(|grant| grant.id),
+            signed: None,
+        };
+        let found = store.surroundings(around).await;
         assert_eq!(found.expect("the store is open").client, None);
     });
     group.finish();

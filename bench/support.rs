@@ -53,7 +53,7 @@ impl Content {
             username: None,
             scope: Scope::parse("read write").expect("a constant scope"),
             audience: vec!["https://api.example.com".into()],
-            grant: Some(Grant { id: GrantId([7; GrantId::BYTES]), expires_at: NOW.plus(86_400) }),
+            grant: Some(Grant { id: GrantId([7; GrantId::BYTES]), expires_at: NOW.plus(86_400), born: Stamp(0) }),
             claims: Claims::default(),
         };
         if matches!(self, Self::Large) {

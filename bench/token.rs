@@ -7,8 +7,9 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use introspectd::token::answer;
 use introspectd::token::codec;
+use introspectd::token::identity::Identity;
 use introspectd::token::keyring::{Candidates, KeyRing};
-use introspectd::token::value::{Presented, TokenKind, TokenValue};
+use introspectd::token::value::{Presented, TokenValue};
 
 use support::{Content, Numbers, keys};
 
@@ -16,7 +17,7 @@ fn mint(criterion: &mut Criterion) {
     let keys = keys(1);
     criterion.bench_function("token/mint", |bencher| {
         bencher.iter(|| {
-            let (value, digest) = keys.mint(black_box(TokenKind::Access)).expect("there is randomness");
+            let (value, digest) = keys.mint().expect("there is randomness");
             assert_eq!(value.expose().len(), TokenValue::LENGTH);
             digest
         });
@@ -28,7 +29,7 @@ type Expected = fn(&Candidates) -> bool;
 /// What a presented text turns out to be, before any look-up.
 fn recognise(criterion: &mut Criterion) {
     let (one, four) = (keys(1), keys(4));
-    let (value, digest) = one.mint(TokenKind::Access).expect("there is randomness");
+    let (value, digest) = one.mint().expect("there is randomness");
     let ours = value.expose().to_owned();
     let mut altered = ours.clone();
     altered.replace_range(20..21, if &ours[20..21] == "A" { "B" } else { "A" });
@@ -82,10 +83,10 @@ fn stored_form(criterion: &mut Criterion) {
 }
 
 fn answer_render(criterion: &mut Criterion) {
-    let digest = Numbers::new().digest();
+    let identity = Identity::Opaque(Numbers::new().digest());
     for (name, content) in Content::ALL {
         let record = content.record();
-        let render = || answer::render(digest, black_box(&record), &record.scope, "https://issuer.example.com");
+        let render = || answer::render(&identity, black_box(&record), &record.scope, "https://issuer.example.com");
         let body = render();
         let parsed: serde_json::Value = serde_json::from_slice(&body).expect("it is JSON");
         assert_eq!(parsed["active"], true);

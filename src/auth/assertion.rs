@@ -139,3 +139,189 @@ impl<'a> Assertion<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::auth::signer::{Signer, with};
+    use crate::client::AuthenticationMethod;
+    use crate::client::keys::ClientKeys;
+    use crate::client::metadata::blank;
+    use crate::jose::algorithm::Algorithm;
+
+    const NOW: u64 = 1_790_000_000;
+    const ISSUER: &str = "https://as.example";
+
+    struct Case {
+        signer: Signer,
+        client: Client,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let signer = Signer::new();
+            let jwks = json!({"keys": [signer.jwk()]});
+            let client = Client {
+                authentication: Some(AuthenticationMethod::PrivateKeyJwt),
+                jwks: Some(ClientKeys::parse(jwks.as_object().unwrap().clone()).unwrap()),
+                ..blank(ClientId::parse("app").unwrap(), UnixSeconds(0))
+            };
+            Self { signer, client }
+        }
+
+        fn claims() -> Value {
+            json!({"iss": "app", "sub": "app", "aud": ISSUER, "exp": NOW + 60, "iat": NOW, "jti": "1"})
+        }
+
+        fn verify(&self, text: &str) -> Option<Result<Option<SingleUse>, AssertionError>> {
+            let endpoints = Endpoints::new(ISSUER);
+            let now = Now::from_unix(Duration::from_secs(NOW));
+            Assertion::parse(text, None).map(|assertion| assertion.verify(&self.client, &endpoints, now))
+        }
+
+        fn with_claims(&self, members: &Value) -> Option<Result<Option<SingleUse>, AssertionError>> {
+            self.verify(&self.signer.sign(&json!({"alg": "ES256"}), &with(&Self::claims(), members)))
+        }
+
+        fn with_header(&self, header: &Value) -> Option<Result<Option<SingleUse>, AssertionError>> {
+            self.verify(&self.signer.sign(header, &Self::claims()))
+        }
+    }
+
+    #[test]
+    fn rfc7523_3_an_assertion_of_the_client_for_us_and_for_now_is_accepted() {
+        let case = Case::new();
+        let single_use = case.with_claims(&json!({})).unwrap().unwrap().unwrap();
+        assert!(single_use.until > UnixSeconds(NOW + 60));
+        for members in [
+            json!({"aud": [ISSUER]}),
+            json!({"exp": NOW + Assertion::MAX_LIFETIME}),
+            json!({"exp": NOW + 1}),
+            json!({"nbf": NOW, "iat": null}),
+            json!({"nbf": NOW + Assertion::CLOCK_SKEW}),
+            json!({"scope": "ignored"}),
+        ] {
+            assert!(case.with_claims(&members).unwrap().is_ok(), "{members}");
+        }
+        assert_eq!(case.with_claims(&json!({"jti": null})).unwrap(), Ok(None), "jti is optional");
+    }
+
+    #[test]
+    fn rfc7523_3_1_issuer_and_subject_are_the_client() {
+        let case = Case::new();
+        for members in [
+            json!({"iss": "other"}),
+            json!({"sub": "other"}),
+            json!({"iss": null}),
+            json!({"sub": null}),
+            json!({"sub": 1, "iss": 1}),
+            json!({"sub": "", "iss": ""}),
+            json!({"sub": "a".repeat(129), "iss": "a".repeat(129)}),
+        ] {
+            assert!(case.with_claims(&members).is_none(), "{members}");
+        }
+        let text = case.signer.sign(&json!({"alg": "ES256"}), &Case::claims());
+        assert!(Assertion::parse(&text, Some("app")).is_some());
+        assert!(Assertion::parse(&text, Some("other")).is_none());
+    }
+
+    #[test]
+    fn rfc7523bis_the_issuer_identifier_is_the_sole_audience() {
+        let mut case = Case::new();
+        for audience in [
+            json!(null),
+            json!("https://other.example"),
+            json!("https://as.example/"),
+            json!("https://as.example/token"),
+            json!("https://as.example/introspect"),
+            json!([ISSUER, "https://other.example"]),
+            json!([ISSUER, ISSUER]),
+            json!([]),
+            json!([[ISSUER]]),
+            json!(7),
+            json!({"a": ISSUER}),
+        ] {
+            assert_eq!(
+                case.with_claims(&json!({"aud": audience})).unwrap(),
+                Err(AssertionError::Audience),
+                "{audience}"
+            );
+        }
+        case.client.assertion_audience_endpoints = true;
+        for audience in
+            ["https://as.example/token", "https://as.example/introspect", "https://as.example/revoke", ISSUER]
+        {
+            assert!(case.with_claims(&json!({"aud": audience})).unwrap().is_ok(), "{audience}");
+        }
+        for audience in [json!("https://other.example/token"), json!([ISSUER, "https://as.example/token"])] {
+            assert_eq!(
+                case.with_claims(&json!({"aud": audience})).unwrap(),
+                Err(AssertionError::Audience),
+                "{audience}"
+            );
+        }
+    }
+
+    #[test]
+    fn rfc7523bis_typ_is_absent_or_says_what_it_is() {
+        let case = Case::new();
+        for typ in ["JWT", "jwt", "client-authentication+jwt", "application/client-authentication+jwt"] {
+            assert!(case.with_header(&json!({"alg": "ES256", "typ": typ})).unwrap().is_ok(), "{typ}");
+        }
+        for typ in ["at+jwt", "dpop+jwt", "token-introspection+jwt", "logout+jwt", ""] {
+            let outcome = case.with_header(&json!({"alg": "ES256", "typ": typ}));
+            assert_eq!(outcome.unwrap(), Err(AssertionError::Type), "{typ}");
+        }
+    }
+
+    #[test]
+    fn rfc7523_3_6_times_are_checked() {
+        let case = Case::new();
+        for exp in [
+            json!(null),
+            json!(NOW),
+            json!(NOW - 1),
+            json!(NOW + Assertion::MAX_LIFETIME + Assertion::CLOCK_SKEW + 1),
+            json!((NOW + 60).to_string()),
+            json!(-1),
+            json!(1.5),
+        ] {
+            assert_eq!(case.with_claims(&json!({"exp": exp})).unwrap(), Err(AssertionError::Expiry), "{exp}");
+        }
+        for name in ["iat", "nbf"] {
+            for moment in [json!(NOW + Assertion::CLOCK_SKEW + 1), json!("now"), json!(-1)] {
+                assert_eq!(case.with_claims(&json!({name: moment})).unwrap(), Err(AssertionError::NotYet), "{moment}");
+            }
+        }
+        assert_eq!(case.with_claims(&json!({"jti": 1})).unwrap(), Err(AssertionError::Id));
+    }
+
+    #[test]
+    fn rfc7523_3_9_only_registered_keys_count() {
+        let mut case = Case::new();
+        let other = Signer::new();
+        let foreign = other.sign(&json!({"alg": "ES256"}), &Case::claims());
+        assert_eq!(case.verify(&foreign).unwrap(), Err(AssertionError::Signature));
+        // A key that the assertion brings along proves nothing.
+        let brought = other.sign(&json!({"alg": "ES256", "jwk": other.jwk()}), &Case::claims());
+        assert_eq!(case.verify(&brought).unwrap(), Err(AssertionError::Signature));
+        let unknown = case.with_header(&json!({"alg": "ES256", "kid": "'; DROP"}));
+        assert_eq!(unknown.unwrap(), Err(AssertionError::Signature));
+        for header in [json!({"alg": "none"}), json!({"alg": "HS256"}), json!({"alg": "ES384"}), json!({})] {
+            assert!(case.with_header(&header).is_none(), "{header}");
+        }
+        for algorithm in ["EdDSA", "RS256", "PS256"] {
+            let outcome = case.with_header(&json!({"alg": algorithm}));
+            assert_eq!(outcome.unwrap(), Err(AssertionError::Signature), "{algorithm}");
+        }
+        case.client.token_endpoint_auth_signing_alg = Some(Algorithm::Rs256);
+        assert_eq!(case.with_claims(&json!({})).unwrap(), Err(AssertionError::Algorithm));
+        case.client.jwks = None;
+        case.client.token_endpoint_auth_signing_alg = None;
+        assert_eq!(case.with_claims(&json!({})).unwrap(), Err(AssertionError::Signature));
+    }
+}

@@ -176,3 +176,172 @@ fn is_mailbox(registered: &str, name: &str) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertifiedIssuer, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+        SanType, date_time_ymd,
+    };
+    use serde_json::json;
+
+    use super::*;
+    use crate::client::ClientId;
+    use crate::client::keys::ClientKeys;
+    use crate::client::metadata::blank;
+    use crate::token::time::UnixSeconds;
+
+    /// In 2026, when the certificates made here are valid.
+    const NOW: u64 = 1_790_000_000;
+
+    fn at(seconds: u64) -> Now {
+        Now::from_unix(Duration::from_secs(seconds))
+    }
+
+    fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+        let mut parameters = CertificateParams::default();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    fn parameters() -> CertificateParams {
+        let mut parameters = CertificateParams::default();
+        parameters.not_before = date_time_ymd(2026, 1, 1);
+        parameters.not_after = date_time_ymd(2027, 1, 1);
+        parameters.distinguished_name.push(DnType::CountryName, DnValue::PrintableString("DE".try_into().unwrap()));
+        parameters.distinguished_name.push(DnType::OrganizationName, "Example, Ltd");
+        parameters.distinguished_name.push(DnType::CommonName, "app");
+        parameters.subject_alt_names = vec![
+            SanType::DnsName("app.example.com".try_into().unwrap()),
+            SanType::URI("spiffe://example.com/app".try_into().unwrap()),
+            SanType::IpAddress("10.0.0.7".parse().unwrap()),
+            SanType::IpAddress("2001:db8::7".parse().unwrap()),
+            SanType::Rfc822Name("App@example.com".try_into().unwrap()),
+        ];
+        parameters
+    }
+
+    fn issued(by: &CertifiedIssuer<'static, KeyPair>, parameters: &CertificateParams) -> PeerCertificate {
+        let certificate = parameters.signed_by(&KeyPair::generate().unwrap(), by).unwrap();
+        PeerCertificate::new(certificate.der().clone(), vec![])
+    }
+
+    fn trusting(authority: &CertifiedIssuer<'static, KeyPair>) -> Authorities {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        std::fs::write(&file, authority.pem()).unwrap();
+        Authorities::read(&file).unwrap()
+    }
+
+    fn client(member: &str, value: &str) -> Client {
+        let read = CertificateName::MEMBERS.into_iter().find(|(name, _)| *name == member).unwrap().1;
+        Client {
+            authentication: Some(AuthenticationMethod::TlsClientAuth),
+            tls_client_auth: Some(read(value).unwrap()),
+            ..blank(ClientId::parse("app").unwrap(), UnixSeconds(0))
+        }
+    }
+
+    #[test]
+    fn rfc8705_2_1_2_the_registered_name_decides() {
+        let authority = authority("ca");
+        let (authorities, certificate) = (trusting(&authority), issued(&authority, &parameters()));
+        let verify = |member: &str, value: &str| authorities.verify(&client(member, value), &certificate, at(NOW));
+        for (member, value) in [
+            ("tls_client_auth_subject_dn", "CN=app,O=Example\\, Ltd,C=DE"),
+            ("tls_client_auth_subject_dn", "2.5.4.3=app, o=Example\\2c Ltd, C=#13024445"),
+            ("tls_client_auth_san_dns", "APP.example.com"),
+            ("tls_client_auth_san_uri", "spiffe://example.com/app"),
+            ("tls_client_auth_san_ip", "10.0.0.7"),
+            ("tls_client_auth_san_ip", "2001:DB8:0::7"),
+            ("tls_client_auth_san_email", "App@EXAMPLE.com"),
+        ] {
+            assert_eq!(verify(member, value), Ok(()), "{member} {value}");
+        }
+        for (member, value) in [
+            ("tls_client_auth_subject_dn", "CN=app"),
+            ("tls_client_auth_subject_dn", "C=DE,O=Example\\, Ltd,CN=app"),
+            ("tls_client_auth_san_dns", "example.com"),
+            ("tls_client_auth_san_dns", "app.example.com.evil.example"),
+            ("tls_client_auth_san_uri", "spiffe://example.com/APP"),
+            ("tls_client_auth_san_ip", "10.0.0.8"),
+            ("tls_client_auth_san_ip", "::ffff:10.0.0.7"),
+            ("tls_client_auth_san_email", "app@example.com"),
+        ] {
+            assert_eq!(verify(member, value), Err(CertificateError::Name), "{member} {value}");
+        }
+        let mut other = client("tls_client_auth_san_dns", "app.example.com");
+        other.authentication = Some(AuthenticationMethod::ClientSecretBasic);
+        assert_eq!(authorities.verify(&other, &certificate, at(NOW)), Err(CertificateError::Method));
+    }
+
+    #[test]
+    fn rfc8705_2_1_the_chain_must_lead_to_a_trusted_authority() {
+        let (authority, stranger) = (authority("ca"), authority("ca"));
+        let authorities = trusting(&authority);
+        let app = client("tls_client_auth_san_dns", "app.example.com");
+        let verify = |certificate: &PeerCertificate, now: u64| authorities.verify(&app, certificate, at(now));
+        let good = issued(&authority, &parameters());
+        assert_eq!(verify(&good, NOW), Ok(()));
+        assert_eq!(verify(&issued(&stranger, &parameters()), NOW), Err(CertificateError::Untrusted));
+        assert_eq!(Authorities::default().verify(&app, &good, at(NOW)), Err(CertificateError::Untrusted));
+        for outside in [1_700_000_000, 1_800_000_000] {
+            assert_eq!(verify(&good, outside), Err(CertificateError::Untrusted), "{outside}");
+        }
+        let mut for_servers = parameters();
+        for_servers.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        assert_eq!(verify(&issued(&authority, &for_servers), NOW), Err(CertificateError::Untrusted));
+        let own = parameters().self_signed(&KeyPair::generate().unwrap()).unwrap();
+        assert_eq!(verify(&PeerCertificate::new(own.der().clone(), vec![]), NOW), Err(CertificateError::Untrusted));
+        let garbage = PeerCertificate::new(vec![1, 2, 3].into(), vec![]);
+        assert_eq!(verify(&garbage, NOW), Err(CertificateError::Form));
+    }
+
+    #[test]
+    fn rfc8705_2_1_certificates_in_between_may_be_sent_along() {
+        let root = authority("root");
+        let mut between = CertificateParams::default();
+        between.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        between.distinguished_name.push(DnType::CommonName, "between");
+        let between = CertifiedIssuer::signed_by(between, KeyPair::generate().unwrap(), &root).unwrap();
+        let leaf = parameters().signed_by(&KeyPair::generate().unwrap(), &between).unwrap();
+        let app = client("tls_client_auth_san_dns", "app.example.com");
+        let verify = |chain: Vec<CertificateDer<'static>>| {
+            trusting(&root).verify(&app, &PeerCertificate::new(leaf.der().clone(), chain), at(NOW))
+        };
+        assert_eq!(verify(vec![between.der().clone()]), Ok(()));
+        assert_eq!(verify(vec![]), Err(CertificateError::Untrusted));
+    }
+
+    #[test]
+    fn rfc8705_2_2_a_registered_certificate_needs_no_authority() {
+        let certificate = parameters().self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let key = json!({"kty": "EC", "crv": "P-256", "use": "enc", "x5c": [STANDARD.encode(certificate.der())]});
+        let jwks = json!({"keys": [key]});
+        let app = Client {
+            authentication: Some(AuthenticationMethod::SelfSignedTlsClientAuth),
+            jwks: Some(ClientKeys::parse(jwks.as_object().unwrap().clone()).unwrap()),
+            ..blank(ClientId::parse("app").unwrap(), UnixSeconds(0))
+        };
+        let presented = PeerCertificate::new(certificate.der().clone(), vec![]);
+        let nobody = Authorities::default();
+        assert_eq!(nobody.verify(&app, &presented, at(NOW)), Ok(()));
+        assert_eq!(nobody.verify(&app, &presented, at(1_800_000_000)), Err(CertificateError::Expired));
+        assert_eq!(nobody.verify(&app, &presented, at(1_700_000_000)), Err(CertificateError::Expired));
+        let other = parameters().self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let other = PeerCertificate::new(other.der().clone(), vec![]);
+        assert_eq!(nobody.verify(&app, &other, at(NOW)), Err(CertificateError::Unregistered));
+    }
+
+    #[test]
+    fn a_file_that_holds_no_authority_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        assert!(Authorities::read(&file).unwrap_err().to_string().contains("ca.pem"));
+        std::fs::write(&file, "nothing").unwrap();
+        assert!(Authorities::read(&file).unwrap_err().to_string().contains("holds no certificate"));
+    }
+}

@@ -103,3 +103,103 @@ impl Proof {
         Ok(Self { thumbprint, single_use })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::HeaderValue;
+    use serde_json::json;
+
+    use super::*;
+    use crate::auth::signer::{Signer, with};
+
+    const NOW: u64 = 1_790_000_000;
+
+    fn header(signer: &Signer) -> Value {
+        json!({"alg": "ES256", "typ": "dpop+jwt", "jwk": signer.jwk()})
+    }
+
+    fn claims() -> Value {
+        json!({"htm": "POST", "htu": "https://as.example/token", "iat": NOW, "jti": "1"})
+    }
+
+    fn check(lines: &[&str]) -> Result<Option<Proof>, ProofError> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(Proof::HEADER, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+        }
+        let now = Now::from_unix(Duration::from_secs(NOW));
+        Proof::of_token_request(&headers, &Endpoints::new("https://as.example"), now)
+    }
+
+    fn with_claims(members: &Value) -> Result<Option<Proof>, ProofError> {
+        let signer = Signer::new();
+        check(&[&signer.sign(&header(&signer), &with(&claims(), members))])
+    }
+
+    #[test]
+    fn rfc9449_4_3_a_proof_names_its_key() {
+        let signer = Signer::new();
+        let proof = check(&[&signer.sign(&header(&signer), &claims())]).unwrap().unwrap();
+        assert_eq!(proof.thumbprint, PublicKey::from_jwk(&signer.jwk(), None).unwrap().thumbprint());
+        assert!(proof.single_use.until >= UnixSeconds(NOW + 2 * Proof::WINDOW));
+        let again = check(&[&signer.sign(&header(&signer), &with(&claims(), &json!({"iat": NOW - 1})))]);
+        assert_eq!(again.unwrap().unwrap().single_use.name, proof.single_use.name, "the same jti");
+        assert_ne!(with_claims(&json!({})).unwrap().unwrap().single_use.name, proof.single_use.name, "another key");
+        assert_eq!(check(&[]), Ok(None));
+    }
+
+    #[test]
+    fn rfc9449_4_3_exactly_one_header() {
+        let signer = Signer::new();
+        let text = signer.sign(&header(&signer), &claims());
+        assert_eq!(check(&[&text, &text]), Err(ProofError::Header));
+        assert_eq!(check(&["\u{e9}"]), Err(ProofError::Header));
+        let joined = format!("{text}, {text}");
+        for bad in ["", "x", "a.b.c", joined.as_str()] {
+            assert_eq!(check(&[bad]), Err(ProofError::Form), "{bad}");
+        }
+        let long = signer.sign(&header(&signer), &with(&claims(), &json!({"x": "x".repeat(16_384)})));
+        assert_eq!(check(&[&long]), Err(ProofError::Form));
+    }
+
+    #[test]
+    fn rfc9449_4_3_the_header_of_the_proof() {
+        let signer = Signer::new();
+        let changed = |members: Value| check(&[&signer.sign(&with(&header(&signer), &members), &claims())]);
+        for typ in [json!(null), json!("JWT"), json!("at+jwt"), json!("client-authentication+jwt")] {
+            assert_eq!(changed(json!({"typ": typ})), Err(ProofError::Type), "{typ}");
+        }
+        for algorithm in ["none", "HS256", "ES384"] {
+            assert_eq!(changed(json!({"alg": algorithm})), Err(ProofError::Form), "{algorithm}");
+        }
+        let private = with(&signer.jwk(), &json!({"d": "AAAA"}));
+        for jwk in [json!(null), json!("x"), json!({"kty": "oct", "k": "AAAA"}), private] {
+            assert_eq!(changed(json!({"jwk": jwk})), Err(ProofError::Key), "{jwk}");
+        }
+        assert_eq!(changed(json!({"alg": "EdDSA"})), Err(ProofError::Key));
+        assert_eq!(changed(json!({"jwk": Signer::new().jwk()})), Err(ProofError::Signature));
+    }
+
+    #[test]
+    fn rfc9449_4_3_the_claims_of_the_proof() {
+        for method in [json!(null), json!("GET"), json!("post")] {
+            assert_eq!(with_claims(&json!({"htm": method})), Err(ProofError::Method), "{method}");
+        }
+        for target in
+            [json!(null), json!("https://other.example/token"), json!("https://as.example/introspect"), json!(1)]
+        {
+            assert_eq!(with_claims(&json!({"htu": target})), Err(ProofError::Target), "{target}");
+        }
+        for moment in [NOW - Proof::WINDOW, NOW + Proof::WINDOW] {
+            assert!(with_claims(&json!({"iat": moment})).is_ok(), "{moment}");
+        }
+        for moment in [json!(null), json!(NOW - Proof::WINDOW - 1), json!(NOW + Proof::WINDOW + 1), json!("now")] {
+            assert_eq!(with_claims(&json!({"iat": moment})), Err(ProofError::Time), "{moment}");
+        }
+        for id in [json!(null), json!(""), json!(1), json!("x".repeat(Proof::MAX_ID_BYTES + 1))] {
+            assert_eq!(with_claims(&json!({"jti": id})), Err(ProofError::Id), "{id:.40}");
+        }
+    }
+}

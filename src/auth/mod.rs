@@ -16,6 +16,8 @@ pub mod credentials;
 pub mod dpop;
 pub mod endpoints;
 pub mod memory;
+#[cfg(test)]
+mod signer;
 pub mod single_use;
 pub mod throttle;
 pub mod verify;

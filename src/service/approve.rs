@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use super::Service;
 use super::lookup::{Located, Surrounded};
 use super::refresh::cut_short;
 use super::revoke::Named;
+use super::{Service, kept_until};
 use crate::store::{StoreError, StoreErrorKind, Transition};
 use crate::token::decision::{FinalReason, final_reason};
 use crate::token::grant::ExemptionError;
@@ -36,9 +36,9 @@ pub enum ApproveError {
 
 fn explain(reason: FinalReason) -> String {
     match reason {
-        FinalReason::Reason(reason) => format!("the token was revoked for good: {}", reason.name()),
-        FinalReason::Spent => "the refresh token has been exchanged for another".to_owned(),
-        FinalReason::Parent => "the client or the user of the token is revoked, approve that first".to_owned(),
+        FinalReason::Reason(reason) => format!("The token was revoked for good: {}", reason.name()),
+        FinalReason::Spent => "The refresh token has been exchanged for another".to_owned(),
+        FinalReason::Parent => "The client or the user of the token is revoked, approve that first".to_owned(),
     }
 }
 
@@ -136,7 +136,7 @@ impl Service {
         let opaque = self.store.set_state(record.access, State::Approved, now).await?;
         let changed = match opaque {
             Transition::Absent => {
-                self.store.set_signed_state(record.access, State::Approved, refresh.expires_at, now).await?
+                self.store.set_signed_state(record.access, State::Approved, kept_until(refresh.expires_at), now).await?
             }
             known => known,
         };

@@ -1,6 +1,6 @@
 //! Revoking many tokens at once: one write, whatever their number.
 
-use super::Service;
+use super::{Service, kept_until};
 use crate::store::StoreError;
 use crate::token::epoch::EpochAxis;
 use crate::token::record::Reason;
@@ -23,7 +23,7 @@ impl Service {
     ) -> Result<bool, StoreError> {
         let until = before.map(|second| Stamp(second.milliseconds().saturating_mul(1000).saturating_sub(1)));
         // Nothing that was issued so far lives longer.
-        let keep_until = now.seconds().plus(self.tokens.max_lifetime.as_secs());
+        let keep_until = kept_until(now.seconds().plus(self.tokens.max_lifetime.as_secs()));
         self.store.raise_epoch(axis, until, reason, keep_until, now).await
     }
 }

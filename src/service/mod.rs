@@ -24,7 +24,7 @@ use std::sync::Arc;
 use crate::config::TokensConfig;
 use crate::store::Store;
 use crate::token::keyring::KeyRing;
-use crate::token::time::{Clock, Now};
+use crate::token::time::{Clock, Now, UnixSeconds};
 
 use self::hashing::HashingPool;
 use self::registry::Registry;
@@ -46,6 +46,18 @@ pub struct Service {
     pub tokens: TokensConfig,
     /// `iss`.
     pub issuer: Box<str>,
+}
+
+/// How far the clocks of two nodes, or of a node and its store, may be apart, in seconds.
+///
+/// What revokes a token is kept for so long beyond the token's end. A signed token is judged by the node's clock and its
+/// revocation forgotten by the store's: were they kept equally long, a node whose clock is late would take a revoked token
+/// for active again just before it ends.
+const CLOCK_SKEW: u64 = 300;
+
+/// Until when to keep what revokes a token that ends at `expires_at`.
+fn kept_until(expires_at: UnixSeconds) -> UnixSeconds {
+    expires_at.plus(CLOCK_SKEW)
 }
 
 impl Service {

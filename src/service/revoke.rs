@@ -9,9 +9,9 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::Service;
 use super::lookup::Located;
 use super::refresh::cut_short;
+use super::{Service, kept_until};
 use crate::client::{Client, Right};
 use crate::store::{StoreError, StoreErrorKind, Transition};
 use crate::token::digest::GrantId;
@@ -178,7 +178,7 @@ impl Service {
     ) -> Result<Transition, StoreError> {
         match identity {
             Identity::Signed { digest, .. } => {
-                self.store.set_signed_state(*digest, state, record.expires_at, now).await
+                self.store.set_signed_state(*digest, state, kept_until(record.expires_at), now).await
             }
             Identity::Opaque(digest) => self.store.set_state(*digest, state, now).await,
             // A refresh token has no state of its own beside its grant's.
@@ -214,7 +214,7 @@ impl Service {
             if after == before {
                 return Ok(Ok(false));
             }
-            if self.store.mark_grant(grant.id, &before, &after, grant.expires_at).await? {
+            if self.store.mark_grant(grant.id, &before, &after, kept_until(grant.expires_at)).await? {
                 return Ok(Ok(true));
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::client::Right;
+use crate::client::{AuthenticationMethod, GrantType, Right, Rights};
 
 /// All settings, each different from its default.
 const EVERYTHING: &str = r#"
@@ -45,6 +45,8 @@ secret = "fedcba9876543210fedcba9876543210"
 [tokens]
 access_lifetime = "5m"
 refresh_lifetime = "7d"
+refresh_idle_lifetime = "1d"
+refresh_grace = "10s"
 max_lifetime = "90d"
 imports = false
 
@@ -162,6 +164,8 @@ fn check_everything(config: &Config) {
         TokensConfig {
             access_lifetime: Duration::from_mins(5),
             refresh_lifetime: Duration::from_hours(7 * 24),
+            refresh_idle_lifetime: Duration::from_hours(24),
+            refresh_grace: Duration::from_secs(10),
             max_lifetime: Duration::from_hours(90 * 24),
             imports: false,
         }

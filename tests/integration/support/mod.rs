@@ -22,8 +22,10 @@ macro_rules! over_both_stores {
 
 use std::time::{Duration, Instant};
 
+use introspectd::store::Around;
 use introspectd::token::claims::Claims;
 use introspectd::token::digest::{GrantId, TokenDigest};
+use introspectd::token::grant::{GrantRecord, TokenFormat};
 use introspectd::token::record::{Grant, Record, State};
 use introspectd::token::scope::Scope;
 use introspectd::token::time::{Stamp, UnixSeconds};
@@ -51,7 +53,7 @@ pub(crate) fn digest(number: u8) -> TokenDigest {
 
 /// A grant of its own for each number.
 pub(crate) fn grant(number: u8, expires_at: UnixSeconds) -> Grant {
-    Grant { id: GrantId([number; GrantId::BYTES]), expires_at }
+    Grant { id: GrantId([number; GrantId::BYTES]), expires_at, born: Stamp(0) }
 }
 
 /// A record in which every part is present. Its stamp is one that no store would give.
@@ -60,7 +62,7 @@ pub(crate) fn record(expires_at: UnixSeconds) -> Record {
         state: State::Approved,
         stamp: Stamp(0),
         owner_created: Stamp(0),
-        kind: TokenKind::Refresh,
+        kind: TokenKind::Access,
         issued_at: UnixSeconds(1_700_000_000),
         not_before: Some(UnixSeconds(1_700_000_001)),
         expires_at,
@@ -72,4 +74,21 @@ pub(crate) fn record(expires_at: UnixSeconds) -> Record {
         grant: Some(grant(200, expires_at)),
         claims: Claims::from_rendered(r#""department":"7\u0000""#.into()).unwrap(),
     }
+}
+
+/// What is kept of a grant whose refresh token has this number; it and the family end then.
+pub(crate) fn grant_record(current: u8, expires_at: UnixSeconds) -> GrantRecord {
+    GrantRecord {
+        current: digest(current),
+        previous: None,
+        rotated_at: UnixSeconds(1_700_000_000),
+        access: digest(100),
+        format: TokenFormat::Opaque,
+        token: Record { kind: TokenKind::Refresh, ..record(expires_at) },
+    }
+}
+
+/// A token of the client `app` that speaks for nobody.
+pub(crate) fn around() -> Around<'static> {
+    Around { client_id: "app", subject: None, grant: None, signed: None }
 }

@@ -199,12 +199,8 @@ async fn an_entry_that_cannot_be_read_is_damage_and_never_absence() {
     let (grant, token, now) = (GrantId([3; 16]), TokenDigest([7; 16]), clock.now());
     let pair = EpochAxis::ClientUser { client_id: "app", subject: "alice" };
     let axes = [EpochAxis::Issuer, EpochAxis::Client("app"), EpochAxis::User("alice"), pair, EpochAxis::Key("k")];
-    let around = Around {
-        subject: Some("alice"),
-        grant: Some(grant),
-        signed: Some(Signed { token, key: "k" }),
-        ..AROUND
-    };
+    let around =
+        Around { subject: Some("alice"), grant: Some(grant), signed: Some(Signed { token, key: "k" }), ..AROUND };
     let damaged = |error: StoreError| error.kind() == StoreErrorKind::Damaged;
     let names = axes.map(Name::epoch).into_iter().chain([Name::mark(grant), Name::signed(token)]);
     for name in names.chain([Name::grant(grant)]) {
