@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::client::secret::{SecretHash, StoredSecret};
 use crate::config::{Config, DeclaredClient, KeysConfig, StoreConfig};
 use crate::http::health::Readiness;
-use crate::http::metadata::MetadataDocument;
+use crate::http::metadata::{CertificateSupport, MetadataDocument};
 use crate::http::observe::Observer;
 use crate::http::{Answer, Context, PublicFace};
 use crate::server::{BindError, Bound, Handler, Peer, Refusal, RequestBody, Server};
@@ -34,6 +34,7 @@ use crate::token::time::Clock;
 pub struct App {
     service: Arc<Service>,
     context: Arc<Context>,
+    metadata: MetadataDocument,
     drain: Drain,
     server: Server,
 }
@@ -62,7 +63,7 @@ pub enum StartError {
     /// No keys, and no place to make one.
     #[error("keys.digest: with Redis, every node needs the same key: none is configured")]
     NoKeys,
-    /// No randomness.
+    /// No randomness, or the file of authorities.
     #[error(transparent)]
     Authenticator(#[from] AuthenticatorError),
 }
@@ -86,6 +87,7 @@ impl App {
         let now = clock.now().seconds();
         let declared = config.clients.iter().map(|client| declare(client, &keys, now));
         let drain = Drain::new(&config.drain);
+        let certificates = CertificateSupport::of(&config);
         let server = Server::bind(&[(PUBLIC, &config.public), (ADMIN, &config.admin)], &config.http)?;
         let issuer = config.issuer.clone().unwrap_or_else(|| url(&server.bound()[0]));
         let service = Arc::new(Service {
@@ -97,6 +99,7 @@ impl App {
             tokens: config.tokens.clone(),
             issuer: issuer.into(),
         });
+        let metadata = MetadataDocument::new(&service.issuer, certificates);
         let context = Arc::new(Context {
             authenticator: Authenticator::new(Arc::clone(&service), &config.authentication)?,
             service: Arc::clone(&service),
@@ -106,7 +109,7 @@ impl App {
             readiness: Readiness::new(drain.clone()),
             observer: Observer::new(metrics, config.log.access),
         });
-        Ok(Self { service, context, drain, server })
+        Ok(Self { service, context, metadata, drain, server })
     }
 
     /// Where the listeners listen: the public one first, then the admin one.
@@ -131,12 +134,12 @@ impl App {
 
     /// Answers until the drain has come to its end.
     pub async fn run(self) -> Outcome {
-        let Self { service, context, drain, server } = self;
+        let Self { service, context, metadata, drain, server } = self;
         // Asked once before the first answer, so that readiness is true from the start when it can be.
         context.readiness.set_store(service.store.probe().await.is_ok());
         let prober = tokio::spawn(watch_store(Arc::clone(&context)));
         let faces = Faces {
-            public: PublicFace::new(Arc::clone(&context), MetadataDocument::new(&service.issuer)),
+            public: PublicFace::new(Arc::clone(&context), metadata),
             admin: AdminFace::new(context, server.statistics()),
         };
         let outcome = server.serve(faces, &drain).await;

@@ -182,7 +182,7 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use rcgen::{
-        BasicConstraints, CertificateParams, CertifiedIssuer, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+        BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, KeyPair,
         SanType, date_time_ymd,
     };
     use serde_json::json;
@@ -209,6 +209,7 @@ mod tests {
 
     fn parameters() -> CertificateParams {
         let mut parameters = CertificateParams::default();
+        parameters.distinguished_name = DistinguishedName::new();
         parameters.not_before = date_time_ymd(2026, 1, 1);
         parameters.not_after = date_time_ymd(2027, 1, 1);
         parameters.distinguished_name.push(DnType::CountryName, DnValue::PrintableString("DE".try_into().unwrap()));

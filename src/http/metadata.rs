@@ -6,6 +6,9 @@ use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, ETAG, HeaderMap, 
 use serde_json::json;
 
 use super::{Answer, respond};
+use crate::client::AuthenticationMethod;
+use crate::config::{ClientCertificates, Config};
+use crate::jose::algorithm::Algorithm;
 
 /// The document, and where it is found.
 #[derive(Debug)]
@@ -16,15 +19,53 @@ pub struct MetadataDocument {
     places: [String; 2],
 }
 
-const SECRET_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
+/// What can be done with certificates, which is a matter of configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CertificateSupport {
+    /// A listener asks for them, or a proxy is believed that does.
+    pub presented: bool,
+    /// There are authorities whose certificates are taken.
+    pub authorities: bool,
+}
+
+impl CertificateSupport {
+    /// What this configuration makes possible.
+    pub fn of(config: &Config) -> Self {
+        let asked = config.public.tls.as_ref().is_some_and(|tls| tls.client_certificates != ClientCertificates::None);
+        Self {
+            presented: asked || !config.authentication.certificate_proxies.is_empty(),
+            authorities: config.authentication.client_ca_file.is_some(),
+        }
+    }
+
+    fn methods(self) -> impl Iterator<Item = AuthenticationMethod> {
+        [
+            (AuthenticationMethod::TlsClientAuth, self.presented && self.authorities),
+            (AuthenticationMethod::SelfSignedTlsClientAuth, self.presented),
+        ]
+        .into_iter()
+        .filter_map(|(method, possible)| possible.then_some(method))
+    }
+}
+
+/// The ways to authenticate that work at every endpoint.
+const METHODS: [AuthenticationMethod; 3] = [
+    AuthenticationMethod::ClientSecretBasic,
+    AuthenticationMethod::ClientSecretPost,
+    AuthenticationMethod::PrivateKeyJwt,
+];
 
 impl MetadataDocument {
     /// The document for this issuer: an absolute URL without query and fragment.
-    pub fn new(issuer: &str) -> Self {
+    pub fn new(issuer: &str, certificates: CertificateSupport) -> Self {
         let base = issuer.trim_end_matches('/');
         // Section 3.1 puts the issuer's path behind the well-known part; OpenID Connect puts it before.
         let path = base.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..])).unwrap_or("");
-        let document = json!({
+        let methods: Vec<&str> =
+            METHODS.into_iter().chain(certificates.methods()).map(|method| method.as_str()).collect();
+        let with = |other: &'static str| methods.iter().copied().chain([other]).collect::<Vec<_>>();
+        let algorithms = Algorithm::ALL.map(Algorithm::name);
+        let mut document = json!({
             "issuer": issuer,
             "token_endpoint": format!("{base}/token"),
             "introspection_endpoint": format!("{base}/introspect"),
@@ -32,10 +73,18 @@ impl MetadataDocument {
             // Required, and without an authorization endpoint there is none: "none" is registered for that.
             "response_types_supported": ["none"],
             "grant_types_supported": ["client_credentials"],
-            "token_endpoint_auth_methods_supported": SECRET_METHODS,
-            "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "Bearer"],
-            "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+            "token_endpoint_auth_methods_supported": methods,
+            "token_endpoint_auth_signing_alg_values_supported": algorithms,
+            "introspection_endpoint_auth_methods_supported": with("Bearer"),
+            "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
+            "revocation_endpoint_auth_methods_supported": with("none"),
+            "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+            "dpop_signing_alg_values_supported": algorithms,
         });
+        // RFC 8705 section 3.3: left out, it means false.
+        if certificates.presented {
+            document["tls_client_certificate_bound_access_tokens"] = json!(true);
+        }
         let body = Bytes::from(document.to_string());
         let tag = format!("\"{}\"", &blake3::hash(&body).to_hex()[..16]);
         Self {
@@ -92,10 +141,10 @@ mod tests {
     /// RFC 8414 section 3.1: the path of the issuer comes behind the well-known part.
     #[test]
     fn rfc8414_3_1_places() {
-        let root = MetadataDocument::new("https://as.example");
+        let root = MetadataDocument::new("https://as.example", CertificateSupport::default());
         assert!(root.is_at("/.well-known/oauth-authorization-server"));
         assert!(root.is_at("/.well-known/openid-configuration"));
-        let tenant = MetadataDocument::new("https://as.example/t1");
+        let tenant = MetadataDocument::new("https://as.example/t1", CertificateSupport::default());
         assert!(tenant.is_at("/.well-known/oauth-authorization-server/t1"));
         assert!(tenant.is_at("/t1/.well-known/openid-configuration"));
         assert!(!tenant.is_at("/.well-known/oauth-authorization-server"));

@@ -10,15 +10,19 @@ use bytes::Bytes;
 use introspectd::client::ClientId;
 use introspectd::client::secret::Secret;
 use introspectd::config::RedisConfig;
-use introspectd::store::redis::RedisStore;
-use introspectd::store::{ClientWrite, Insertion, StoreError, StoreErrorKind, Transition};
-use introspectd::token::decision::Standing;
+use introspectd::store::redis::{CLOCK_GRACE, RedisStore};
+use introspectd::store::{
+    Around, ClientWrite, Insertion, NewGrant, Rotation, RotationOutcome, Signed, StoreError, StoreErrorKind, Transition,
+};
+use introspectd::token::digest::{GrantId, TokenDigest};
+use introspectd::token::epoch::EpochAxis;
+use introspectd::token::grant::{GrantMark, GrantRecord};
 use introspectd::token::record::{Reason, Record, State};
-use introspectd::token::time::{Clock, Now, Stamp};
+use introspectd::token::time::{Clock, Now, Stamp, UnixSeconds};
 use tokio::task::JoinSet;
 
 use crate::support::redis::{PREFIX, RedisServer};
-use crate::support::{digest, eventually, grant, record};
+use crate::support::{around, digest, eventually, grant_record, record};
 
 const REQUESTED: State = State::Revoked(Reason::REQUESTED);
 
@@ -35,7 +39,51 @@ fn app() -> ClientId {
 }
 
 async fn insert(store: &RedisStore, number: u8) -> Result<Insertion, StoreError> {
-    store.insert(&[(digest(number), fresh())], now()).await
+    store.insert(&[(digest(number), fresh())], None, now()).await
+}
+
+const GRANT: GrantId = GrantId([1; GrantId::BYTES]);
+
+/// A token that everything which surrounds tokens can be about.
+const ALICE: Around<'static> = Around {
+    client_id: "app",
+    subject: Some("alice"),
+    grant: Some(GRANT),
+    signed: Some(Signed { token: TokenDigest([9; TokenDigest::BYTES]), key: "k" }),
+};
+
+const AXES: [EpochAxis<'static>; 5] = [
+    EpochAxis::Issuer,
+    EpochAxis::Client("app"),
+    EpochAxis::User("alice"),
+    EpochAxis::ClientUser { client_id: "app", subject: "alice" },
+    EpochAxis::Key("k"),
+];
+
+fn new_grant(end: UnixSeconds) -> NewGrant {
+    NewGrant { id: GRANT, record: grant_record(1, end), keep_until: end }
+}
+
+/// From refresh token 1 to refresh token 2, with access token 60.
+fn rotation(end: UnixSeconds) -> Rotation {
+    let to = GrantRecord { previous: Some(digest(1)), ..grant_record(2, end) };
+    Rotation { grant: GRANT, from: digest(1), to, keep_until: end, access: Some((digest(60), record(end))) }
+}
+
+fn revoked() -> GrantMark {
+    GrantMark::default().revoked(Reason::REQUESTED)
+}
+
+async fn mark(store: &RedisStore, id: GrantId, before: &GrantMark, after: &GrantMark) -> Result<bool, StoreError> {
+    store.mark_grant(id, before, after, now().seconds().plus(600)).await
+}
+
+async fn raise(store: &RedisStore, axis: EpochAxis<'_>) -> Result<bool, StoreError> {
+    store.raise_epoch(axis, None, Reason::BULK, now().seconds().plus(600), now()).await
+}
+
+fn key(kind: &str, number: u8) -> String {
+    format!("{PREFIX}{kind}:{{{}}}", digest(number).to_text())
 }
 
 async fn is_up(store: &RedisStore) -> bool {
@@ -53,15 +101,42 @@ async fn everything_works(store: &RedisStore) {
     assert_eq!(store.token(&[digest(2), digest(1)]).await.unwrap().unwrap().0, digest(1));
     assert_eq!(store.set_state(digest(1), REQUESTED, now()).await.unwrap(), Transition::Changed);
     assert_eq!(store.set_state(digest(1), State::Approved, now()).await.unwrap(), Transition::Changed);
-    for _ in 0..2 {
-        store.revoke_grant(grant(1, expires_at), Reason::REQUESTED).await.unwrap();
+    let signed = digest(9);
+    for (state, outcome) in [
+        (State::Approved, Transition::Unchanged),
+        (REQUESTED, Transition::Changed),
+        (State::Approved, Transition::Changed),
+        (State::Revoked(Reason::REUSED), Transition::Changed),
+        (State::Approved, Transition::Final(Reason::REUSED)),
+    ] {
+        assert_eq!(store.set_signed_state(signed, state, expires_at, now()).await.unwrap(), outcome);
     }
+    assert_eq!(store.insert(&[], Some(&new_grant(expires_at)), now()).await.unwrap(), Insertion::Done);
+    for outcome in [RotationOutcome::Done, RotationOutcome::Superseded] {
+        let other = Rotation { access: Some((digest(61), fresh())), ..rotation(expires_at) };
+        let rotation = if outcome == RotationOutcome::Done { rotation(expires_at) } else { other };
+        assert_eq!(store.rotate(&rotation, now()).await.unwrap(), outcome);
+    }
+    assert_eq!(store.grant(GRANT).await.unwrap(), Some(rotation(expires_at).to));
+    assert!(mark(store, GRANT, &GrantMark::default(), &revoked()).await.unwrap());
+    assert!(mark(store, GRANT, &revoked(), &GrantMark::default()).await.unwrap());
+    assert!(mark(store, GRANT, &GrantMark::default(), &revoked()).await.unwrap());
+    assert_eq!(store.grant_mark(GRANT).await.unwrap(), revoked());
+    for axis in AXES {
+        assert!(raise(store, axis).await.unwrap());
+    }
+    assert!(store.clock(now()).await.unwrap() > Stamp(0));
+    assert!(store.use_once([7; 32], expires_at, now()).await.unwrap());
+    assert!(store.write_signing_keys(0, Bytes::from_static(b"keys")).await.unwrap());
+    assert_eq!(store.signing_keys().await.unwrap().unwrap().body, b"keys"[..]);
     assert_eq!(store.create_client(&app(), Bytes::new(), now()).await.unwrap(), ClientWrite::Done { version: 1 });
     let created = store.client("app").await.unwrap().unwrap().created;
     let replaced = store.replace_client(&app(), 1, created, Bytes::new()).await.unwrap();
     assert_eq!(replaced, ClientWrite::Done { version: 2 });
-    let surroundings = store.surroundings("app", Some(grant(1, expires_at).id)).await.unwrap();
-    assert_eq!((surroundings.client.unwrap().version, surroundings.grant), (2, Standing::Revoked));
+    let surroundings = store.surroundings(ALICE).await.unwrap();
+    assert_eq!((surroundings.client.unwrap().version, surroundings.grant), (2, revoked()));
+    assert_eq!(surroundings.revoked, Some(Reason::REUSED));
+    assert!(surroundings.epochs.client_user.is_some() && surroundings.epochs.key.is_some());
     // Twice: the pool asks a connection whether it is good before it hands it out again.
     for _ in 0..2 {
         assert_eq!(store.clients(None, 10).await.unwrap().len(), 1);
@@ -73,30 +148,77 @@ async fn everything_works(store: &RedisStore) {
 // === what is kept ===
 
 #[tokio::test]
-async fn what_is_kept_of_a_token_ends_with_it_and_only_clients_stay() {
+async fn everything_that_is_kept_has_its_end_but_clients_and_signing_keys() {
     let server = RedisServer::start().await;
     let store = server.store().await;
-    let (token, family) = (now().seconds().plus(600), now().seconds().plus(900));
-    store.insert(&[(digest(1), record(token)), (digest(2), record(token))], now()).await.unwrap();
-    store.set_state(digest(1), REQUESTED, now()).await.unwrap();
-    store.revoke_grant(grant(1, family), Reason::REQUESTED).await.unwrap();
-    store.create_client(&app(), Bytes::from_static(b"{}"), now()).await.unwrap();
+    let now = now();
+    let (token, family, end) = (now.seconds().plus(600), now.seconds().plus(900), now.seconds().plus(1200));
+    store.insert(&[(digest(1), record(token)), (digest(2), record(token))], Some(&new_grant(family)), now).await.unwrap();
+    store.set_state(digest(1), REQUESTED, now).await.unwrap();
+    store.set_signed_state(digest(9), REQUESTED, token, now).await.unwrap();
+    let rotated = Rotation { keep_until: family.plus(1), ..rotation(token) };
+    assert_eq!(store.rotate(&rotated, now).await.unwrap(), RotationOutcome::Done);
+    store.mark_grant(GRANT, &GrantMark::default(), &revoked(), family).await.unwrap();
+    for axis in AXES {
+        // Once more with an earlier end changes nothing.
+        for end in [end, token] {
+            store.raise_epoch(axis, Some(Stamp(5)), Reason::BULK, end, now).await.unwrap();
+        }
+    }
+    store.use_once([7; 32], token, now).await.unwrap();
+    store.write_signing_keys(0, Bytes::from_static(b"{}")).await.unwrap();
+    store.create_client(&app(), Bytes::from_static(b"{}"), now).await.unwrap();
     let mut expiries = BTreeMap::new();
     for key in server.keys().await {
         let expiry: i64 = server.command(&["PEXPIRETIME", &key]).await;
         expiries.insert(key, expiry);
     }
-    let (token, family) = (i64::try_from(token.0).unwrap() * 1000, i64::try_from(family.0).unwrap() * 1000);
-    let named = |kind: &str, number| format!("{PREFIX}{kind}:{{{}}}", digest(number).to_text());
+    let at = |second: UnixSeconds| i64::try_from(second.0).unwrap() * 1000;
+    let grace = |second: UnixSeconds| at(second.plus(CLOCK_GRACE));
+    let named = |name: &str| format!("{PREFIX}{name}");
+    let digested = |kind: &str| {
+        let start = named(kind);
+        let mut found = expiries.keys().filter(|key| key.starts_with(&start));
+        let name = found.next().unwrap().clone();
+        assert!(found.next().is_none() && name.len() == start.len() + 32 + 1, "{name}");
+        name
+    };
     let expected = BTreeMap::from([
-        (named("t", 1), token),
-        (named("t", 2), token),
-        (named("r", 1), token),
-        (named("e:g", 1), family),
-        (format!("{PREFIX}c:{{YXBw}}"), -1),
-        (format!("{PREFIX}i:c"), -1),
+        (key("t", 1), at(token)),
+        (key("t", 2), at(token)),
+        (key("t", 60), at(token)),
+        (key("r", 1), at(token)),
+        (key("r", 9), grace(token)),
+        (key("g", 1), at(family.plus(1))),
+        (key("e:g", 1), grace(family)),
+        (named("e:i"), grace(end)),
+        (named("e:c:{YXBw}"), grace(end)),
+        (digested("e:s:{"), grace(end)),
+        (digested("e:cs:{"), grace(end)),
+        (named("e:k:{aw}"), grace(end)),
+        (digested("j:{"), at(token)),
+        (named("k:signing"), -1),
+        (named("c:{YXBw}"), -1),
+        (named("i:c"), -1),
     ]);
     assert_eq!(expiries, expected);
+}
+
+#[tokio::test]
+async fn a_final_reason_replaces_another_in_the_record_and_in_the_tombstone() {
+    let server = RedisServer::start().await;
+    let store = server.store().await;
+    insert(&store, 1).await.unwrap();
+    let reason = async || server.command::<Vec<u8>>(&["GET", &key("r", 1)]).await[8];
+    for (asked, there) in [(Reason::REQUESTED, 1), (Reason::BULK, 3), (Reason::REUSED, 3), (Reason::REQUESTED, 3)] {
+        store.set_state(digest(1), State::Revoked(asked), now()).await.unwrap();
+        assert_eq!(reason().await, there);
+        let record = store.token(&[digest(1)]).await.unwrap().unwrap().1;
+        assert_eq!(record.state.to_byte(), there);
+    }
+    // Approving in vain leaves both as they are.
+    store.set_state(digest(1), State::Approved, now()).await.unwrap();
+    assert_eq!(reason().await, 3);
 }
 
 #[tokio::test]
@@ -108,15 +230,15 @@ async fn a_tombstone_says_when_and_why_and_goes_when_the_token_is_approved() {
     let record_key = format!("{PREFIX}t:{{{}}}", digest(1).to_text());
     let expiry: i64 = server.command(&["PEXPIRETIME", &record_key]).await;
     let key = format!("{PREFIX}r:{{{}}}", digest(1).to_text());
-    for byte in [1, 10, 255] {
-        store.set_state(digest(1), State::Revoked(Reason::from_byte(byte).unwrap()), now()).await.unwrap();
+    for _ in 0..3 {
+        store.set_state(digest(1), REQUESTED, now()).await.unwrap();
         // A second one changes nothing.
         store.set_state(digest(1), REQUESTED, now()).await.unwrap();
         let tombstone: Vec<u8> = server.command(&["GET", &key]).await;
         let (stamp, reason) = tombstone.split_first_chunk().unwrap();
         let stamp = u64::from_be_bytes(*stamp);
         assert!(stamp > inserted.0 && stamp <= now().stamp().0 + 1_000_000, "{stamp}");
-        assert_eq!(reason, [byte]);
+        assert_eq!(reason, [1]);
         store.set_state(digest(1), State::Approved, now()).await.unwrap();
         assert!(!server.command::<bool>(&["EXISTS", &key]).await);
         assert_eq!(server.command::<i64>(&["PEXPIRETIME", &record_key]).await, expiry);
@@ -137,15 +259,39 @@ async fn expired_keys_are_gone_from_redis() {
     let server = RedisServer::start().await;
     let store = server.store().await;
     let soon = now().seconds().plus(2);
-    store.insert(&[(digest(1), record(soon))], now()).await.unwrap();
+    store.insert(&[(digest(1), record(soon))], Some(&new_grant(soon)), now()).await.unwrap();
     store.set_state(digest(1), REQUESTED, now()).await.unwrap();
-    store.revoke_grant(grant(1, soon), Reason::REQUESTED).await.unwrap();
-    assert_eq!(server.keys().await.len(), 3);
+    store.use_once([7; 32], soon, now()).await.unwrap();
+    // What outlives its tokens by the grace, of tokens that ended that long ago.
+    let (ending, now) = (UnixSeconds(soon.0 - CLOCK_GRACE), now());
+    store.mark_grant(GRANT, &GrantMark::default(), &revoked(), ending).await.unwrap();
+    store.raise_epoch(EpochAxis::Issuer, None, Reason::BULK, ending, now).await.unwrap();
+    store.set_signed_state(digest(9), REQUESTED, ending, now).await.unwrap();
+    assert_eq!(server.keys().await.len(), 7);
     eventually("nothing is left", async || server.keys().await.is_empty()).await;
     // What had passed already never comes in.
-    store.insert(&[(digest(1), record(soon))], now()).await.unwrap();
-    store.revoke_grant(grant(1, soon), Reason::REQUESTED).await.unwrap();
+    store.insert(&[(digest(1), record(soon))], Some(&new_grant(soon)), now).await.unwrap();
+    store.use_once([7; 32], soon, now).await.unwrap();
+    store.mark_grant(GRANT, &GrantMark::default(), &revoked(), ending).await.unwrap();
+    store.raise_epoch(EpochAxis::Issuer, None, Reason::BULK, ending, now).await.unwrap();
+    store.set_signed_state(digest(9), REQUESTED, ending, now).await.unwrap();
     assert!(server.keys().await.is_empty());
+}
+
+/// The clock of a node may be behind that of Redis: by it, a token that is signed lives on, and has no record that
+/// would be gone.
+#[tokio::test]
+async fn what_ends_a_signed_token_outlives_it_by_the_clock_of_redis() {
+    let server = RedisServer::start().await;
+    let store = server.store().await;
+    let soon = now().seconds().plus(1);
+    store.set_signed_state(digest(9), REQUESTED, soon, now()).await.unwrap();
+    store.mark_grant(GRANT, &GrantMark::default(), &revoked(), soon).await.unwrap();
+    store.raise_epoch(EpochAxis::Key("k"), None, Reason::KEY_REMOVED, soon, now()).await.unwrap();
+    eventually("time passes", async || now().seconds() > soon).await;
+    let surroundings = store.surroundings(ALICE).await.unwrap();
+    assert_eq!((surroundings.revoked, surroundings.grant), (Some(Reason::REQUESTED), revoked()));
+    assert!(surroundings.epochs.key.is_some());
 }
 
 #[tokio::test]
@@ -198,8 +344,61 @@ async fn what_was_not_written_by_us_is_damaged_and_not_absent() {
     let client = format!("{PREFIX}c:{{YXBw}}");
     server.command::<()>(&["SET", &client, "short"]).await;
     assert_eq!(kind(store.client("app").await.map(drop)), damaged);
-    assert_eq!(kind(store.surroundings("app", None).await.map(drop)), damaged);
+    assert_eq!(kind(store.surroundings(around()).await.map(drop)), damaged);
     assert_eq!(kind(store.replace_client(&app(), 1, Stamp(1), Bytes::new()).await.map(drop)), damaged);
+}
+
+#[tokio::test]
+async fn a_mark_an_epoch_or_a_tombstone_that_cannot_be_read_is_damage_and_never_absence() {
+    let server = RedisServer::start().await;
+    let store = server.store().await;
+    let end = now().seconds().plus(60);
+    for axis in AXES {
+        raise(&store, axis).await.unwrap();
+    }
+    mark(&store, GRANT, &GrantMark::default(), &revoked()).await.unwrap();
+    store.set_signed_state(digest(9), REQUESTED, end, now()).await.unwrap();
+    let kind = |outcome: Result<(), StoreError>| outcome.map_err(|error| error.kind());
+    let damaged = Err(StoreErrorKind::Damaged);
+    let keys = server.keys().await;
+    assert_eq!(keys.len(), 7);
+    for key in keys {
+        for value in ["", "short", "12345678\u{0}", "far too long for it"] {
+            server.command::<()>(&["SET", &key, value, "EX", "60"]).await;
+            // An empty mark is too short as well.
+            assert_eq!(kind(store.surroundings(ALICE).await.map(drop)), damaged, "{key} {value:?}");
+        }
+        server.command::<()>(&["DEL", &key]).await;
+        server.command::<()>(&["LPUSH", &key, "x"]).await;
+        assert_eq!(kind(store.surroundings(ALICE).await.map(drop)), damaged, "{key}");
+        server.command::<()>(&["DEL", &key]).await;
+    }
+    assert!(store.surroundings(ALICE).await.is_ok());
+    // The scripts that write beside them say so too, instead of overwriting.
+    let (epoch, tombstone, document) = (format!("{PREFIX}e:i"), key("r", 9), format!("{PREFIX}k:signing"));
+    for value in ["short", "12345678\u{0}", "no expiry"] {
+        for key in [&epoch, &tombstone] {
+            server.command::<()>(&["SET", key, value]).await;
+        }
+        assert_eq!(kind(raise(&store, EpochAxis::Issuer).await.map(drop)), damaged, "{value:?}");
+        for state in [REQUESTED, State::Approved] {
+            assert_eq!(kind(store.set_signed_state(digest(9), state, end, now()).await.map(drop)), damaged, "{value:?}");
+        }
+    }
+    server.command::<()>(&["SET", &document, "short"]).await;
+    assert_eq!(kind(store.signing_keys().await.map(drop)), damaged);
+    assert_eq!(kind(store.write_signing_keys(1, Bytes::new()).await.map(drop)), damaged);
+    // Neither a grant nor its mark is looked through.
+    for (kept, mark) in [("short", None), ("no grant of ours, and long enough", Some("short"))] {
+        server.command::<()>(&["SET", &key("g", 1), kept]).await;
+        if let Some(mark) = mark {
+            server.command::<()>(&["SET", &key("e:g", 1), mark]).await;
+        }
+        assert_eq!(kind(store.grant(GRANT).await.map(drop)), damaged);
+        let rotated = store.rotate(&Rotation { access: None, ..rotation(end) }, now()).await;
+        assert_eq!(kind(rotated.map(drop)), damaged, "{kept:?}");
+    }
+    assert_eq!(kind(store.grant_mark(GRANT).await.map(drop)), damaged);
 }
 
 #[tokio::test]
@@ -210,7 +409,7 @@ async fn scripts_that_redis_forgot_are_sent_again() {
     server.command::<()>(&["FLUSHALL"]).await;
     server.command::<()>(&["SCRIPT", "FLUSH"]).await;
     let pair = [(digest(7), fresh()), (digest(8), fresh())];
-    assert_eq!(store.insert(&pair, now()).await.unwrap(), Insertion::Done);
+    assert_eq!(store.insert(&pair, None, now()).await.unwrap(), Insertion::Done);
     everything_works(&store).await;
 }
 
@@ -245,7 +444,7 @@ async fn tls_works_with_the_right_authority_and_not_with_another() {
 #[tokio::test]
 async fn a_user_with_the_documented_permissions_can_do_everything() {
     let server = RedisServer::start().await;
-    let documented = "+get +set +setrange +getrange +exists +del +unlink +pexpiretime +pexpireat +time \
+    let documented = "+get +set +setrange +getrange +exists +del +unlink +pexpiretime +time \
                       +zadd +zrem +zrange +eval +evalsha +select +ping +unwatch";
     let keys = format!("~{PREFIX}*");
     let mut words = vec!["ACL", "SETUSER", "itd", "on", ">pass word#1", &keys, "-@all"];
@@ -397,6 +596,8 @@ async fn when_memory_is_full_revoking_works_and_issuing_is_refused() {
     insert(&store, 2).await.unwrap();
     store.set_state(digest(2), REQUESTED, now()).await.unwrap();
     store.create_client(&app(), Bytes::new(), now()).await.unwrap();
+    let end = now().seconds().plus(60);
+    store.insert(&[], Some(&new_grant(end)), now()).await.unwrap();
     server.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
     // With scripts known to Redis, and with scripts that have to be sent again.
     for round in 0..2_u8 {
@@ -407,9 +608,21 @@ async fn when_memory_is_full_revoking_works_and_issuing_is_refused() {
         assert_eq!(creation.unwrap_err().kind(), StoreErrorKind::Refused);
         let revocation = store.set_state(digest(1), REQUESTED, now()).await.unwrap();
         assert_eq!(revocation, [Transition::Changed, Transition::Unchanged][usize::from(round)]);
-        let family = grant(round, now().seconds().plus(60));
-        store.revoke_grant(family, Reason::REQUESTED).await.unwrap();
-        assert_eq!(store.surroundings("app", Some(family.id)).await.unwrap().grant, Standing::Revoked);
+        let other = NewGrant { id: GrantId([round + 50; 16]), ..new_grant(end) };
+        let insertion = store.insert(&[], Some(&other), now()).await;
+        assert_eq!(insertion.unwrap_err().kind(), StoreErrorKind::Refused);
+        for access in [rotation(end).access, None] {
+            let rotated = store.rotate(&Rotation { access, ..rotation(end) }, now()).await;
+            assert_eq!(rotated.unwrap_err().kind(), StoreErrorKind::Refused);
+        }
+        let signed = store.set_signed_state(digest(round + 100), REQUESTED, end, now()).await.unwrap();
+        assert_eq!(signed, Transition::Changed);
+        assert!(mark(&store, GrantId([round + 50; 16]), &GrantMark::default(), &revoked()).await.unwrap());
+        assert_eq!(store.grant_mark(GrantId([round + 50; 16])).await.unwrap(), revoked());
+        assert!(raise(&store, EpochAxis::Client("app")).await.unwrap());
+        // A client that proves itself with an assertion must be able to revoke.
+        assert!(store.use_once([round; 32], end, now()).await.unwrap());
+        assert!(store.write_signing_keys(round.into(), Bytes::new()).await.unwrap());
         let version = u64::from(round) + 1;
         let created = store.client("app").await.unwrap().unwrap().created;
         let body = Bytes::from_static(b"revoked");
@@ -424,6 +637,7 @@ async fn when_memory_is_full_revoking_works_and_issuing_is_refused() {
     // Memory comes back.
     server.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
     assert_eq!(insert(&store, 10).await.unwrap(), Insertion::Done);
+    assert_eq!(store.rotate(&rotation(end), now()).await.unwrap(), RotationOutcome::Done);
 }
 
 #[tokio::test]

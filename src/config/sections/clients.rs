@@ -40,12 +40,15 @@ fn client(element: &mut Reader<'_>, tokens: &TokensConfig) -> Option<DeclaredCli
     );
     read_permissions(element, &mut record);
     read_tokens(element, tokens, &mut record);
-    read_proofs(element, &mut record);
+    let sound = read_proofs(element, &mut record);
     if let Some(secret) = &client_secret {
         check_secret(element, secret);
     }
     let given = element.is_set("client_secret") || element.is_set("client_secret_file");
     check_authentication(element, &record, given);
+    if sound && let Err(error) = metadata::check_method(&record) {
+        element.reject("token_endpoint_auth_method", error.reason);
+    }
     client_id.is_some().then_some(DeclaredClient { record, client_secret })
 }
 
@@ -124,7 +127,9 @@ fn read_tokens(element: &mut Reader<'_>, tokens: &TokensConfig, record: &mut Cli
     );
 }
 
-fn read_proofs(element: &mut Reader<'_>, record: &mut Client) {
+/// Reads what the client proves with; `false` when something of it cannot be used, and is noted.
+fn read_proofs(element: &mut Reader<'_>, record: &mut Client) -> bool {
+    let mut sound = true;
     record.token_endpoint_auth_signing_alg = element.optional(
         "token_endpoint_auth_signing_alg",
         "The one algorithm that its assertions may use; without it, any of ours.",
@@ -141,7 +146,10 @@ fn read_proofs(element: &mut Reader<'_>, record: &mut Client) {
     if let Some(path) = keys {
         match read_keys(&path) {
             Ok(keys) => record.jwks = Some(keys),
-            Err(fault) => element.reject("jwks_file", fault),
+            Err(fault) => {
+                element.reject("jwks_file", fault);
+                sound = false;
+            }
         }
     }
     let names = [
@@ -156,8 +164,12 @@ fn read_proofs(element: &mut Reader<'_>, record: &mut Client) {
     ];
     match metadata::certificate_name(&names) {
         Ok(name) => record.tls_client_auth = name,
-        Err(error) => element.reject(error.member, error.reason),
+        Err(error) => {
+            element.reject(error.member, error.reason);
+            sound = false;
+        }
     }
+    sound
 }
 
 /// The largest key file taken: eight RSA keys with certificates stay far below.
@@ -206,12 +218,6 @@ fn check_authentication(element: &mut Reader<'_>, record: &Client, given: bool) 
     // RFC 7662 section 2.1 wants callers authenticated, and a name alone is no proof.
     if record.is_public() && !record.rights.is_empty() {
         element.reject("rights", "need a client that has a secret");
-    }
-    // A file that cannot be used has been noted already.
-    if let Err(error) = metadata::check_method(record)
-        && !element.is_set("jwks_file")
-    {
-        element.reject(METHOD, error.reason);
     }
 }
 

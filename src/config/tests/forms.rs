@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::*;
+use crate::client::certificate::CertificateName;
 use crate::client::{AuthenticationMethod, GrantType, Right, Rights};
+use crate::jose::algorithm::Algorithm;
+use crate::token::grant::TokenFormat;
 
 /// All settings, each different from its default.
 const EVERYTHING: &str = r#"
@@ -21,6 +24,7 @@ address = "[::]:9081"
 unix = "/run/introspectd/admin.sock"
 tls_certificate_file = "admin.pem"
 tls_key_file = "admin.key"
+tls_client_certificates = "none"
 insecure = true
 
 [redis]
@@ -60,6 +64,17 @@ scope = "read write"
 audiences = ["https://api.example.com", "*"]
 rights = ["introspect", "admin"]
 access_token_lifetime = "60s"
+refresh_token_lifetime = "1d"
+refresh_token_idle_lifetime = "1h"
+access_token_format = "jwt"
+access_token_signing_alg = "EdDSA"
+introspection_signed_response_alg = "RS256"
+token_endpoint_auth_signing_alg = "PS256"
+assertion_audience_endpoints = true
+authorization_details_types = ["payment"]
+tls_client_auth_subject_dn = "CN=gateway,O=Example"
+tls_client_certificate_bound_access_tokens = true
+dpop_bound_access_tokens = true
 
 [[clients]]
 client_id = "app"
@@ -177,9 +192,22 @@ fn check_everything(config: &Config) {
     assert_eq!(gateway.record.authentication, Some(AuthenticationMethod::ClientSecretBasic));
     assert_eq!(gateway.record.grant_types, [GrantType::ClientCredentials, GrantType::RefreshToken]);
     assert_eq!(gateway.record.scope.as_str(), "read write");
-    assert_eq!(gateway.record.audiences, ["https://api.example.com".into(), Box::from("*")]);
+    assert_eq!(gateway.record.audiences, [Box::from("https://api.example.com"), Box::from("*")]);
     assert_eq!(gateway.record.rights, Rights::of(&[Right::Introspect, Right::Admin]));
     assert_eq!(gateway.record.access_token_lifetime, Some(60));
+    assert_eq!(gateway.record.refresh_token_lifetime, Some(86_400));
+    assert_eq!(gateway.record.refresh_token_idle_lifetime, Some(3600));
+    assert_eq!(gateway.record.access_token_format, TokenFormat::Jwt);
+    assert_eq!(gateway.record.access_token_signing_alg, Some(Algorithm::EdDsa));
+    assert_eq!(gateway.record.introspection_signed_response_alg, Some(Algorithm::Rs256));
+    assert_eq!(gateway.record.token_endpoint_auth_signing_alg, Some(Algorithm::Ps256));
+    assert_eq!(gateway.record.authorization_details_types, [Box::from("payment")]);
+    assert_eq!(
+        gateway.record.tls_client_auth.as_ref().map(CertificateName::member),
+        Some(("tls_client_auth_subject_dn", "CN=gateway,O=Example".to_owned()))
+    );
+    assert!(gateway.record.tls_client_certificate_bound_access_tokens && gateway.record.dpop_bound_access_tokens);
+    assert!(gateway.record.assertion_audience_endpoints);
     assert_eq!(app.record.authentication, Some(AuthenticationMethod::None));
     assert!(app.client_secret.is_none() && app.record.rights.is_empty());
     assert_eq!(
@@ -257,7 +285,10 @@ fn the_document_of_everything_holds_every_setting() {
     for declaration in declarations().iter() {
         let pointer = format!("/{}", declaration.path.replace("[]", "/0").replace('.', "/"));
         let embedded = declaration.path.starts_with("store");
-        assert!(embedded || document.pointer(&pointer).is_some(), "{} is missing", declaration.path);
+        // Those of which a client has one at most, and a file that must exist: tested with the mistakes.
+        let exclusive = ["clients[].tls_client_auth_san_", "clients[].jwks_file"];
+        let exclusive = exclusive.iter().any(|prefix| declaration.path.starts_with(prefix));
+        assert!(embedded || exclusive || document.pointer(&pointer).is_some(), "{} is missing", declaration.path);
     }
 }
 

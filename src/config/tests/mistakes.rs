@@ -210,6 +210,32 @@ fn declared_clients_must_make_sense() {
             "clients[0].access_token_lifetime: must not be longer than tokens.max_lifetime".to_owned(),
         ),
         (
+            "client_id = \"a\"\ntoken_endpoint_auth_method = \"private_key_jwt\"".to_owned(),
+            "clients[0].token_endpoint_auth_method: private_key_jwt needs jwks: the keys that the client signs with"
+                .to_owned(),
+        ),
+        (
+            format!("client_id = \"a\"\njwks_file = \"missing.json\"\n{secret}"),
+            "clients[0].jwks_file: missing.json: No such file or directory (os error 2)".to_owned(),
+        ),
+        (
+            format!(
+                "client_id = \"a\"\ntoken_endpoint_auth_method = \"tls_client_auth\"\n\
+                 tls_client_auth_san_dns = \"a.example\"\n{secret}"
+            ),
+            "clients[0].token_endpoint_auth_method: is tls_client_auth, and yet the client has a secret; remove one of \
+             the two"
+                .to_owned(),
+        ),
+        (
+            "client_id = \"a\"\ntoken_endpoint_auth_method = \"tls_client_auth\"\ntls_client_auth_san_dns = \
+             \"a.example\"\ntls_client_auth_san_ip = \"10.0.0.1\""
+                .to_owned(),
+            "clients[0].tls_client_auth_san_ip: tls_client_auth_san_ip is given beside tls_client_auth_san_dns: a client \
+             has exactly one of them"
+                .to_owned(),
+        ),
+        (
             format!("client_id = \"a\"\n{secret}[[clients]]\nclient_id = \"a\"\n{secret}"),
             "clients: two clients have the client_id \"a\"".to_owned(),
         ),

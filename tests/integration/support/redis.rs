@@ -140,6 +140,13 @@ impl RedisServer {
         command.query_async(&mut connection).await
     }
 
+    /// Runs several commands in one piece, over the socket file.
+    pub(crate) async fn pipeline<T: FromRedisValue>(&self, commands: &redis::Pipeline) -> T {
+        let client = redis::Client::open(format!("unix://{}", self.socket().display())).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        commands.query_async(&mut connection).await.unwrap()
+    }
+
     /// The keys that are kept, in order.
     pub(crate) async fn keys(&self) -> Vec<String> {
         let mut keys: Vec<String> = self.command(&["KEYS", "*"]).await;

@@ -1,0 +1,240 @@
+//! What holds at any number of tokens: revoking a million costs one write, and what has expired leaves nothing behind.
+//!
+//! `INTROSPECTD_TEST_FULL=1` asks for the numbers that the promise is made for; less shows the same on every run.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use introspectd::config::RedisConfig;
+use introspectd::store::redis::RedisStore;
+use introspectd::store::{Around, Insertion, NewGrant};
+use introspectd::token::decision::{Inactive, Parents, decide};
+use introspectd::token::digest::{GrantId, TokenDigest};
+use introspectd::token::epoch::EpochAxis;
+use introspectd::token::grant::GrantRecord;
+use introspectd::token::record::{Reason, Record};
+use introspectd::token::time::{Clock, Now, UnixSeconds};
+use tokio::task::JoinSet;
+
+use crate::support::redis::{PREFIX, RedisServer};
+use crate::support::{grant_record, record};
+
+/// How many tokens go to Redis in one piece.
+const BATCH: u64 = 500;
+/// Callers at the same time: enough to keep Redis busy on a small machine.
+const CALLERS: u64 = 4;
+
+fn now() -> Now {
+    Clock::System.now()
+}
+
+fn at_full_length(short: u64, full: u64) -> u64 {
+    if env::var("INTROSPECTD_TEST_FULL").is_ok_and(|value| value == "1") { full } else { short }
+}
+
+fn say(line: &str) {
+    // Past the harness, which keeps what a test that passes has said.
+    std::io::Write::write_all(&mut std::io::stderr(), format!("{line}\n").as_bytes()).expect("somebody listens");
+}
+
+/// An id of its own for each number.
+fn id(number: u64) -> [u8; 16] {
+    let mut id = [0; 16];
+    id[8..].copy_from_slice(&number.to_be_bytes());
+    id
+}
+
+/// A store that is patient: what is measured here is not how long a call may take.
+async fn patient(server: &RedisServer) -> Arc<RedisStore> {
+    let config = RedisConfig { response_timeout: Duration::from_secs(10), ..server.config() };
+    Arc::new(RedisStore::open(&config).await.unwrap())
+}
+
+/// Puts in access tokens of a client, those with these numbers.
+async fn fill(store: &Arc<RedisStore>, client_id: &'static str, numbers: std::ops::Range<u64>, end: UnixSeconds) {
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let (store, numbers) = (Arc::clone(store), numbers.clone());
+        callers.spawn(async move {
+            let record = Record { client_id: client_id.into(), grant: None, ..record(end) };
+            let mine: Vec<_> = numbers.filter(|number| number % CALLERS == caller).collect();
+            for batch in mine.chunks(usize::try_from(BATCH).expect("a small number")) {
+                let tokens: Vec<_> = batch.iter().map(|number| (TokenDigest(id(*number)), record.clone())).collect();
+                assert_eq!(store.insert(&tokens, None, now()).await.unwrap(), Insertion::Done);
+            }
+        });
+    }
+    callers.join_all().await;
+}
+
+/// How often each command has run, those left out by which connections are watched and this is asked.
+async fn commands(server: &RedisServer) -> BTreeMap<String, u64> {
+    let text: String = server.command(&["INFO", "commandstats"]).await;
+    let counts = text.lines().filter_map(|line| {
+        let (name, figures) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+        let count = figures.split_once(',')?.0.parse().ok()?;
+        (!["hello", "info", "client|setinfo", "config|resetstat"].contains(&name)).then(|| (name.to_owned(), count))
+    });
+    counts.collect()
+}
+
+/// Decides on a token as introspection does, from what is read there and then.
+async fn verdict(store: &RedisStore, number: u64) -> Result<(), Inactive> {
+    let (digest, record) = store.token(&[TokenDigest(id(number))]).await.unwrap().expect("it has not expired");
+    let around = Around { client_id: &record.client_id, subject: record.subject.as_deref(), grant: None, signed: None };
+    let surroundings = store.surroundings(around).await.unwrap();
+    let parents = Parents { grant: surroundings.grant, epochs: surroundings.epochs, ..Parents::APPROVED };
+    decide(digest, &record, &parents, now().seconds())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoking_all_tokens_of_a_client_is_one_write_whatever_their_number() {
+    let tokens = at_full_length(20_000, 1_000_000);
+    let server = RedisServer::start().await;
+    let store = patient(&server).await;
+    let end = now().seconds().plus(24 * 3600);
+    let few = 10;
+    fill(&store, "small", tokens..tokens + few, end).await;
+    let begun = Instant::now();
+    fill(&store, "large", 0..tokens, end).await;
+    let filled = begun.elapsed();
+    assert_eq!(server.command::<u64>(&["DBSIZE"]).await, tokens + few);
+
+    let raise = async |client_id| {
+        let begun = Instant::now();
+        let axis = EpochAxis::Client(client_id);
+        server.command::<()>(&["CONFIG", "RESETSTAT"]).await;
+        assert!(store.raise_epoch(axis, None, Reason::BULK, end, now()).await.unwrap());
+        (commands(&server).await, begun.elapsed())
+    };
+    // Somebody else's first, which also makes Redis know the script.
+    raise("other").await;
+    let (for_few, _) = raise("small").await;
+    let sample: Vec<_> = (0..1_000).map(|place| place * (tokens - 1) / 999).collect();
+    for number in &sample {
+        assert_eq!(verdict(&store, *number).await, Ok(()));
+    }
+    let (for_all, took) = raise("large").await;
+    for number in &sample {
+        assert_eq!(verdict(&store, *number).await, Err(Inactive::ParentRevoked));
+    }
+    assert_eq!(for_few, for_all, "as many commands for {few} tokens as for {tokens}");
+    let count: u64 = for_all.values().sum();
+    assert!(count <= 4, "{for_all:?}");
+    assert_eq!(server.command::<u64>(&["DBSIZE"]).await, tokens + few + 3, "three epochs, and no key per token");
+
+    // What comes after it lives.
+    fill(&store, "large", tokens + few..tokens + few + 1, end).await;
+    assert_eq!(verdict(&store, tokens + few).await, Ok(()));
+    say(&format!(
+        "proof: bulk revocation: {tokens} tokens of one client (put in within {:.1} s) ended by {count} commands in Redis \
+         ({}), {:.1} ms with the asking, as many as for {few} tokens; {} of {} samples inactive right after",
+        filled.as_secs_f64(),
+        for_all.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", "),
+        took.as_secs_f64() * 1e3,
+        sample.len(),
+        sample.len(),
+    ));
+}
+
+/// What Redis holds: keys, and bytes in use.
+async fn size(server: &RedisServer) -> (u64, u64) {
+    let text: String = server.command(&["INFO", "memory"]).await;
+    let used = text.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap().parse().unwrap();
+    (server.command(&["DBSIZE"]).await, used)
+}
+
+/// Puts in grants, each with an access and a refresh token that end then.
+async fn issue(store: &Arc<RedisStore>, numbers: std::ops::Range<u64>, end: UnixSeconds) {
+    let mut callers = JoinSet::new();
+    for caller in 0..16 {
+        let (store, numbers) = (Arc::clone(store), numbers.clone());
+        callers.spawn(async move {
+            for number in numbers.filter(|number| number % 16 == caller) {
+                let kept = GrantRecord { current: TokenDigest(id(number)), ..grant_record(1, end) };
+                let grant = NewGrant { id: GrantId(id(number)), record: kept, keep_until: end };
+                let access = (TokenDigest(id(number)), record(end));
+                assert_eq!(store.insert(&[access], Some(&grant), now()).await.unwrap(), Insertion::Done);
+            }
+        });
+    }
+    callers.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_all_tokens_have_expired_the_memory_of_redis_is_what_it_was() {
+    let grants = at_full_length(2_000, 100_000);
+    // Tables that Redis shrinks in steps, and what its allocator keeps beside them.
+    let tolerance = 256 * 1024;
+    let server = RedisServer::start().await;
+    let store = patient(&server).await;
+    store.create_client(&introspectd::client::ClientId::parse("app").unwrap(), "{}".into(), now()).await.unwrap();
+    store.write_signing_keys(0, "{}".into()).await.unwrap();
+    // Once in small, so that scripts are known and buffers are as large as they get.
+    issue(&store, 0..64, now().seconds().plus(2)).await;
+    let patience = Duration::from_secs(60);
+    let empty = 3;
+    wait(&server, patience, "the first few are forgotten", |(keys, _)| keys == empty).await;
+    let (keys, baseline) = size(&server).await;
+
+    let lifetime = 3 + grants / 1_000;
+    let end = now().seconds().plus(lifetime);
+    issue(&store, 0..grants, end).await;
+    let (most, peak) = size(&server).await;
+    assert!(now().seconds() < end && most == keys + 2 * grants, "{most} keys: the machine is too slow for this test");
+    let endless = endless_keys(&server).await;
+    assert_eq!(endless, ["c:{YXBw}", "i:c", "k:signing"].map(|key| format!("{PREFIX}{key}")));
+
+    wait(&server, patience + Duration::from_secs(lifetime), "everything is forgotten, and memory given back", |(keys, used)| {
+        keys == empty && used <= baseline + tolerance
+    })
+    .await;
+    let (left, after) = size(&server).await;
+    assert_eq!(left, keys);
+    let kib = |bytes: u64| bytes / 1024;
+    say(&format!(
+        "proof: memory of Redis: {grants} grants with access and refresh tokens, {most} keys and {} KiB at the most ({} bytes \
+         per grant); after all had expired {left} keys and {} KiB, before {keys} and {} KiB; no key without an end but \
+         clients, their index and the signing keys",
+        kib(peak),
+        (peak - baseline) / grants,
+        kib(after),
+        kib(baseline),
+    ));
+}
+
+/// The keys that Redis would keep for ever, in order. Asked page by page: no reply may take as long as a timeout.
+async fn endless_keys(server: &RedisServer) -> Vec<String> {
+    let mut endless = Vec::new();
+    let mut cursor = "0".to_owned();
+    loop {
+        let (next, page): (String, Vec<String>) = server.command(&["SCAN", &cursor, "COUNT", "5000"]).await;
+        let mut asked = redis::pipe();
+        for key in &page {
+            asked.cmd("PTTL").arg(key);
+        }
+        let left: Vec<i64> = if page.is_empty() { vec![] } else { server.pipeline(&asked).await };
+        endless.extend(page.into_iter().zip(left).filter(|(_, left)| *left == -1).map(|(key, _)| key));
+        if next == "0" {
+            break;
+        }
+        cursor = next;
+    }
+    endless.sort();
+    endless.dedup();
+    endless
+}
+
+async fn wait(server: &RedisServer, patience: Duration, what: &str, done: impl Fn((u64, u64)) -> bool) {
+    let begun = Instant::now();
+    loop {
+        let size = size(server).await;
+        if done(size) {
+            return;
+        }
+        assert!(begun.elapsed() < patience, "not within {patience:?}: {what}: {size:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
