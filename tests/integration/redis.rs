@@ -153,7 +153,10 @@ async fn everything_that_is_kept_has_its_end_but_clients_and_signing_keys() {
     let store = server.store().await;
     let now = now();
     let (token, family, end) = (now.seconds().plus(600), now.seconds().plus(900), now.seconds().plus(1200));
-    store.insert(&[(digest(1), record(token)), (digest(2), record(token))], Some(&new_grant(family)), now).await.unwrap();
+    store
+        .insert(&[(digest(1), record(token)), (digest(2), record(token))], Some(&new_grant(family)), now)
+        .await
+        .unwrap();
     store.set_state(digest(1), REQUESTED, now).await.unwrap();
     store.set_signed_state(digest(9), REQUESTED, token, now).await.unwrap();
     let rotated = Rotation { keep_until: family.plus(1), ..rotation(token) };
@@ -382,7 +385,11 @@ async fn a_mark_an_epoch_or_a_tombstone_that_cannot_be_read_is_damage_and_never_
         }
         assert_eq!(kind(raise(&store, EpochAxis::Issuer).await.map(drop)), damaged, "{value:?}");
         for state in [REQUESTED, State::Approved] {
-            assert_eq!(kind(store.set_signed_state(digest(9), state, end, now()).await.map(drop)), damaged, "{value:?}");
+            assert_eq!(
+                kind(store.set_signed_state(digest(9), state, end, now()).await.map(drop)),
+                damaged,
+                "{value:?}"
+            );
         }
     }
     server.command::<()>(&["SET", &document, "short"]).await;

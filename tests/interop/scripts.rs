@@ -38,6 +38,8 @@ over_both_stores! {
     requests_oauthlib: python("requests_oauthlib_client.py") == 261;
     openid_client: node("openid_client.mjs") == 271;
     oauth4webapi: node("oauth4webapi_client.mjs") == 269;
+    openid_client_possession: node("openid_client_possession.mjs") == 1;
+    oauth4webapi_possession: node("oauth4webapi_possession.mjs") == 1;
 }
 
 async fn python(script: &str, checks: u32, store: Store) {

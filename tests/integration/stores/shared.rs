@@ -86,7 +86,8 @@ async fn what_has_expired_cannot_be_used_at_all(subject: Subject) {
 // === the signing keys ===
 
 async fn signing_keys_are_replaced_by_whoever_names_the_present_version(subject: Subject) {
-    let write = async |version, body| subject.store.write_signing_keys(version, Bytes::from_static(body)).await.unwrap();
+    let write =
+        async |version, body| subject.store.write_signing_keys(version, Bytes::from_static(body)).await.unwrap();
     assert_eq!(subject.store.signing_keys().await.unwrap(), None);
     for version in [1, 2, u64::MAX] {
         assert!(!write(version, b"none").await, "there are none of version {version}");

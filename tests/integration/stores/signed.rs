@@ -78,7 +78,8 @@ async fn a_revocation_of_a_signed_token_is_forgotten_only_with_it(subject: Subje
 async fn what_has_expired_is_absent_to_a_revocation_and_unchanged_by_an_approval(subject: Subject) {
     let long_ago = UnixSeconds(subject.now().seconds().0 - 3600);
     for expires_at in [long_ago, UnixSeconds(0)] {
-        let set = async |state| subject.store.set_signed_state(digest(1), state, expires_at, subject.now()).await.unwrap();
+        let set =
+            async |state| subject.store.set_signed_state(digest(1), state, expires_at, subject.now()).await.unwrap();
         assert_eq!(set(REQUESTED).await, Transition::Absent);
         assert_eq!(set(State::Approved).await, Transition::Unchanged);
         assert_eq!(revoked(&subject, 1).await, None);

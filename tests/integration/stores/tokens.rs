@@ -188,7 +188,6 @@ async fn stamps_follow_the_order_of_writes(subject: Subject) {
     assert!(last.0.abs_diff(subject.now().stamp().0) < 60_000_000);
 }
 
-
 async fn an_unknown_token_has_no_state(subject: Subject) {
     assert_eq!(subject.set_state(1, REQUESTED).await, Transition::Absent);
     assert_eq!(subject.set_state(1, State::Approved).await, Transition::Absent);
@@ -247,7 +246,6 @@ async fn a_token_may_be_taken_over_revoked(subject: Subject) {
     assert_eq!(subject.set_state(1, State::Approved).await, Transition::Changed);
     assert_eq!(subject.read(1).await.unwrap().state, State::Approved);
 }
-
 
 async fn a_stamp_that_a_record_has_already_stays(subject: Subject) {
     let dated = Record { stamp: Stamp(1_700_000_000_000_001), ..record(subject.within(60)) };

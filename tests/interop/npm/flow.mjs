@@ -17,7 +17,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 globalThis.crypto ??= webcrypto
 
 const PATIENCE_MILLISECONDS = 60_000
-const INACTIVE = { active: false }
+export const INACTIVE = { active: false }
 
 let checks = 0
 
@@ -26,8 +26,16 @@ export function same(found, wanted, about) {
   checks += 1
 }
 
+export function count() {
+  return checks
+}
+
+export function readWorld() {
+  return JSON.parse(readFileSync(process.argv[2], 'utf8'))
+}
+
 export async function run(Library, more = async () => {}) {
-  const world = JSON.parse(readFileSync(process.argv[2], 'utf8'))
+  const world = readWorld()
   for (const way of ['basic', 'post']) {
     const library = await Library.make(world, way)
     await introspects(library, world)
