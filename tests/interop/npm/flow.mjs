@@ -17,6 +17,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 globalThis.crypto ??= webcrypto
 
 const PATIENCE_MILLISECONDS = 60_000
+export const ALGORITHMS = ['ES256', 'EdDSA', 'RS256', 'PS256']
 export const INACTIVE = { active: false }
 
 let checks = 0

@@ -30,9 +30,13 @@ def same(found, wanted, *about):
     check(found == wanted, "found", found, "wanted", wanted, *about)
 
 
-def run(library_class):
+def read_world():
     with open(sys.argv[1], encoding="utf-8") as file:
-        world = json.load(file)
+        return json.load(file)
+
+
+def run(library_class):
+    world = read_world()
     for way in ("basic", "post"):
         library = library_class(world, way)
         introspects(library, world)
