@@ -19,8 +19,11 @@ use crate::http::observe::Observer;
 use crate::http::{Answer, Context, PublicFace};
 use crate::server::{BindError, Bound, Handler, Peer, Refusal, RequestBody, Server};
 use crate::service::Service;
+use crate::service::access_token::VerifiedTexts;
 use crate::service::hashing::HashingPool;
 use crate::service::registry::Registry;
+use crate::service::signed_answer::SignedAnswers;
+use crate::service::signing::SigningKeys;
 use crate::shutdown::{Drain, Outcome};
 use crate::store::embedded::{self, EmbeddedStore};
 use crate::store::redis::RedisStore;
@@ -63,6 +66,9 @@ pub enum StartError {
     /// No keys, and no place to make one.
     #[error("keys.digest: with Redis, every node needs the same key: none is configured")]
     NoKeys,
+    /// No randomness for the names of cached texts.
+    #[error("no randomness: {0}")]
+    Randomness(getrandom::Error),
     /// No randomness, or the file of authorities.
     #[error(transparent)]
     Authenticator(#[from] AuthenticatorError),
@@ -90,8 +96,13 @@ impl App {
         let certificates = CertificateSupport::of(&config);
         let server = Server::bind(&[(PUBLIC, &config.public), (ADMIN, &config.admin)], &config.http)?;
         let issuer = config.issuer.clone().unwrap_or_else(|| url(&server.bound()[0]));
+        let signing =
+            SigningKeys::new(Arc::clone(&store), Arc::clone(&keys), config.signing.clone(), config.tokens.max_lifetime);
         let service = Arc::new(Service {
             registry: Registry::new(declared, Arc::clone(&store)),
+            signing: Arc::new(signing),
+            signed_answers: SignedAnswers::default(),
+            verified: VerifiedTexts::new().map_err(StartError::Randomness)?,
             store,
             keys,
             hashing: HashingPool::new(config.authentication.hashing_threads, config.authentication.hashing_queue),
@@ -138,12 +149,15 @@ impl App {
         // Asked once before the first answer, so that readiness is true from the start when it can be.
         context.readiness.set_store(service.store.probe().await.is_ok());
         let prober = tokio::spawn(watch_store(Arc::clone(&context)));
+        let keys = Arc::clone(&service.signing);
+        let reader = tokio::spawn(async move { keys.watch().await });
         let faces = Faces {
             public: PublicFace::new(Arc::clone(&context), metadata),
             admin: AdminFace::new(context, server.statistics()),
         };
         let outcome = server.serve(faces, &drain).await;
         prober.abort();
+        reader.abort();
         service.store.close().await;
         outcome
     }

@@ -9,10 +9,13 @@
 //! | `GET, POST /admin/clients` | `admin` | [`clients`] |
 //! | `GET, PUT, PATCH, DELETE /admin/clients/{id}` | `admin` | [`clients`] |
 //! | `POST /admin/clients/{id}/rotate-secret`, `/revoke`, `/approve` | `admin` | [`clients`] |
+//! | `GET /admin/keys`, `POST /admin/keys/rotate` | `admin` | [`keys`] |
+//! | `POST /admin/keys/{kid}/retire`, `DELETE /admin/keys/{kid}` | `admin` | [`keys`] |
 //! | `GET /metrics`, `/livez`, `/readyz` | none | [`operations`] |
 
 pub mod clients;
 pub mod json;
+pub mod keys;
 pub mod operations;
 pub mod revocations;
 pub mod tokens;
@@ -62,6 +65,10 @@ impl AdminFace {
             Route::TokenRevocation => revocations::revoke(context, request, peer).await,
             Route::TokenApproval => revocations::approve(context, request, peer).await,
             Route::Revocations => revocations::revoke_all(context, request, peer).await,
+            Route::Keys => keys::list(context, request, peer).await,
+            Route::KeyRotation => keys::rotate(context, request, peer).await,
+            Route::Key(kid, keys::Action::Retire) => keys::retire(context, &kid, request, peer).await,
+            Route::Key(kid, keys::Action::Remove) => keys::remove(context, &kid, request, peer).await,
             Route::Metrics => Ok(operations::metrics(context, &self.statistics)),
             Route::Liveness => Ok(health::live()),
             Route::Readiness | Route::Unknown => Ok(context.readiness.answer()),
@@ -88,6 +95,9 @@ enum Route {
     Client(ClientId),
     ClientAction(ClientId, clients::Action),
     Clients,
+    Key(String, keys::Action),
+    KeyRotation,
+    Keys,
     Liveness,
     Metrics,
     Readiness,
@@ -102,6 +112,8 @@ impl Route {
     fn of(path: &str) -> Self {
         match path {
             "/admin/clients" => Self::Clients,
+            "/admin/keys" => Self::Keys,
+            "/admin/keys/rotate" => Self::KeyRotation,
             "/admin/revocations" => Self::Revocations,
             "/admin/tokens" => Self::Tokens,
             "/admin/tokens/approve" => Self::TokenApproval,
@@ -109,8 +121,21 @@ impl Route {
             "/livez" => Self::Liveness,
             "/metrics" => Self::Metrics,
             "/readyz" => Self::Readiness,
-            path => path.strip_prefix("/admin/clients/").and_then(Self::of_client).unwrap_or(Self::Unknown),
+            path => {
+                let client = || path.strip_prefix("/admin/clients/").and_then(Self::of_client);
+                path.strip_prefix("/admin/keys/").and_then(Self::of_key).or_else(client).unwrap_or(Self::Unknown)
+            }
         }
+    }
+
+    /// `{kid}` or `{kid}/retire`: a thumbprint needs no encoding, and no other text names a key.
+    fn of_key(rest: &str) -> Option<Self> {
+        let (kid, action) = match rest.strip_suffix("/retire") {
+            Some(kid) => (kid, keys::Action::Retire),
+            None => (rest, keys::Action::Remove),
+        };
+        let plain = kid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        (plain && !kid.is_empty()).then(|| Self::Key(kid.to_owned(), action))
     }
 
     /// `{id}` or `{id}/{action}`, the identifier percent-encoded where it needs to be.
@@ -130,9 +155,14 @@ impl Route {
                 (&[Method::GET, Method::PUT, Method::PATCH, Method::DELETE], "GET, PUT, PATCH, DELETE, OPTIONS")
             }
             Self::Clients => (&[Method::GET, Method::POST], "GET, POST, OPTIONS"),
-            Self::ClientAction(..) | Self::Revocations | Self::TokenApproval | Self::TokenRevocation | Self::Tokens => {
-                (&[Method::POST], "POST, OPTIONS")
-            }
+            Self::Key(_, action) => action.method(),
+            Self::Keys => (&[Method::GET], "GET, OPTIONS"),
+            Self::ClientAction(..)
+            | Self::KeyRotation
+            | Self::Revocations
+            | Self::TokenApproval
+            | Self::TokenRevocation
+            | Self::Tokens => (&[Method::POST], "POST, OPTIONS"),
             Self::Liveness | Self::Metrics | Self::Readiness => (&[Method::GET, Method::HEAD], "GET, HEAD, OPTIONS"),
             Self::Unknown => (&[], ""),
         }

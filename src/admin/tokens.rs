@@ -188,9 +188,11 @@ fn unknown_client() -> ApiError {
 fn refuse(error: IssueError) -> ApiError {
     match error {
         IssueError::Exists => ApiError::conflict("The token exists already"),
-        IssueError::NeverActive | IssueError::TooLong(_) | IssueError::SignedImport | IssueError::Unstorable(_) => {
-            ApiError::invalid_request(error.to_string())
-        }
+        IssueError::NeverActive
+        | IssueError::TooLong(_)
+        | IssueError::SignedImport
+        | IssueError::TooLarge
+        | IssueError::Unstorable(_) => ApiError::invalid_request(error.to_string()),
         IssueError::Randomness(error) => ApiError::internal(error),
         IssueError::Signing(message) => ApiError::internal(message),
         IssueError::Store(error) => error.into(),

@@ -182,8 +182,8 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use rcgen::{
-        BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-        SanType, date_time_ymd,
+        BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, DnValue,
+        ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType, date_time_ymd,
     };
     use serde_json::json;
 

@@ -2,13 +2,14 @@
 //!
 //! - [`serve`] runs the service; [`dev`] what `--dev` adds to it
 //! - [`settings`] `config check|print|schema`
-//! - [`clients`], [`tokens`] talk to a running service; [`health`] asks whether it is well
+//! - [`clients`], [`keys`], [`tokens`] talk to a running service; [`health`] asks whether it is well
 //! - [`caller`] the HTTP client behind them; [`output`] tables and JSON
 
 pub mod caller;
 pub mod clients;
 pub mod dev;
 pub mod health;
+pub mod keys;
 pub mod output;
 pub mod serve;
 pub mod settings;
@@ -45,6 +46,8 @@ enum Verb {
     Token(tokens::TokenCommand),
     /// Revoke every token of a client, of a user, or of a client for a user.
     Revoke(tokens::BulkRevocation),
+    /// List, rotate, retire and remove the signing keys of a running service.
+    Keys(keys::KeyCommand),
     /// Ask a running service whether it is well; exit code 0 if it is.
     Health(health::Health),
     /// Print a completion script for a shell.
@@ -80,6 +83,7 @@ impl CommandLine {
             Verb::Serve(serve) => serve.run(),
             Verb::Config(verb) => verb.run(),
             Verb::Client(command) => on_runtime(command.run(self.format)),
+            Verb::Keys(command) => on_runtime(command.run(self.format)),
             Verb::Token(command) => on_runtime(command.run(self.format)),
             Verb::Revoke(revocation) => on_runtime(revocation.run(self.format)),
             Verb::Health(health) => on_runtime(health.run()),

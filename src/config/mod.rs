@@ -35,6 +35,7 @@ pub use tree::Origin;
 
 use crate::client::Client;
 use crate::client::secret::Secret;
+use crate::jose::algorithm::Algorithm;
 use crate::token::keyring::KeyId;
 use declaration::Declarations;
 use reader::{Log, Reader};
@@ -56,6 +57,8 @@ pub struct Config {
     pub keys: KeysConfig,
     /// `[tokens]`.
     pub tokens: TokensConfig,
+    /// `[signing]`.
+    pub signing: SigningConfig,
     /// `[[clients]]`: clients that exist by configuration alone.
     pub clients: Vec<DeclaredClient>,
     /// `[authentication]`.
@@ -201,6 +204,15 @@ pub struct TokensConfig {
     /// `imports`: whether tokens made elsewhere may be taken over by value. Off, every text without our prefix is
     /// refused without a look-up.
     pub imports: bool,
+}
+
+/// `[signing]`: of tokens and answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SigningConfig {
+    /// `algorithm`: what is signed with when a client is registered for nothing else.
+    pub algorithm: Algorithm,
+    /// `publish_ahead`: how long a key is published before it signs.
+    pub publish_ahead: Duration,
 }
 
 /// One `[[clients]]`: a client that exists as long as the configuration names it, and cannot be changed otherwise.

@@ -84,6 +84,11 @@ impl ApiError {
             .with(WWW_AUTHENTICATE, BEARER_CHALLENGE)
     }
 
+    /// Whether it is [`ApiError::missing_credentials`]: the only 401 that offers two ways to authenticate.
+    pub fn is_missing_credentials(&self) -> bool {
+        self.0.headers.get_all(WWW_AUTHENTICATE).iter().count() == 2
+    }
+
     /// 401: the Bearer token is not active (RFC 6750 section 3.1, RFC 7662 section 2.3).
     pub fn invalid_token() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "invalid_token", "The access token is not active")

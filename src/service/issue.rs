@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Service;
 use super::registry::KnownClient;
+use crate::client::policy;
 use crate::jose::algorithm::Algorithm;
 use crate::store::{Insertion, NewGrant, StoreError};
 use crate::token::claims::Claims;
@@ -85,6 +86,9 @@ pub enum IssueError {
     /// A token made elsewhere is what it is, and cannot be signed.
     #[error("a token that is taken over cannot be a signed one")]
     SignedImport,
+    /// The signed text would be longer than anybody reads.
+    #[error("the signed token would be longer than {} bytes", crate::jose::compact::Compact::MAX_BYTES)]
+    TooLarge,
     /// The metadata does not fit a record.
     #[error("{0}")]
     Unstorable(crate::token::codec::EncodeError),
@@ -127,6 +131,13 @@ impl Service {
         };
         // No access token outlives the authorization it comes from.
         let access_expiry = grant.map_or(access_expiry, |grant| access_expiry.min(grant.expires_at));
+        let audience = match format {
+            // RFC 9068 section 3: a signed token names whom it is for; if nobody says whom, those that the client is for.
+            TokenFormat::Jwt if new.audience.is_empty() => {
+                policy::granted_audience(&new.owner.client, &[]).unwrap_or_default()
+            }
+            TokenFormat::Jwt | TokenFormat::Opaque => new.audience,
+        };
         let record = Record {
             state: State::Approved,
             stamp: Stamp(0),
@@ -139,7 +150,7 @@ impl Service {
             subject: new.subject,
             username: new.username,
             scope: new.scope,
-            audience: new.audience,
+            audience,
             grant,
             claims: new.claims,
         };
@@ -189,20 +200,22 @@ impl Service {
     }
 
     /// Makes an access token of this record, without keeping it.
-    #[expect(clippy::unused_async, reason = "signed tokens are not wired yet")]
     pub(super) async fn mint_access(
         &self,
         record: Record,
         format: TokenFormat,
-        _algorithm: Option<Algorithm>,
-        _now: Now,
+        algorithm: Option<Algorithm>,
+        now: Now,
     ) -> Result<Minted, IssueError> {
         match format {
             TokenFormat::Opaque => {
                 let (value, digest) = self.keys.mint().map_err(IssueError::Randomness)?;
                 Ok(Minted { value, identity: Identity::Opaque(digest), record: Some((digest, record)) })
             }
-            TokenFormat::Jwt => Err(IssueError::Signing("signed tokens are not wired yet".to_owned())),
+            TokenFormat::Jwt => {
+                let (value, identity) = self.sign_access_token(record, algorithm, now).await?;
+                Ok(Minted { value, identity, record: None })
+            }
         }
     }
 

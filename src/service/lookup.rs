@@ -1,6 +1,7 @@
 //! From what a peer presented to a live record: the authoritative read.
 
 use super::Service;
+use super::access_token::is_from_the_future;
 use super::registry::KnownClient;
 use crate::client::ClientState;
 use crate::store::{Around, Signed, StoreError, Surroundings};
@@ -63,6 +64,9 @@ impl Service {
         if spent {
             return Ok(Err(Inactive::Spent));
         }
+        if is_from_the_future(&identity, &record, now) {
+            return Ok(Err(Inactive::NotYetValid));
+        }
         // What the record alone decides needs no second read.
         if let Err(reason) = decide(identity.digest(), &record, &Parents::APPROVED, now.seconds()) {
             return Ok(Err(reason));
@@ -108,16 +112,12 @@ impl Service {
         Ok(record.map(|record| Located { identity, spent: record.current != digest, record: record.token }))
     }
 
-    /// Verifies a signed token; `None` when the text is not one of ours.
-    #[expect(clippy::unused_async, clippy::unused_self, reason = "signed tokens are not wired yet")]
-    async fn locate_signed(&self, _presented: Presented<'_>, _now: Now) -> Result<Option<Located>, StoreError> {
-        Ok(None)
-    }
-
     /// Reads what can end a token from outside.
     pub(super) async fn surround(&self, identity: &Identity, record: Record) -> Result<Surrounded, StoreError> {
         let signed = match identity {
-            Identity::Signed { digest, key, .. } => Some(Signed { token: *digest, key }),
+            Identity::Signed { digest, key, .. } => {
+                Some(Signed { token: *digest, key: key.as_deref().unwrap_or_default() })
+            }
             Identity::Opaque(_) | Identity::Refresh { .. } => None,
         };
         let around = Around {

@@ -1,13 +1,15 @@
 //! What the product does, in terms of the rooms below it: no HTTP here, and no status codes.
 //!
 //! - [`lookup`] a presented token to its record, if it is active
-//! - [`introspect`] what a caller may see of it
+//! - [`introspect`] what a caller may see of it; [`signed_answer`] the same, signed
+//! - [`access_token`] signed tokens, written and verified; [`signing`] the keys that they are signed with
 //! - [`issue`] new tokens; [`refresh`] exchanging a refresh token
 //! - [`revoke`] ending them; [`approve`] bringing them back; [`bulk`] ending many at once
 //! - [`registry`] clients, declared or stored
 //! - [`clients`] creating, changing and deleting them
 //! - [`hashing`] the bounded pool for hashes that are slow on purpose
 
+pub mod access_token;
 pub mod approve;
 pub mod bulk;
 pub mod clients;
@@ -18,6 +20,8 @@ pub mod lookup;
 pub mod refresh;
 pub mod registry;
 pub mod revoke;
+pub mod signed_answer;
+pub mod signing;
 
 use std::sync::Arc;
 
@@ -26,8 +30,11 @@ use crate::store::Store;
 use crate::token::keyring::KeyRing;
 use crate::token::time::{Clock, Now, UnixSeconds};
 
+use self::access_token::VerifiedTexts;
 use self::hashing::HashingPool;
 use self::registry::Registry;
+use self::signed_answer::SignedAnswers;
+use self::signing::SigningKeys;
 
 /// Everything that answering a request needs. One for the whole process, shared by all connections.
 #[derive(Debug)]
@@ -38,6 +45,12 @@ pub struct Service {
     pub registry: Registry,
     /// What digests are made with.
     pub keys: Arc<KeyRing>,
+    /// What is signed with.
+    pub signing: Arc<SigningKeys>,
+    /// The signed tokens that were verified lately.
+    pub verified: VerifiedTexts,
+    /// The signed answers that were given lately.
+    pub signed_answers: SignedAnswers,
     /// Where slow hashes are computed.
     pub hashing: HashingPool,
     /// Where the time comes from.

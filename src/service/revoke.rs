@@ -117,12 +117,6 @@ impl Service {
         }
     }
 
-    /// What the `jti` of a signed token says of it; `None` when it is none of ours.
-    #[expect(clippy::unused_self, reason = "signed tokens are not wired yet")]
-    fn locate_identifier(&self, _text: &str) -> Option<Located> {
-        None
-    }
-
     async fn locate_all(&self, presented: Presented<'_>, now: Now) -> Result<Vec<Located>, StoreError> {
         match self.keys.recognise(presented) {
             // Another node may have made it with a key that this one has not been given yet.
@@ -140,7 +134,14 @@ impl Service {
                 }
                 Ok(found)
             }
-            _ => Ok(self.locate(presented, now).await?.into_iter().collect()),
+            _ => {
+                let located = self.locate(presented, now).await?;
+                if located.is_err() && self.is_signed_with_unknown_digest_key(presented, now) {
+                    let detail = "a signed token of a key that this node does not have is to be revoked";
+                    return Err(StoreError::new(StoreErrorKind::Unavailable, detail));
+                }
+                Ok(located.into_iter().collect())
+            }
         }
     }
 

@@ -20,8 +20,8 @@ pub enum Identity {
         identifier: Box<str>,
         /// Its digest.
         digest: TokenDigest,
-        /// The `kid` of the key that signed it.
-        key: Box<str>,
+        /// The `kid` of the key that signed it; `None` when the token is known by its `jti` alone.
+        key: Option<Box<str>>,
     },
 }
 

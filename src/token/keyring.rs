@@ -47,8 +47,8 @@ pub struct Key {
     imports: Zeroizing<[u8; 32]>,
     secrets: Zeroizing<[u8; 32]>,
     successors: Zeroizing<[u8; 32]>,
-    identifiers: Zeroizing<[u8; 32]>,
-    sealing: Zeroizing<[u8; 32]>,
+    pub(super) identifiers: Zeroizing<[u8; 32]>,
+    pub(super) sealing: Zeroizing<[u8; 32]>,
 }
 
 impl Key {
@@ -67,6 +67,10 @@ impl Key {
             identifiers: derive("introspectd 2026 v1 identifier of a signed token"),
             sealing: derive("introspectd 2026 v1 sealing of signing keys"),
         })
+    }
+
+    pub(super) fn id(&self) -> KeyId {
+        self.id
     }
 }
 
@@ -228,11 +232,15 @@ impl KeyRing {
         self.key(id).is_some()
     }
 
-    fn keys(&self) -> impl Iterator<Item = &Key> {
+    pub(super) fn active(&self) -> &Key {
+        &self.active
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
         std::iter::once(&self.active).chain(&self.retired)
     }
 
-    fn key(&self, id: KeyId) -> Option<&Key> {
+    pub(super) fn key(&self, id: KeyId) -> Option<&Key> {
         self.keys().find(|key| key.id == id)
     }
 }

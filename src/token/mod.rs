@@ -5,7 +5,8 @@
 //!
 //! - [`value`] the text of a token, as made here and as presented by a peer
 //! - [`keyring`] the keys behind digests and check values, and their rotation
-//! - [`digest`] the name under which a store knows a token; [`identity`] its `jti`
+//! - [`digest`] the name under which a store knows a token; [`identity`] its `jti`, [`identifier`] that of a signed one
+//! - [`sealing`] secrets that a store may hold
 //! - [`record`] what is known of a token; [`codec`] its stored form
 //! - [`grant`] the family of a refresh token, and what of it is revoked; [`epoch`] revoking many at once
 //! - [`decision`] the one rule that says whether a token is active
@@ -19,9 +20,11 @@ pub mod decision;
 pub mod digest;
 pub mod epoch;
 pub mod grant;
+pub mod identifier;
 pub mod identity;
 pub mod keyring;
 pub mod record;
 pub mod scope;
+pub mod sealing;
 pub mod time;
 pub mod value;

@@ -111,6 +111,11 @@ impl TokenValue {
         Ok(Self(Zeroizing::new(text.to_owned())))
     }
 
+    /// Takes a signed token that was made here.
+    pub fn signed(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
     /// The text, for the one answer that hands it out and for hashing.
     pub fn expose(&self) -> &str {
         &self.0
@@ -159,6 +164,11 @@ impl<'a> Presented<'a> {
 
     pub(super) fn text(self) -> &'a str {
         self.0
+    }
+
+    /// The text, where it has the outer form of a signed token: it must be read to be verified.
+    pub fn as_signed(self) -> Option<&'a str> {
+        self.looks_signed().then_some(self.0)
     }
 
     /// Whether it has the outer form of a signed token: an encoded JSON object, and three parts.

@@ -6,6 +6,7 @@ use introspectd::client::ClientId;
 use introspectd::store::embedded::EmbeddedStore;
 use introspectd::token::claims::Claims;
 use introspectd::token::digest::TokenDigest;
+use introspectd::token::grant::{GrantRecord, TokenFormat};
 use introspectd::token::record::{Record, State};
 use introspectd::token::scope::Scope;
 use introspectd::token::time::{Stamp, UnixSeconds};
@@ -37,6 +38,19 @@ pub(crate) fn record(expires_at: UnixSeconds) -> Record {
 /// Token number `number`, at a place in the tables that looks random, expiring then.
 pub(crate) fn token(number: u64, expires_at: UnixSeconds) -> (TokenDigest, Record) {
     (TokenDigest(Dice(number).id()), record(expires_at))
+}
+
+/// What is kept of a grant whose refresh token has this number, expiring then.
+pub(crate) fn grant(number: u64, expires_at: UnixSeconds) -> GrantRecord {
+    let (current, token) = token(number, expires_at);
+    GrantRecord {
+        current,
+        previous: None,
+        rotated_at: START,
+        access: current,
+        format: TokenFormat::Opaque,
+        token: Record { kind: TokenKind::Refresh, stamp: Stamp(1), ..token },
+    }
 }
 
 /// Numbers that look random and are the same in every run (splitmix64).

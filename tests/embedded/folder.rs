@@ -6,14 +6,15 @@ use std::path::Path;
 
 use introspectd::client::ClientId;
 use introspectd::store::embedded::{EmbeddedStore, OpenError};
-use introspectd::store::{ClientWrite, Insertion, StoreErrorKind, Transition};
-use introspectd::token::decision::Standing;
+use introspectd::store::{Around, ClientWrite, Insertion, NewGrant, Signed, StoreErrorKind, Transition};
 use introspectd::token::digest::GrantId;
-use introspectd::token::record::{Grant, Reason, State};
+use introspectd::token::epoch::EpochAxis;
+use introspectd::token::grant::GrantMark;
+use introspectd::token::record::{Reason, State};
 use introspectd::token::time::{Clock, Stamp};
 
 use crate::child::{self, Role};
-use crate::common::{START, created, token};
+use crate::common::{START, created, grant, token};
 
 const REVOKED: State = State::Revoked(Reason::REQUESTED);
 
@@ -40,7 +41,7 @@ async fn a_second_process_is_refused_by_name_of_the_folder_and_the_first_goes_on
     let now = Clock::manual(START).now();
     let store = open(folder.path());
     let first = token(1, START.plus(60));
-    store.insert(std::slice::from_ref(&first), now).await.unwrap();
+    store.insert(std::slice::from_ref(&first), None, now).await.unwrap();
 
     let said = other_process(folder.path());
     assert!(said.contains("refused: the store in ") && said.contains("in use by another process"), "{said}");
@@ -72,13 +73,20 @@ async fn everything_is_there_after_closing_and_opening_again() {
     let folder = tempfile::tempdir().unwrap();
     let now = Clock::manual(START).now();
     let tokens: Vec<_> = (0..50).map(|number| token(number, START.plus(60))).collect();
-    let grant = Grant { id: GrantId([3; 16]), expires_at: START.plus(60) };
+    let (id, signed, end) = (GrantId([3; 16]), token(99, START).0, START.plus(60));
+    let kept = grant(1, end);
+    let mark = GrantMark::default().revoked(Reason::REQUESTED);
     let client = ClientId::parse("app").unwrap();
     {
         let store = open(folder.path());
-        assert_eq!(store.insert(&tokens, now).await.unwrap(), Insertion::Done);
+        let new = NewGrant { id, record: kept.clone(), keep_until: end };
+        assert_eq!(store.insert(&tokens, Some(&new), now).await.unwrap(), Insertion::Done);
         store.set_state(tokens[7].0, REVOKED, now).await.unwrap();
-        store.revoke_grant(grant, Reason::REQUESTED).await.unwrap();
+        assert!(store.mark_grant(id, &GrantMark::default(), &mark, end).await.unwrap());
+        assert!(store.raise_epoch(EpochAxis::User("alice"), None, Reason::BULK, end, now).await.unwrap());
+        store.set_signed_state(signed, REVOKED, end, now).await.unwrap();
+        assert!(store.use_once([7; 32], end, now).await.unwrap());
+        assert!(store.write_signing_keys(0, "keys".into()).await.unwrap());
         store.create_client(&client, "{}".into(), now).await.unwrap();
         let done = store.replace_client(&client, 1, created(&store, &client).await, "{\"a\":1}".into()).await.unwrap();
         assert_eq!(done, ClientWrite::Done { version: 2 });
@@ -89,8 +97,14 @@ async fn everything_is_there_after_closing_and_opening_again() {
         let (_, record) = store.token(&[*digest]).await.unwrap().unwrap();
         assert_eq!(record.state, if number == 7 { REVOKED } else { State::Approved });
     }
-    let around = store.surroundings("app", Some(grant.id)).await.unwrap();
-    assert_eq!(around.grant, Standing::Revoked);
+    let signed = Some(Signed { token: signed, key: "k" });
+    let around = Around { client_id: "app", subject: Some("alice"), grant: Some(id), signed };
+    let around = store.surroundings(around).await.unwrap();
+    assert_eq!((around.grant, around.revoked), (mark, Some(Reason::REQUESTED)));
+    assert_eq!(around.epochs.user.unwrap().reason, Reason::BULK);
+    assert_eq!(store.grant(id).await.unwrap(), Some(kept));
+    assert!(!store.use_once([7; 32], end, now).await.unwrap());
+    assert_eq!(store.signing_keys().await.unwrap().unwrap().body, "keys");
     let document = around.client.unwrap();
     assert_eq!((document.version, &*document.body), (2, &b"{\"a\":1}"[..]));
     assert!(store.audit().unwrap().is_sound());
@@ -102,7 +116,7 @@ async fn dropping_the_store_finishes_what_was_asked_for() {
     let now = Clock::manual(START).now();
     let first = token(1, START.plus(60));
     let store = open(folder.path());
-    let write = async { store.insert(std::slice::from_ref(&first), now).await };
+    let write = async { store.insert(std::slice::from_ref(&first), None, now).await };
     // Polled once, so that it is queued, and then left.
     drop(tokio::time::timeout(std::time::Duration::ZERO, write).await);
     drop(store);
@@ -118,10 +132,11 @@ async fn after_closing_every_call_is_unavailable_and_closing_again_is_harmless()
     let first = token(1, START.plus(60));
     tokio::join!(store.close(), store.close());
     store.close().await;
+    let nobody = Around { client_id: "app", subject: None, grant: None, signed: None };
     let kinds = [
         store.token(&[first.0]).await.unwrap_err().kind(),
-        store.surroundings("app", None).await.unwrap_err().kind(),
-        store.insert(std::slice::from_ref(&first), now).await.unwrap_err().kind(),
+        store.surroundings(nobody).await.unwrap_err().kind(),
+        store.insert(std::slice::from_ref(&first), None, now).await.unwrap_err().kind(),
         store.set_state(first.0, REVOKED, now).await.unwrap_err().kind(),
         store.client("app").await.unwrap_err().kind(),
         store.clients(None, 1).await.unwrap_err().kind(),
@@ -216,7 +231,7 @@ async fn a_cut_or_overwritten_database_is_never_taken_for_an_empty_one() {
     let now = Clock::manual(START).now();
     let tokens: Vec<_> = (0..500).map(|number| token(number, START.plus(60))).collect();
     let store = open(folder.path());
-    store.insert(&tokens, now).await.unwrap();
+    store.insert(&tokens, None, now).await.unwrap();
     store.close().await;
     let whole = fs::read(database(folder.path())).unwrap();
 

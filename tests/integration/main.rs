@@ -9,9 +9,14 @@
 //! - [`rfc6749`] what all endpoints share, client authentication, and the token endpoint
 //! - [`rfc6750`] Bearer tokens as credentials, sentence by sentence, over a real server
 //! - [`rfc7009`] revocation, sentence by sentence, over a real server
+//! - [`rfc7523`] clients that sign assertions
 //! - [`rfc7662`] introspection, sentence by sentence, over a real server
 //! - [`rfc8414`] metadata: what is published, and that all of it is true
+//! - [`rfc8705`] clients that present certificates, and tokens that are bound to them
 //! - [`rfc9110`] HTTP hygiene: methods, media types, sizes, headers
+//! - [`rfc9449`] proofs of possession, and tokens that are bound to their keys
+//! - [`rfc9701`] signed introspection answers
+//! - [`scale`] what holds at any number of tokens: bulk revocation, and memory that comes back
 //! - [`stores`] the store contract: one list of tests, run over every store
 //! - [`support`] servers, records, waiting
 
@@ -29,7 +34,12 @@ mod regression;
 mod rfc6749;
 mod rfc6750;
 mod rfc7009;
+mod rfc7523;
 mod rfc7662;
 mod rfc8414;
+mod rfc8705;
 mod rfc9110;
+mod rfc9449;
+mod rfc9701;
+mod scale;
 mod stores;

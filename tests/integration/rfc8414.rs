@@ -2,13 +2,18 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use introspectd::jose::algorithm::Algorithm;
 use serde_json::{Value, json};
 
 use crate::support::api::Answer;
+use crate::support::certificates::SecureNode;
+use crate::support::jose::{ISSUER, Signer};
 use crate::support::node::{AUDIENCE, Kind, Node, Registered};
 use crate::support::raw;
 
 over_both_stores! {
+    section_2_every_advertised_algorithm_is_taken_and_no_other
+    rfc8705_3_3_certificates_are_advertised_where_they_are_asked_for
     section_2_every_advertised_method_works_and_no_other
     section_2_every_advertised_grant_type_works_and_no_other
     section_2_the_members_are_those_that_are_true
@@ -19,6 +24,7 @@ over_both_stores! {
     section_3_3_the_issuer_is_the_configured_text
 }
 
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const PLACE: &str = "/.well-known/oauth-authorization-server";
 const OTHER_PLACE: &str = "/.well-known/openid-configuration";
 
@@ -40,7 +46,7 @@ fn names<'a>(document: &'a Value, member: &str) -> Vec<&'a str> {
 }
 
 /// A client that is registered for `method`, as far as a client can be, and may do everything that such a client may.
-async fn client_for(node: &Node, method: &str) -> Registered {
+async fn client_for(node: &Node, method: &str, signer: &Signer) -> Registered {
     let mut metadata = json!({
         "rights": ["introspect", "revoke"], "audiences": [AUDIENCE], "scope": "read",
         "grant_types": ["client_credentials"]
@@ -52,16 +58,33 @@ async fn client_for(node: &Node, method: &str) -> Registered {
             metadata["token_endpoint_auth_method"] = json!("none");
         }
         "client_secret_basic" | "client_secret_post" => metadata["token_endpoint_auth_method"] = json!(method),
+        "private_key_jwt" => {
+            metadata["token_endpoint_auth_method"] = json!(method);
+            metadata["jwks"] = signer.jwks();
+        }
+        "tls_client_auth" => {
+            metadata["token_endpoint_auth_method"] = json!(method);
+            metadata["tls_client_auth_san_dns"] = json!("app.example.com");
+        }
         _ => {}
     }
     node.client(metadata).await
 }
 
 /// Calls an endpoint as this client, which proves who it is by this method.
-async fn call(node: &Node, client: &Registered, method: &str, path: &str, form: &[(&str, &str)]) -> Answer {
+async fn call(
+    node: &Node,
+    (client, signer): (&Registered, &Signer),
+    method: &str,
+    path: &str,
+    form: &[(&str, &str)],
+) -> Answer {
     let mut form = form.to_vec();
+    let assertion = match method {
+        "private_key_jwt" => signer.assertion(node, &client.id, &json!({})),
+        _ => "e30.e30.e30".to_owned(),
+    };
     let mut request = node.api.request("POST", &node.api.url(path));
-    let assertion_type = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
     match method {
         "client_secret_basic" => request = request.basic_auth(&client.id, Some(&client.secret)),
         "client_secret_post" => form.extend([("client_id", &*client.id), ("client_secret", &*client.secret)]),
@@ -71,7 +94,7 @@ async fn call(node: &Node, client: &Registered, method: &str, path: &str, form: 
             request = request.bearer_auth(token["access_token"].as_str().unwrap());
         }
         "private_key_jwt" | "client_secret_jwt" => {
-            form.extend([("client_assertion_type", assertion_type), ("client_assertion", "e30.e30.e30")]);
+            form.extend([("client_assertion_type", ASSERTION_TYPE), ("client_assertion", &*assertion)]);
         }
         _ => form.push(("client_id", &client.id)),
     }
@@ -101,8 +124,9 @@ async fn section_2_every_advertised_method_works_and_no_other(kind: Kind) {
         let advertised = names(&document, &format!("{endpoint}_auth_methods_supported"));
         assert!(advertised.iter().all(|method| METHODS.contains(method)), "{advertised:?}");
         for method in METHODS {
-            let client = client_for(&node, method).await;
-            let answer = call(&node, &client, method, path(&document, endpoint), &form).await;
+            let signer = Signer::new();
+            let client = client_for(&node, method, &signer).await;
+            let answer = call(&node, (&client, &signer), method, path(&document, endpoint), &form).await;
             if advertised.contains(&method) {
                 assert_eq!(answer.status, 200, "{method} is advertised for the {endpoint}: {}", answer.body);
             } else {
@@ -112,10 +136,80 @@ async fn section_2_every_advertised_method_works_and_no_other(kind: Kind) {
     }
 }
 
+/// RFC 8414 section 2 for assertions, RFC 9449 section 5.1 for proofs of possession.
+async fn section_2_every_advertised_algorithm_is_taken_and_no_other(kind: Kind) {
+    let node = Node::start_with(kind, &crate::rfc6749::PATIENT).await;
+    let document = get(&node, PLACE, &[]).await.json();
+    let ours = Algorithm::ALL.map(Algorithm::name);
+    let other = Signer::new();
+    let by_other = client_for(&node, "private_key_jwt", &other).await;
+    for (endpoint, form) in [
+        ("introspection", ("token", "unknown-token")),
+        ("revocation", ("token", "unknown-token")),
+        ("token", ("grant_type", "client_credentials")),
+    ] {
+        let advertised = names(&document, &format!("{endpoint}_endpoint_auth_signing_alg_values_supported"));
+        assert_eq!(advertised, ours, "each of them is used below");
+        let path = path(&document, &format!("{endpoint}_endpoint"));
+        for algorithm in Algorithm::ALL {
+            let signer = Signer::of(algorithm);
+            let client = client_for(&node, "private_key_jwt", &signer).await;
+            let answer = call(&node, (&client, &signer), "private_key_jwt", path, &[form]).await;
+            assert_eq!(answer.status, 200, "{algorithm:?} at the {endpoint} endpoint: {}", answer.body);
+        }
+        for refused in ["none", "HS256", "RS384", "RS512", "PS512", "ES384", "Ed448"] {
+            let claims = json!({"iss": by_other.id, "sub": by_other.id, "aud": ISSUER, "exp": node.now() + 60});
+            let assertion = other.sign(&json!({"alg": refused}), &claims);
+            let form = [form, ("client_assertion_type", ASSERTION_TYPE), ("client_assertion", &*assertion)];
+            assert_eq!(node.api.post_bare(path, &form).await.refusal(), (401, "invalid_client".into()), "{refused}");
+        }
+    }
+    assert_eq!(names(&document, "dpop_signing_alg_values_supported"), ours);
+    let app = client_for(&node, "client_secret_basic", &other).await;
+    let ask = async |proof: String| {
+        let request = node.api.request("POST", &node.api.url("/token")).basic_auth(&app.id, Some(&app.secret));
+        node.api.send(request.header("dpop", proof).form(&[("grant_type", "client_credentials")])).await
+    };
+    for algorithm in Algorithm::ALL {
+        let answer = ask(Signer::of(algorithm).proof(&node, &json!({}))).await;
+        assert_eq!(answer.status, 200, "{algorithm:?}: {}", answer.body);
+    }
+    let claims = json!({"htm": "POST", "htu": format!("{ISSUER}/token"), "iat": node.now(), "jti": "1"});
+    let proof = other.sign(&json!({"typ": "dpop+jwt", "jwk": other.jwk(), "alg": "ES384"}), &claims);
+    assert_eq!(ask(proof).await.refusal(), (400, "invalid_dpop_proof".into()));
+}
+
+async fn rfc8705_3_3_certificates_are_advertised_where_they_are_asked_for(kind: Kind) {
+    let secure = SecureNode::start(kind).await;
+    let document = secure.get(PLACE).await.json();
+    assert_eq!(document["tls_client_certificate_bound_access_tokens"], json!(true));
+    let app = client_for(&secure.node, "tls_client_auth", &Signer::new()).await;
+    let identity = secure.authority.issue("app");
+    for (endpoint, form) in [
+        ("introspection", ("token", "unknown-token")),
+        ("revocation", ("token", "unknown-token")),
+        ("token", ("grant_type", "client_credentials")),
+    ] {
+        let advertised = names(&document, &format!("{endpoint}_endpoint_auth_methods_supported"));
+        // The second one is used in the tests of its own RFC.
+        for method in ["tls_client_auth", "self_signed_tls_client_auth", "private_key_jwt"] {
+            assert!(advertised.contains(&method), "{endpoint}: {advertised:?}");
+        }
+        let path = path(&document, &format!("{endpoint}_endpoint"));
+        let answer = secure.post(path, Some(&identity), &[form, ("client_id", &*app.id)]).await;
+        assert_eq!(answer.status, 200, "{endpoint}: {}", answer.body);
+    }
+    // Behind a proxy, without authorities: only what is registered itself can be recognised.
+    let settings = [("authentication.certificate_proxies", "127.0.0.1")];
+    let document = get(&Node::start_with(kind, &settings).await, PLACE, &[]).await.json();
+    let advertised = names(&document, "token_endpoint_auth_methods_supported");
+    assert!(advertised.contains(&"self_signed_tls_client_auth") && !advertised.contains(&"tls_client_auth"));
+}
+
 async fn section_2_every_advertised_grant_type_works_and_no_other(kind: Kind) {
     let node = Node::start(kind).await;
     let document = get(&node, PLACE, &[]).await.json();
-    let client = client_for(&node, "client_secret_basic").await;
+    let client = client_for(&node, "client_secret_basic", &Signer::new()).await;
     let advertised = names(&document, "grant_types_supported");
     assert_eq!(names(&document, "response_types_supported"), ["none"], "there is no authorization endpoint");
     assert_eq!(document.get("authorization_endpoint"), None);
@@ -146,6 +240,7 @@ async fn section_2_the_members_are_those_that_are_true(kind: Kind) {
     let algorithms =
         document.as_object().unwrap().keys().any(|name| name.ends_with("_auth_signing_alg_values_supported"));
     assert_eq!(by_jwt, algorithms, "present if, and only if, a method that signs is there");
+    assert_eq!(document.get("tls_client_certificate_bound_access_tokens"), None, "nobody asks for certificates here");
     for absent in ["jwks_uri", "registration_endpoint", "introspection_signing_alg_values_supported"] {
         assert_eq!(document.get(absent), None, "{absent}");
     }

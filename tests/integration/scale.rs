@@ -187,9 +187,12 @@ async fn when_all_tokens_have_expired_the_memory_of_redis_is_what_it_was() {
     let endless = endless_keys(&server).await;
     assert_eq!(endless, ["c:{YXBw}", "i:c", "k:signing"].map(|key| format!("{PREFIX}{key}")));
 
-    wait(&server, patience + Duration::from_secs(lifetime), "everything is forgotten, and memory given back", |(keys, used)| {
-        keys == empty && used <= baseline + tolerance
-    })
+    wait(
+        &server,
+        patience + Duration::from_secs(lifetime),
+        "everything is forgotten, and memory given back",
+        |(keys, used)| keys == empty && used <= baseline + tolerance,
+    )
     .await;
     let (left, after) = size(&server).await;
     assert_eq!(left, keys);

@@ -4,6 +4,7 @@
 mod clients;
 mod limits;
 mod listeners;
+mod signing;
 mod store;
 
 use super::Config;
@@ -18,6 +19,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
     let store = store::store(reader);
     let keys = store::keys(reader);
     let tokens = limits::tokens(reader);
+    let signing = signing::signing(reader);
     let clients = clients::clients(reader, &tokens);
     Config {
         issuer,
@@ -26,6 +28,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
         store,
         keys,
         tokens,
+        signing,
         clients,
         authentication: limits::authentication(reader),
         http: limits::http(reader),

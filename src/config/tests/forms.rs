@@ -54,6 +54,10 @@ refresh_grace = "10s"
 max_lifetime = "90d"
 imports = false
 
+[signing]
+algorithm = "RS256"
+publish_ahead = "2h"
+
 [[clients]]
 client_id = "gateway"
 client_secret = "swordfish"
@@ -185,6 +189,7 @@ fn check_everything(config: &Config) {
             imports: false,
         }
     );
+    assert_eq!(config.signing, SigningConfig { algorithm: Algorithm::Rs256, publish_ahead: Duration::from_hours(2) });
     let [gateway, app] = config.clients.as_slice() else { panic!("{:?}", config.clients) };
     assert_eq!(gateway.record.client_id.as_str(), "gateway");
     assert_eq!(gateway.client_secret.as_ref().unwrap().expose(), "swordfish");

@@ -71,9 +71,10 @@ fn unauthorized_client() -> ApiError {
     ApiError::bad_request("unauthorized_client", "The client may not use this grant type")
 }
 
-/// Nothing in such a request but a fault of ours can make issuing fail.
+/// Nothing in such a request but its size or a fault of ours can make issuing fail.
 fn refuse_issue(error: IssueError) -> ApiError {
     match error {
+        IssueError::TooLarge => ApiError::invalid_request(error.to_string()),
         IssueError::Store(error) => error.into(),
         other => ApiError::internal(other),
     }

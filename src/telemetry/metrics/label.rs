@@ -96,7 +96,7 @@ label! {
         Revoke = "revoke",
         /// `POST /token`.
         Token = "token",
-        /// The published metadata.
+        /// The published metadata and keys.
         Metadata = "metadata",
         /// Everything of the admin listener but health and metrics.
         Admin = "admin",

@@ -17,7 +17,7 @@ pub(crate) const PATIENT: [(&str, &str); 2] =
     [("authentication.failures_per_client", "1000000"), ("authentication.failures_per_source", "1000000")];
 
 /// The endpoints that take a form, and one that each takes well from [`everything`].
-const ENDPOINTS: [(&str, &str); 6] = [
+pub(crate) const ENDPOINTS: [(&str, &str); 6] = [
     ("/introspect", "token=unknown-token"),
     ("/oauth2/introspect", "token=unknown-token"),
     ("/revoke", "token=unknown-token"),

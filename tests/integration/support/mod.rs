@@ -1,6 +1,8 @@
 //! What the tests share: records to keep, and waiting for a condition with a bound.
 
 pub(crate) mod api;
+pub(crate) mod certificates;
+pub(crate) mod jose;
 pub(crate) mod node;
 pub(crate) mod program;
 pub(crate) mod raw;

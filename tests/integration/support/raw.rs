@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::PATIENCE;
@@ -21,13 +22,27 @@ impl RawAnswer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
+    }
+
+    /// Status and code of an error at once.
+    pub(crate) fn refusal(&self) -> (u16, String) {
+        (self.status, self.json()["error"].as_str().unwrap_or_default().to_owned())
+    }
 }
 
 /// Sends a request on a connection of its own and reads until the server closes it. The request has to ask for that with
 /// `Connection: close`, unless it is one after which the server closes anyway.
 pub(crate) async fn exchange(address: SocketAddr, request: &[u8]) -> RawAnswer {
+    exchange_over(TcpStream::connect(address).await.unwrap(), request).await
+}
+
+/// The same on a connection that is open, and may be encrypted.
+pub(crate) async fn exchange_over(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8]) -> RawAnswer {
     let exchange = async {
-        let mut stream = TcpStream::connect(address).await.unwrap();
         // The server may answer, and close, before it has read everything.
         let _ = stream.write_all(request).await;
         let mut bytes = Vec::new();
