@@ -55,6 +55,8 @@ impl Scenario {
                 ("INTROSPECTD_PUBLIC__TLS_KEY_FILE", &path("server.key")),
                 ("INTROSPECTD_PUBLIC__TLS_CLIENT_CERTIFICATES", "optional"),
                 ("INTROSPECTD_AUTHENTICATION__CLIENT_CA_FILE", &path("ca.pem")),
+                // A rotation takes effect at once: the programs look on.
+                ("INTROSPECTD_SIGNING__PUBLISH_AHEAD", "0s"),
             ],
         );
         let operator = Operator::of(&node);

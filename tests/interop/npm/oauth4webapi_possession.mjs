@@ -45,7 +45,9 @@ class Oauth4webapi {
     const text = answer.ok && answer.clone().text()
     const found = await oauth.processIntrospectionResponse(this.server, metadata, answer)
     if (metadata.introspection_signed_response_alg) {
-      await oauth.validateApplicationLevelSignature(this.server, answer)
+      // It keeps the keys with this object, and does not ask for others within a minute: not even for the first of
+      // another algorithm.
+      await oauth.validateApplicationLevelSignature({ ...this.server }, answer)
       this.answered = await text
     }
     return found
