@@ -18,6 +18,7 @@ use x509_parser::extensions::GeneralName;
 
 use crate::client::certificate::CertificateName;
 use crate::client::distinguished_name::Attribute;
+use crate::client::keys::ClientKeys;
 use crate::client::{AuthenticationMethod, Client};
 use crate::server::PeerCertificate;
 use crate::token::time::Now;
@@ -100,7 +101,7 @@ impl Authorities {
             }
             // Section 2.2: who signed it is of no interest. Its dates are: they are the client's own statement.
             Some(AuthenticationMethod::SelfSignedTlsClientAuth) => {
-                let mut registered = client.jwks.iter().flat_map(|keys| keys.certificates());
+                let mut registered = client.jwks.iter().flat_map(ClientKeys::certificates);
                 if !registered.any(|registered| *registered == **certificate.leaf()) {
                     return Err(CertificateError::Unregistered);
                 }
@@ -189,7 +190,6 @@ mod tests {
 
     use super::*;
     use crate::client::ClientId;
-    use crate::client::keys::ClientKeys;
     use crate::client::metadata::blank;
     use crate::token::time::UnixSeconds;
 

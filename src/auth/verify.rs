@@ -124,9 +124,10 @@ impl Authenticator {
                 self.throttle.check(claimed, source, now)?;
                 return self.public(id).await.map_err(Refused::from);
             }
-            Credentials::Assertion(assertion) => self.by_assertion(assertion, source, now).await?,
+            // On the heap: seldom used, they would make the future of every introspection larger.
+            Credentials::Assertion(assertion) => Box::pin(self.by_assertion(assertion, source, now)).await?,
             Credentials::Certificate { id, certificate } => {
-                let caller = self.by_certificate(id, certificate, source, now).await?;
+                let caller = Box::pin(self.by_certificate(id, certificate, source, now)).await?;
                 if *caller.method() == Method::Public {
                     return Ok(caller);
                 }

@@ -193,6 +193,8 @@ fn digit(digit: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn certificate<'a>(parts: &[&[(&str, &'a str)]]) -> Vec<Vec<Attribute<'a>>> {
@@ -244,6 +246,16 @@ mod tests {
         assert!(parsed(r"CN=Lu\C4\8Di\C4\87").is(&certificate(&[&[("2.5.4.3", "Lu\u{10d}i\u{107}")]])));
         assert!(parsed(r"CN=Before\0dAfter").is(&certificate(&[&[("2.5.4.3", "Before\rAfter")]])));
         assert!(parsed(r"CN=\ app\ ").is(&certificate(&[&[("2.5.4.3", " app ")]])));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_parsing_panic_and_what_is_read_reads_back(text in r#"([A-Za-z0-9.]{0,9}[=,+ \\\\#"é]{0,3}){0,8}"#) {
+            if let Some(name) = DistinguishedName::parse(&text) {
+                let again = DistinguishedName::try_from(String::from(name.clone()));
+                prop_assert_eq!(again, Ok(name));
+            }
+        }
     }
 
     #[test]

@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(keys: Value) -> Result<ClientKeys, ClientKeysError> {
+    fn parse(keys: &Value) -> Result<ClientKeys, ClientKeysError> {
         let Value::Object(document) = json!({ "keys": keys }) else { unreachable!() };
         ClientKeys::parse(document)
     }
@@ -123,8 +123,8 @@ mod tests {
     #[test]
     fn rfc7517_5_keys_of_other_types_are_passed_over() {
         let other = json!({"kty": "OKP", "crv": "X25519", "x": "3p7bfXt9wbTTW2HC7OQ1Nz-DQ8hbeGdNrfx-FG-IK08"});
-        assert!(parse(json!([ed25519(), other])).unwrap().signers().is_some());
-        assert_eq!(parse(json!([other])).unwrap_err(), ClientKeysError::Key(JwkSetError::NoneUsable));
+        assert!(parse(&json!([ed25519(), other])).unwrap().signers().is_some());
+        assert_eq!(parse(&json!([other])).unwrap_err(), ClientKeysError::Key(JwkSetError::NoneUsable));
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
         let key = json!({
             "kty": "EC", "crv": "P-384", "x": "AA", "y": "AA", "x5c": [encode(&own.cert), encode(&other.cert)]
         });
-        let keys = parse(json!([key])).unwrap();
+        let keys = parse(&json!([key])).unwrap();
         assert!(keys.signers().is_none());
         assert_eq!(keys.certificates().collect::<Vec<_>>(), [&**own.cert.der()]);
         let stored = serde_json::to_string(&keys).unwrap();
@@ -162,7 +162,7 @@ mod tests {
             with("x5c", json!(["AAAA"])),
             with("note", json!("x".repeat(ClientKeys::MAX_BYTES))),
         ] {
-            assert!(parse(bad.clone()).is_err(), "{:.80}", bad.to_string());
+            assert!(parse(&bad).is_err(), "{:.80}", bad.to_string());
         }
     }
 }

@@ -215,6 +215,12 @@ pub struct SigningConfig {
     pub publish_ahead: Duration,
 }
 
+impl TokensConfig {
+    /// The most that any lifetime can be set to, and so the longest that any token lives: ten years. A token that outlives its
+    /// software is not a token.
+    pub const LONGEST_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
+}
+
 /// One `[[clients]]`: a client that exists as long as the configuration names it, and cannot be changed otherwise.
 #[derive(Clone, Debug)]
 pub struct DeclaredClient {

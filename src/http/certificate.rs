@@ -69,8 +69,8 @@ mod tests {
 
     const PROXY: &str = "10.0.0.1:1";
 
-    fn own() -> Option<Arc<PeerCertificate>> {
-        Some(Arc::new(PeerCertificate::new(vec![9].into(), vec![])))
+    fn own() -> Arc<PeerCertificate> {
+        Arc::new(PeerCertificate::new(vec![9].into(), vec![]))
     }
 
     fn seen(address: Option<&str>, lines: &[(&'static str, &str)]) -> Result<Option<Arc<PeerCertificate>>, ApiError> {
@@ -82,7 +82,7 @@ mod tests {
             address: address.map(|address| address.parse().unwrap()),
             encrypted: true,
             listener: "public",
-            certificate: own(),
+            certificate: Some(own()),
         };
         presented(&headers, &peer, &[Network { address: "10.0.0.0".parse().unwrap(), prefix_length: 8 }])
     }
@@ -105,8 +105,8 @@ mod tests {
     #[test]
     fn rfc9440_3_from_anybody_else_the_headers_are_as_good_as_absent() {
         for address in [Some("192.0.2.1:1"), None] {
-            assert_eq!(seen(address, &[("client-cert", ":AQI=:")]).unwrap(), own());
-            assert_eq!(seen(address, &[("client-cert", "nonsense")]).unwrap(), own());
+            assert_eq!(seen(address, &[("client-cert", ":AQI=:")]).unwrap(), Some(own()));
+            assert_eq!(seen(address, &[("client-cert", "nonsense")]).unwrap(), Some(own()));
         }
     }
 

@@ -65,7 +65,7 @@ impl MetadataDocument {
         // Section 3.1 puts the issuer's path behind the well-known part; OpenID Connect puts it before.
         let path = base.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..])).unwrap_or("");
         let methods: Vec<&str> =
-            METHODS.into_iter().chain(certificates.methods()).map(|method| method.as_str()).collect();
+            METHODS.into_iter().chain(certificates.methods()).map(AuthenticationMethod::as_str).collect();
         let with = |other: &'static str| methods.iter().copied().chain([other]).collect::<Vec<_>>();
         let algorithms = Algorithm::NAMES_OF_OTHERS;
         let mut document = json!({

@@ -89,9 +89,10 @@ impl Service {
         if spent {
             return Err(ApproveError::Final(FinalReason::Spent));
         }
+        let (record, is_owner_known) = self.with_owner(&identity, record).await?;
         let Surrounded { record, mut parents, .. } = self.surround(&identity, record).await?;
-        if matches!(identity, Identity::Signed { key: None, .. }) {
-            // A `jti` does not say whose it is. That its client is revoked ends the token all the same.
+        if !is_owner_known {
+            // That its client is revoked, or an epoch covers it, ends the token all the same.
             parents.client = Standing::Approved;
         }
         if let Some(reason) = final_reason(&record, &parents) {
@@ -120,6 +121,19 @@ impl Service {
                 Ok(self.try_change_mark(grant, |mark| mark.refresh_approved(moment)).await??)
             }
         }
+    }
+
+    /// The record of a token with whose it is. The `jti` of a signed token does not say that, but its grant does, if there is
+    /// one: `false` when it cannot be known.
+    async fn with_owner(&self, identity: &Identity, mut record: Record) -> Result<(Record, bool), StoreError> {
+        if !matches!(identity, Identity::Signed { key: None, .. }) {
+            return Ok((record, true));
+        }
+        let Some(grant) = record.grant else { return Ok((record, false)) };
+        let Some(kept) = self.store.grant(grant.id).await? else { return Ok((record, false)) };
+        record.client_id = kept.token.client_id;
+        record.subject = kept.token.subject;
+        Ok((record, true))
     }
 
     async fn approve_alone(&self, identity: &Identity, record: &Record, now: Now) -> Result<bool, ApproveError> {

@@ -1,6 +1,7 @@
 //! Revoking many tokens at once: one write, whatever their number.
 
 use super::{Service, kept_until};
+use crate::config::TokensConfig;
 use crate::store::StoreError;
 use crate::token::epoch::EpochAxis;
 use crate::token::record::Reason;
@@ -21,9 +22,16 @@ impl Service {
         reason: Reason,
         now: Now,
     ) -> Result<bool, StoreError> {
-        let until = before.map(|second| Stamp(second.milliseconds().saturating_mul(1000).saturating_sub(1)));
-        // Nothing that was issued so far lives longer.
-        let keep_until = kept_until(now.seconds().plus(self.tokens.max_lifetime.as_secs()));
+        let until = match before {
+            None => None,
+            Some(second) => {
+                let until = Stamp(second.milliseconds().saturating_mul(1000).saturating_sub(1));
+                // Our clock may be ahead of the one that stamps, and what is still to come must not be covered.
+                Some(until.min(self.store.clock(now).await?))
+            }
+        };
+        // Nothing that was issued so far lives longer, even if it was issued when a longer lifetime was allowed than now.
+        let keep_until = kept_until(now.seconds().plus(TokensConfig::LONGEST_LIFETIME.as_secs()));
         self.store.raise_epoch(axis, until, reason, keep_until, now).await
     }
 }

@@ -69,6 +69,8 @@ pub struct IssuedToken {
     pub expires_in: u64,
     /// Its scope.
     pub scope: Scope,
+    /// Its further claims.
+    pub claims: Claims,
 }
 
 /// Why nothing was issued.
@@ -196,6 +198,7 @@ impl Service {
             token_type: record.token_type().unwrap_or_default(),
             expires_in: access_expiry.since(now.seconds()),
             scope: record.scope,
+            claims: record.claims,
         })
     }
 

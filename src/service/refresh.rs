@@ -103,8 +103,9 @@ impl Service {
         };
         for _ in 0..ATTEMPTS {
             let grant = self.live_grant(request, id, presented, now).await?;
-            let access = narrow(&grant.token, request)?;
+            // What is asked for comes last: that it is too much must not hide a second use, nor tell that there was none.
             let (next, successor, repeated) = self.next_of(request, &grant, presented, now).await?;
+            let access = narrow(&grant.token, request)?;
             if let Some(refreshed) =
                 self.exchange(request, id, &grant, next, (access, successor, repeated), now).await?
             {
@@ -130,9 +131,16 @@ impl Service {
         if !owned || !is_bound_to(&grant.token, request) {
             return Err(INVALID);
         }
+        let mut token = grant.token.clone();
+        if grant.current != presented
+            && let Some(family) = grant.token.grant
+        {
+            // Access tokens may outlive a refresh token that nobody used for too long: its predecessors still tell of theft.
+            token.expires_at = family.expires_at;
+        }
         let identity = Identity::Refresh { grant: id, digest: presented };
-        let surrounded = self.surround(&identity, grant.token.clone()).await?;
-        // One that has expired or is revoked is not worth detecting the reuse of: nothing of its grant works.
+        let surrounded = self.surround(&identity, token).await?;
+        // The second use of one that is revoked, or whose family has ended, is not worth detecting.
         decide(presented, &surrounded.record, &surrounded.parents, now.seconds()).map_err(|_| INVALID)?;
         Ok(grant)
     }
@@ -159,10 +167,14 @@ impl Service {
             return Ok((next, successor, false));
         }
         let grace = self.tokens.refresh_grace.as_secs();
-        let in_grace = grant.previous == Some(presented) && now.seconds().since(grant.rotated_at) < grace;
-        if let Some(successor) =
-            in_grace.then(|| self.keys.find_successor(request.token, family.id, grant.current)).flatten()
-        {
+        if grant.previous == Some(presented) && now.seconds().since(grant.rotated_at) < grace {
+            if grant.token.expires_at <= now.seconds() {
+                return Err(INVALID);
+            }
+            let successor = self.keys.find_successor(request.token, family.id, grant.current);
+            // Another node made it, with a key that this one has not been given yet: that is no theft.
+            let detail = "the successor of a refresh token was made with a key that this node does not have";
+            let successor = successor.ok_or_else(|| StoreError::new(StoreErrorKind::Unavailable, detail))?;
             return Ok((grant.clone(), successor, true));
         }
         // Once begun it is carried through, even if the thief hangs up.
@@ -221,6 +233,7 @@ impl Service {
             token_type: record.token_type().unwrap_or_default(),
             expires_in: expires_at.since(now.seconds()),
             scope: record.scope,
+            claims: record.claims,
         };
         Ok(Some(Refreshed { issued, repeated }))
     }

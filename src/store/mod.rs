@@ -186,7 +186,8 @@ pub struct Rotation {
     pub from: TokenDigest,
     /// What the grant is replaced by: the store writes it as it is.
     pub to: GrantRecord,
-    /// Until when to keep that.
+    /// Until when to keep that, or for as long as it was to be kept before: an earlier access token may live longer than this
+    /// one, and is revoked by what is kept here.
     pub keep_until: UnixSeconds,
     /// The access token; none when it is signed, and needs no record.
     pub access: Option<(TokenDigest, Record)>,

@@ -1,8 +1,11 @@
 //! One binary for all integration tests: real servers on free ports, started and stopped by the tests themselves.
 //!
 //! - [`admin`] the admin listener: clients, tokens, health, metrics, draining
+//! - [`approval`] revoking tokens and bringing them back
 //! - [`authentication`] guessing and slow hashes: who must wait, and what a flood can reach
+//! - [`bulk`] revoking many tokens at once
 //! - [`command`] the command line: the built program in a process of its own
+//! - [`interleaving`] what refreshes, revocations and approvals do to each other in every order
 //! - [`outage`] a node whose Redis is away, hangs, is killed and comes back
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
 //! - [`regression`] defects that somebody found by breaking the service
@@ -13,8 +16,10 @@
 //! - [`rfc7662`] introspection, sentence by sentence, over a real server
 //! - [`rfc8414`] metadata: what is published, and that all of it is true
 //! - [`rfc8705`] clients that present certificates, and tokens that are bound to them
+//! - [`rfc9068`] signed access tokens and the keys behind them: every forgery that is known, rotation, removal
 //! - [`rfc9110`] HTTP hygiene: methods, media types, sizes, headers
 //! - [`rfc9449`] proofs of possession, and tokens that are bound to their keys
+//! - [`rfc9700`] rotation of refresh tokens, and what is made of one that is used twice
 //! - [`rfc9701`] signed introspection answers
 //! - [`scale`] what holds at any number of tokens: bulk revocation, and memory that comes back
 //! - [`stores`] the store contract: one list of tests, run over every store
@@ -26,8 +31,11 @@
 mod support;
 
 mod admin;
+mod approval;
 mod authentication;
+mod bulk;
 mod command;
+mod interleaving;
 mod outage;
 mod redis;
 mod regression;
@@ -38,8 +46,10 @@ mod rfc7523;
 mod rfc7662;
 mod rfc8414;
 mod rfc8705;
+mod rfc9068;
 mod rfc9110;
 mod rfc9449;
+mod rfc9700;
 mod rfc9701;
 mod scale;
 mod stores;

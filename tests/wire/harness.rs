@@ -60,6 +60,10 @@ impl Handler for Stub {
                 text(StatusCode::OK, "through the gate")
             }
             "/peer" => text(StatusCode::OK, format!("{} {} {}", peer.listener, peer.encrypted, peer.address.is_some())),
+            "/certificate" => {
+                let thumbprint = peer.certificate.as_ref().map(|certificate| certificate.thumbprint());
+                text(StatusCode::OK, thumbprint.unwrap_or_else(|| "none".to_owned()))
+            }
             "/large" => text(StatusCode::OK, vec![b'x'; 8 * 1024 * 1024]),
             _ => text(StatusCode::OK, format!("{} {path}", method_name(request.method()))),
         }

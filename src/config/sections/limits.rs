@@ -27,8 +27,7 @@ const REFRESH_GRACE: WholeSeconds = seconds(0);
 /// Tokens for machines are renewed yearly at the latest, as certificates used to be.
 const MAX_LIFETIME: WholeSeconds = seconds(365 * DAY);
 
-/// Ten years: a token that outlives its software is not a token.
-const LIFETIMES: std::ops::RangeInclusive<WholeSeconds> = seconds(1)..=seconds(3650 * DAY);
+const LIFETIMES: std::ops::RangeInclusive<WholeSeconds> = seconds(1)..=WholeSeconds(TokensConfig::LONGEST_LIFETIME);
 
 pub(super) fn tokens(reader: &mut Reader<'_>) -> TokensConfig {
     reader.section("tokens", "Tokens and how long they live.", |section| {
@@ -47,7 +46,7 @@ pub(super) fn tokens(reader: &mut Reader<'_>) -> TokensConfig {
         let WholeSeconds(refresh_idle_lifetime) = section.within(
             "refresh_idle_lifetime",
             REFRESH_IDLE_LIFETIME,
-            seconds(0)..=seconds(3650 * DAY),
+            seconds(0)..=WholeSeconds(TokensConfig::LONGEST_LIFETIME),
             "A refresh token that is not used for so long ends; 0 for none but the end of its grant.",
         );
         let WholeSeconds(refresh_grace) = section.within(

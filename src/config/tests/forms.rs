@@ -137,6 +137,34 @@ fn everything_as_yaml() -> String {
 }
 
 #[track_caller]
+fn check_clients(config: &Config) {
+    let [gateway, app] = config.clients.as_slice() else { panic!("{:?}", config.clients) };
+    assert_eq!(gateway.record.client_id.as_str(), "gateway");
+    assert_eq!(gateway.client_secret.as_ref().unwrap().expose(), "swordfish");
+    assert_eq!(gateway.record.client_name.as_deref(), Some("The gateway"));
+    assert_eq!(gateway.record.authentication, Some(AuthenticationMethod::ClientSecretBasic));
+    assert_eq!(gateway.record.grant_types, [GrantType::ClientCredentials, GrantType::RefreshToken]);
+    assert_eq!(gateway.record.scope.as_str(), "read write");
+    assert_eq!(gateway.record.audiences, [Box::from("https://api.example.com"), Box::from("*")]);
+    assert_eq!(gateway.record.rights, Rights::of(&[Right::Introspect, Right::Admin]));
+    assert_eq!(gateway.record.access_token_lifetime, Some(60));
+    assert_eq!(gateway.record.refresh_token_lifetime, Some(86_400));
+    assert_eq!(gateway.record.refresh_token_idle_lifetime, Some(3600));
+    assert_eq!(gateway.record.access_token_format, TokenFormat::Jwt);
+    assert_eq!(gateway.record.access_token_signing_alg, Some(Algorithm::EdDsa));
+    assert_eq!(gateway.record.introspection_signed_response_alg, Some(Algorithm::Rs256));
+    assert_eq!(gateway.record.token_endpoint_auth_signing_alg, Some(Algorithm::Ps256));
+    assert_eq!(gateway.record.authorization_details_types, [Box::from("payment")]);
+    assert_eq!(
+        gateway.record.tls_client_auth.as_ref().map(CertificateName::member),
+        Some(("tls_client_auth_subject_dn", "CN=gateway,O=Example".to_owned()))
+    );
+    assert!(gateway.record.tls_client_certificate_bound_access_tokens && gateway.record.dpop_bound_access_tokens);
+    assert!(gateway.record.assertion_audience_endpoints);
+    assert_eq!(app.record.authentication, Some(AuthenticationMethod::None));
+    assert!(app.client_secret.is_none() && app.record.rights.is_empty());
+}
+
 fn check_everything(config: &Config) {
     assert_eq!(config.issuer.as_deref(), Some("https://id.example.com/t"));
     assert_eq!(
@@ -190,31 +218,7 @@ fn check_everything(config: &Config) {
         }
     );
     assert_eq!(config.signing, SigningConfig { algorithm: Algorithm::Rs256, publish_ahead: Duration::from_hours(2) });
-    let [gateway, app] = config.clients.as_slice() else { panic!("{:?}", config.clients) };
-    assert_eq!(gateway.record.client_id.as_str(), "gateway");
-    assert_eq!(gateway.client_secret.as_ref().unwrap().expose(), "swordfish");
-    assert_eq!(gateway.record.client_name.as_deref(), Some("The gateway"));
-    assert_eq!(gateway.record.authentication, Some(AuthenticationMethod::ClientSecretBasic));
-    assert_eq!(gateway.record.grant_types, [GrantType::ClientCredentials, GrantType::RefreshToken]);
-    assert_eq!(gateway.record.scope.as_str(), "read write");
-    assert_eq!(gateway.record.audiences, [Box::from("https://api.example.com"), Box::from("*")]);
-    assert_eq!(gateway.record.rights, Rights::of(&[Right::Introspect, Right::Admin]));
-    assert_eq!(gateway.record.access_token_lifetime, Some(60));
-    assert_eq!(gateway.record.refresh_token_lifetime, Some(86_400));
-    assert_eq!(gateway.record.refresh_token_idle_lifetime, Some(3600));
-    assert_eq!(gateway.record.access_token_format, TokenFormat::Jwt);
-    assert_eq!(gateway.record.access_token_signing_alg, Some(Algorithm::EdDsa));
-    assert_eq!(gateway.record.introspection_signed_response_alg, Some(Algorithm::Rs256));
-    assert_eq!(gateway.record.token_endpoint_auth_signing_alg, Some(Algorithm::Ps256));
-    assert_eq!(gateway.record.authorization_details_types, [Box::from("payment")]);
-    assert_eq!(
-        gateway.record.tls_client_auth.as_ref().map(CertificateName::member),
-        Some(("tls_client_auth_subject_dn", "CN=gateway,O=Example".to_owned()))
-    );
-    assert!(gateway.record.tls_client_certificate_bound_access_tokens && gateway.record.dpop_bound_access_tokens);
-    assert!(gateway.record.assertion_audience_endpoints);
-    assert_eq!(app.record.authentication, Some(AuthenticationMethod::None));
-    assert!(app.client_secret.is_none() && app.record.rights.is_empty());
+    check_clients(config);
     assert_eq!(
         config.authentication,
         AuthenticationConfig {

@@ -51,7 +51,8 @@ pub async fn handle(context: &Context, request: Request<RequestBody>, peer: &Pee
     }
 }
 
-/// The answer of section 5.1. The scope is always in it: it may be less than was asked for.
+/// The answer of section 5.1. The scope is always in it: it may be less than was asked for. So are the authorization details
+/// (RFC 9396 section 7).
 fn answer(issued: &IssuedToken) -> Answer {
     let mut body = json!({
         "access_token": issued.access.expose(),
@@ -60,6 +61,9 @@ fn answer(issued: &IssuedToken) -> Answer {
     });
     if !issued.scope.is_empty() {
         body["scope"] = json!(issued.scope);
+    }
+    if let Some(details) = issued.claims.get("authorization_details") {
+        body["authorization_details"] = details;
     }
     if let Some(refresh) = &issued.refresh {
         body["refresh_token"] = json!(refresh.expose());

@@ -235,7 +235,7 @@ impl EmbeddedStore {
     }
 
     pub async fn write_signing_keys(&self, version: u64, body: Bytes) -> Result<bool, StoreError> {
-        self.write(|reply| Write::WriteDocument { name: SIGNING_KEYS, version, body, reply }).await
+        self.write(|reply| Write::ReplaceDocument { name: SIGNING_KEYS, version, body, reply }).await
     }
 
     pub async fn create_client(&self, id: &ClientId, body: Bytes, now: Now) -> Result<ClientWrite, StoreError> {

@@ -1,13 +1,13 @@
-//! The clock of the store: each moment that it gives out is later than all before, also when the wall clock is set back,
-//! and also after the process was killed.
+//! The clock of the store: each moment that it gives out is later than all before, also when the wall clock is set
+//! back, and also after the process was killed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::token::time::{Now, Stamp};
 
-/// How far ahead of the last stamp the next start is promised to begin, in microseconds, so that giving out a stamp that
-/// is written nowhere costs one sync of the disk per second at most. After a start, stamps run ahead of the wall clock by
-/// this much at most.
+/// How far ahead of the last stamp the next start is promised to begin, in microseconds, so that giving out a stamp
+/// that is written nowhere costs one sync of the disk per second at most. After a start, stamps run ahead of the wall
+/// clock by this much at most.
 const AHEAD: u64 = 1_000_000;
 
 /// The last stamp given out, and the stamp after which a new start begins.

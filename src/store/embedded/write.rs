@@ -24,7 +24,7 @@ pub(super) enum Write {
     RaiseEpoch { name: Name, until: Option<Stamp>, reason: Reason, end: UnixSeconds, now: Now, reply: Reply<bool> },
     ReserveStamps { reply: Reply<()> },
     UseOnce { name: Name, end: UnixSeconds, now: Now, reply: Reply<bool> },
-    WriteDocument { name: &'static str, version: u64, body: Bytes, reply: Reply<bool> },
+    ReplaceDocument { name: &'static str, version: u64, body: Bytes, reply: Reply<bool> },
     CreateClient { id: ClientId, body: Bytes, now: Now, reply: Reply<ClientWrite> },
     ReplaceClient { id: ClientId, version: u64, created: Stamp, body: Bytes, reply: Reply<ClientWrite> },
     DeleteClient { id: ClientId, reply: Reply<bool> },
@@ -75,7 +75,7 @@ impl Write {
             Self::MarkGrant { reply, .. }
             | Self::RaiseEpoch { reply, .. }
             | Self::UseOnce { reply, .. }
-            | Self::WriteDocument { reply, .. }
+            | Self::ReplaceDocument { reply, .. }
             | Self::DeleteClient { reply, .. } => reply.send(fault),
         }
     }

@@ -19,9 +19,11 @@
 //! A token that is signed has no record, only its tombstone once it is revoked. What is kept by the name of a user is
 //! kept by a digest of it.
 //!
-//! What stands in braces is the hash tag: in Redis Cluster a token and its tombstone share a slot, and so do a grant and
-//! its mark, so one script may touch both; everything else lies wherever it falls. Tombstones, marks and epochs have
+//! What stands in braces is the hash tag: in Redis Cluster a token and its tombstone share a slot, and so do a grant
+//! and its mark, so one script may touch both; everything else lies wherever it falls. Tombstones, marks and epochs have
 //! prefixes of their own (`r:`, `e:`) because those are what a near cache must hear of.
+//!
+//! What ends tokens that may have no record is kept a little longer than told: see [`super::CLOCK_GRACE`].
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -43,8 +43,8 @@ use crate::token::time::{Now, UnixSeconds};
 pub use self::endpoint::RedisConfigError;
 
 /// How many seconds longer than told Redis keeps what ends tokens that may have no record: marks, epochs, tombstones of
-/// signed tokens. By the clock of a node that is behind that of Redis such a token lives on for as long, and must not be
-/// found approved then.
+/// signed tokens. By the clock of a node that is behind that of Redis such a token lives on for as long, and must not
+/// be found approved then.
 pub const CLOCK_GRACE: u64 = 60;
 
 /// The contract of [`crate::store`], kept with Redis.

@@ -28,8 +28,8 @@ impl RedisStore {
 
     /// See [`crate::store::Store::clock`].
     ///
-    /// A microsecond later than Redis says, since a stamp may have been given out in the present one. None is given out in
-    /// the next one before the reply has left: running a script takes longer.
+    /// A microsecond later than Redis says, since a stamp may have been given out in the present one. None is given out
+    /// in the next one before the reply has left: running a script takes longer.
     pub async fn clock(&self, _now: Now) -> Result<Stamp, StoreError> {
         let reply = self.connections.begin()?.command(&redis::cmd("TIME")).await?;
         let Value::Array(parts) = reply else { return Err(Fault::unexpected_reply().into()) };

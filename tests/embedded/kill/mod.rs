@@ -2,12 +2,13 @@
 //!
 //! A child process opens a store and writes with several tasks at once: it issues, revokes, approves, rotates refresh
 //! tokens, marks grants, raises epochs, uses things once, replaces signing keys, creates, replaces and deletes clients,
-//! while its clock runs fast so that all of it expires and is forgotten all the time. Before each write it says what it is about to do, and after the store's answer that it was acknowledged. The
-//! parent reads that, kills it at a random moment, opens the folder, and compares: what was acknowledged must be there,
-//! what was only begun must be there wholly or not at all, and no row may miss its counterpart.
+//! while its clock runs fast so that all of it expires and is forgotten all the time. Before each write it says what it
+//! is about to do, and after the store's answer that it was acknowledged. The parent reads that, kills it at a random
+//! moment, opens the folder, and compares: what was acknowledged must be there, what was only begun must be there wholly
+//! or not at all, and no row may miss its counterpart.
 //!
-//! Of a rotation that means: the refresh token before it or the one after it works, never neither, never both, and always
-//! the one after it once that was acknowledged.
+//! Of a rotation that means: the refresh token before it or the one after it works, never neither, never both, and
+//! always the one after it once that was acknowledged.
 //!
 //! A folder is killed in many times before a new one is begun, and everything ever written to it is compared each time.
 //!
@@ -111,8 +112,8 @@ impl std::fmt::Display for Tally {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             formatter,
-            "{} writes acknowledged ({} issues, {} rotations, {} revocations, {} of clients), {} begun and not acknowledged (of which \
-             {} were there), {} comparisons, {} expired and forgotten, kills",
+            "{} writes acknowledged ({} issues, {} rotations, {} revocations, {} of clients), {} begun and not \
+             acknowledged (of which {} were there), {} comparisons, {} expired and forgotten, kills",
             self.acknowledged,
             self.issued,
             self.rotated,

@@ -212,7 +212,8 @@ impl Writer {
         }
     }
 
-    /// One refresh token in the place of another, with an access token, in one write. The grant may end soon from then on.
+    /// One refresh token in the place of another, with an access token, in one write. The grant may end soon from then
+    /// on.
     async fn rotate(&mut self) {
         if self.grants.is_empty() {
             return;

@@ -3,10 +3,13 @@
 //! - [`parameters`] what all endpoints share: forms, errors, what must not be kept
 //! - [`client`] how clients authenticate
 //! - [`grant`] the token endpoint: `client_credentials`
+//! - [`refresh`] the token endpoint: `refresh_token`; [`narrowing`] asking for less than was granted
 
 mod client;
 mod grant;
+mod narrowing;
 mod parameters;
+mod refresh;
 
 use serde_json::json;
 

@@ -1,6 +1,7 @@
 //! Introspection, RFC 7662: a test for each sentence, named by its section, over a real server on either store.
 
 mod callers;
+mod extensions;
 mod request;
 mod response;
 

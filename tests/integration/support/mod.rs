@@ -3,6 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod certificates;
 pub(crate) mod jose;
+pub(crate) mod life;
 pub(crate) mod node;
 pub(crate) mod program;
 pub(crate) mod raw;

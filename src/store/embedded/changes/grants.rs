@@ -35,7 +35,7 @@ impl Changes<'_> {
             }
             self.put_token(access, now)?;
         }
-        self.kept.put(to.name, to.end, &to.value)?;
+        self.kept.put(to.name, grant.end.max(to.end), &to.value)?;
         Ok(RotationOutcome::Done)
     }
 

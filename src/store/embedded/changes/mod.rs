@@ -88,7 +88,7 @@ impl<'transaction> Changes<'transaction> {
                 reply.set(Ok(()));
             }
             Write::UseOnce { name, end, now, reply } => reply.set(Stop::answer(self.use_once(*name, *end, *now))?),
-            Write::WriteDocument { name, version, body, reply } => {
+            Write::ReplaceDocument { name, version, body, reply } => {
                 reply.set(Stop::answer(self.write_document(name, *version, body))?);
             }
             Write::CreateClient { id, body, now, reply } => {

@@ -109,10 +109,9 @@ pub(in crate::store::embedded) fn signed_reason(entry: &Entry) -> Result<Reason,
 fn transition(before: State, asked: State) -> (State, Transition) {
     match (before, asked) {
         (State::Approved, State::Approved) => (before, Transition::Unchanged),
-        (State::Approved, State::Revoked(_)) => (asked, Transition::Changed),
         // The first reason stays, unless it can be undone and the other cannot.
         (State::Revoked(first), State::Revoked(second)) => (State::Revoked(first.or(second)), Transition::Unchanged),
         (State::Revoked(reason), State::Approved) if reason.is_final() => (before, Transition::Final(reason)),
-        (State::Revoked(_), State::Approved) => (asked, Transition::Changed),
+        (State::Approved, State::Revoked(_)) | (State::Revoked(_), State::Approved) => (asked, Transition::Changed),
     }
 }

@@ -32,7 +32,7 @@ return 1
     Script::new("", &[STAMPED, &body].concat())
 });
 
-/// Puts one refresh token in the place of another.
+/// Puts one refresh token in the place of another; the grant is never made to end earlier.
 ///
 /// - KEYS: grant, mark
 /// - ARGV: the digest that must be the current one, what is kept from now on, until when in milliseconds
@@ -51,11 +51,8 @@ local head = redis.call('GETRANGE', KEYS[1], 0, {end} - 1)
 if head == '' then return 0 end
 if #head < {end} then return redis.error_reply('DAMAGED not as written') end
 if string.sub(head, {start} + 1) ~= ARGV[1] then return 2 end
-if tonumber(ARGV[3]) > millis then
-    redis.call('SET', KEYS[1], ARGV[2], 'PXAT', ARGV[3])
-else
-    redis.call('DEL', KEYS[1])
-end
+local expires = math.max(redis.call('PEXPIRETIME', KEYS[1]), tonumber(ARGV[3]))
+redis.call('SET', KEYS[1], ARGV[2], 'PXAT', expires)
 return 1
 ",
         start = current.start,
