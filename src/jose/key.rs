@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value, json};
 
 use super::algorithm::Algorithm;
@@ -19,7 +20,7 @@ use super::error::KeyError;
 pub struct PublicKey {
     algorithm: Algorithm,
     material: Material,
-    verifier: ParsedPublicKey,
+    verifier: DecodingKey,
 }
 
 /// The numbers that make the key, big-endian.
@@ -91,23 +92,29 @@ impl PublicKey {
         Self::new(algorithm, Material::Rsa { n: n.into(), e: e.into() })
     }
 
+    /// A key that is none, as a point beside the curve, is refused here and not at the first signature.
     fn new(algorithm: Algorithm, material: Material) -> Result<Self, KeyError> {
-        let verifier = match (algorithm, &material) {
+        let (parsed, verifier) = match (algorithm, &material) {
             (Algorithm::Es256, Material::P256 { x, y }) => {
-                ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, [&[4], x.as_slice(), y.as_slice()].concat())
+                let point = [&[4], x.as_slice(), y.as_slice()].concat();
+                (ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point), DecodingKey::from_ec_der(&point))
             }
-            (Algorithm::EdDsa, Material::Ed25519 { x }) => ParsedPublicKey::new(&ED25519, x),
+            (Algorithm::EdDsa, Material::Ed25519 { x }) => {
+                (ParsedPublicKey::new(&ED25519, x), DecodingKey::from_ed_der(x))
+            }
             (Algorithm::Rs256 | Algorithm::Ps256, Material::Rsa { n, e }) => {
                 check_rsa(n, e)?;
                 let parameters = match algorithm {
                     Algorithm::Ps256 => &RSA_PSS_2048_8192_SHA256,
                     _ => &RSA_PKCS1_2048_8192_SHA256,
                 };
-                RsaPublicKeyComponents { n: &**n, e: &**e }.to_parsed_public_key(parameters)
+                let parsed = RsaPublicKeyComponents { n: &**n, e: &**e }.to_parsed_public_key(parameters);
+                (parsed, DecodingKey::from_rsa_raw_components(n, e))
             }
             _ => return Err(KeyError::Algorithm),
         };
-        Ok(Self { algorithm, material, verifier: verifier.map_err(|_| KeyError::Invalid)? })
+        parsed.map_err(|_| KeyError::Invalid)?;
+        Ok(Self { algorithm, material, verifier })
     }
 
     /// The one algorithm that it is for.
@@ -140,7 +147,16 @@ impl PublicKey {
             Material::P256 { .. } | Material::Ed25519 { .. } => 64,
             Material::Rsa { n, .. } => n.len(),
         };
-        signature.len() == length && self.verifier.verify_sig(message, signature).is_ok()
+        let algorithm = match self.algorithm {
+            Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+            Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+            Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+            Algorithm::Ps256 => jsonwebtoken::Algorithm::PS256,
+        };
+        // The library takes the signature in the form in which it stands in a text.
+        let encoded = URL_SAFE_NO_PAD.encode(signature);
+        let verified = || jsonwebtoken::crypto::verify(&encoded, message, &self.verifier, algorithm);
+        signature.len() == length && verified().unwrap_or(false)
     }
 }
 
