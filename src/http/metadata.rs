@@ -56,7 +56,7 @@ const METHODS: [AuthenticationMethod; 3] = [
 ];
 
 /// It changes with the configuration only.
-const KEEP: Duration = Duration::from_secs(3600);
+const KEEP: Duration = Duration::from_hours(1);
 
 impl MetadataDocument {
     /// The document for this issuer: an absolute URL without query and fragment.
