@@ -259,8 +259,9 @@ async fn rfc7523_3_7_what_cannot_be_known_is_not_accepted() {
     let keys = written(folder.path(), "keys.json", &signer.jwks().to_string());
     let clients = json!([{
         "client_id": "declared", "token_endpoint_auth_method": "private_key_jwt", "jwks_file": keys, "rights": ["introspect"]
-    }]);
-    let settings = [("clients", &*clients.to_string())];
+    }])
+    .to_string();
+    let settings = [("clients", clients.as_str())];
     let node = Node::over(("redis.url", redis.url()), Clock::System, &settings).await;
     // A token that no store is asked about.
     let ask = async |assertion: String| call(&node, "/introspect", "token=itd_at_t1", &assertion).await;
