@@ -266,6 +266,8 @@ async fn hostile_bodies_are_refused(kind: Kind) {
         r#""cnf":{"jkt":"x","jkt":"y"}"#,
         r#""unknown":1"#,
         r#""active":false"#,
+        r#""format":"jws""#,
+        r#""format":"jwt","token":"a-token-from-elsewhere""#,
         r#""format":"JWT""#,
         r#""format":1"#,
         r#""sub":1"#,

@@ -241,32 +241,41 @@ async fn readings(node: &Node) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rfc8725_3_10_unknown_keys_do_not_become_a_flood_of_reads() {
     let redis = RedisServer::start().await;
-    let settings = [("keys.digest", &*digest_keys(&["01"])), ("authentication.unknown_tokens_per_second", "0")];
+    // A busy machine is no fault of the store here.
+    let settings = [
+        ("keys.digest", &*digest_keys(&["01"])),
+        ("authentication.unknown_tokens_per_second", "0"),
+        ("redis.response_timeout", "10s"),
+    ];
     let node = Node::over(("redis.url", redis.url()), Clock::System, &settings).await;
     let app = node.application().await;
     let token = signed(&node, &app, json!({})).await;
     let (mut header, claims) = parts(&token);
     let thief = Stolen::from(&node, &kid(&token)).await;
-    let mut flood = async |jti: Option<&str>| {
-        let mut running = tokio::task::JoinSet::new();
-        for number in 0..200 {
-            header["kid"] = json!(format!("{number:043}"));
-            let mut claims = claims.clone();
-            if let Some(jti) = jti {
-                claims["jti"] = json!(jti);
-            }
-            let text = thief.sign(&header.to_string(), &claims.to_string());
-            let (api, app) = (node.api.clone(), app.clone());
-            running.spawn(async move { assert!(!api.is_active(app.pair(), &text).await) });
-        }
+    let mut flood = async |jti: Option<&str>, waves: usize, at_once: usize| {
         let (before, begun) = (readings(&node).await, std::time::Instant::now());
-        running.join_all().await;
+        for wave in 0..waves {
+            let mut running = tokio::task::JoinSet::new();
+            for number in 0..at_once {
+                header["kid"] = json!(format!("{:043}", wave * at_once + number));
+                let mut claims = claims.clone();
+                if let Some(jti) = jti {
+                    claims["jti"] = json!(jti);
+                }
+                let text = thief.sign(&header.to_string(), &claims.to_string());
+                let (api, app) = (node.api.clone(), app.clone());
+                running.spawn(async move { assert!(!api.is_active(app.pair(), &text).await) });
+            }
+            running.join_all().await;
+        }
         let seconds = begun.elapsed().as_secs() + 1;
         (readings(&node).await - before, seconds)
     };
-    let (read, seconds) = flood(None).await;
-    assert!((1..=10 * seconds + 2).contains(&read), "{read} readings in {seconds} seconds");
-    let (read, seconds) = flood(Some(&"A".repeat(51))).await;
+    for (waves, at_once) in [(1, 200), (25, 1)] {
+        let (read, seconds) = flood(None, waves, at_once).await;
+        assert!((1..=10 * seconds + 2).contains(&read), "{read} readings in {seconds} seconds");
+    }
+    let (read, seconds) = flood(Some(&"A".repeat(51)), 1, 200).await;
     assert!(read <= seconds / 3 + 2, "{read} readings in {seconds} seconds, for nothing but the regular ones");
     assert!(node.api.is_active(app.pair(), &token).await);
 }
