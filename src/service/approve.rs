@@ -11,7 +11,7 @@ use super::revoke::Named;
 use super::{Service, kept_until};
 use crate::store::{StoreError, StoreErrorKind, Transition};
 use crate::token::decision::{FinalReason, Standing, final_reason};
-use crate::token::grant::ExemptionError;
+use crate::token::grant::{ExemptionError, GrantMark};
 use crate::token::identity::Identity;
 use crate::token::record::{Grant, Reason, Record, State};
 use crate::token::time::Now;
@@ -106,14 +106,14 @@ impl Service {
         match record.kind {
             TokenKind::Access => {
                 let changed = if cascade {
-                    self.try_change_mark(grant, |mark| mark.approved()).await??
+                    self.try_change_mark(grant, GrantMark::approved).await??
                 } else {
                     self.try_change_mark(grant, |mark| mark.exempted(identity.digest(), record.stamp)).await??
                 };
                 Ok(self.approve_alone(&identity, &record, now).await? | changed)
             }
             TokenKind::Refresh if cascade => {
-                let changed = self.try_change_mark(grant, |mark| mark.approved()).await??;
+                let changed = self.try_change_mark(grant, GrantMark::approved).await??;
                 Ok(self.approve_counterpart(grant, &record, now).await? | changed)
             }
             TokenKind::Refresh => {

@@ -156,12 +156,11 @@ impl Service {
             grant,
             claims: new.claims,
         };
-        let minted = match new.import {
-            Some(value) => self.take_over(value, record.clone()).await?,
-            None => {
-                let algorithm = new.owner.client.access_token_signing_alg;
-                self.mint_access(record.clone(), format, algorithm, now).await?
-            }
+        let minted = if let Some(value) = new.import {
+            self.take_over(value, record.clone()).await?
+        } else {
+            let algorithm = new.owner.client.access_token_signing_alg;
+            self.mint_access(record.clone(), format, algorithm, now).await?
         };
         let mut refresh = None;
         let mut kept_grant = None;
