@@ -67,7 +67,7 @@ impl MetadataDocument {
         let methods: Vec<&str> =
             METHODS.into_iter().chain(certificates.methods()).map(AuthenticationMethod::as_str).collect();
         let with = |other: &'static str| methods.iter().copied().chain([other]).collect::<Vec<_>>();
-        let algorithms = Algorithm::ALL.map(Algorithm::name);
+        let algorithms = Algorithm::NAMES_OF_OTHERS;
         let mut document = json!({
             "issuer": issuer,
             "token_endpoint": format!("{base}/token"),
