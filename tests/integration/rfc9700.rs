@@ -95,7 +95,7 @@ async fn section_4_14_2_a_second_use_ends_the_family_though_its_refresh_token_ha
     let app = node.refresher().await;
     let first = node.grant(&app, json!({})).await;
     let second = node.rotate(&app, &first.refresh).await;
-    node.pass(Duration::from_secs(60)).await;
+    node.pass(Duration::from_mins(1)).await;
     assert_eq!(
         node.alive(&app, [&first.access, &second.access, &second.refresh]).await,
         [true, true, false],

@@ -238,7 +238,7 @@ async fn rfc9396_5_malformed_authorization_details_are_refused(kind: Kind) {
         "null",
         r#""payment""#,
         r#"["payment"]"#,
-        r#"[{}]"#,
+        "[{}]",
         r#"[{"type":null}]"#,
         r#"[{"type":["payment"]}]"#,
         r#"[{"type":"payment","type":"payment"}]"#,
@@ -279,7 +279,7 @@ async fn rfc9470_6_2_no_refresh_changes_when_and_how_the_user_logged_in(kind: Ki
     let first = describe(&node, &app, &pair.access).await;
     let mut refresh = pair.refresh;
     for _ in 0..3 {
-        node.pass(Duration::from_secs(60)).await;
+        node.pass(Duration::from_mins(1)).await;
         let next = node.rotate(&app, &refresh).await;
         let described = describe(&node, &app, &next.access).await;
         for name in ["acr", "auth_time", "amr", "sub", "username", "cnf", "client_id", "aud", "iss", "scope"] {
