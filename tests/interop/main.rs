@@ -1,6 +1,6 @@
 //! The program as it is shipped, seen from outside: started as a process, and asked by clients that we did not write.
 //!
-//! - [`rust`], [`scripts`] client libraries in Rust, Python and JavaScript, each through the same list of checks
+//! - [`rust`], [`scripts`] client libraries in Rust, Python and JavaScript, each through a list of checks
 //! - [`scenario`] what they meet: a node over TLS, on either store, with clients and tokens of all kinds
 //! - [`secrets`] what a run leaves behind holds no secret: every byte of the store, the logs and the answers
 //! - [`process`], [`http`] starting programs, and one request at a time

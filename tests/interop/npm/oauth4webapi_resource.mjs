@@ -1,5 +1,5 @@
 // oauth4webapi as a resource server: it takes a request with a signed access token, and with a proof that the sender has
-// the key that the token is bound to.
+// the key that the token is bound to. Or it asks, and has the answer signed.
 
 import assert from 'node:assert/strict'
 
@@ -68,5 +68,19 @@ async function checks(algorithm) {
   )
 }
 
+// A caller that is not registered for signed answers may ask for one; it is signed with what RFC 9701 section 6 makes usual.
+async function asksForASignedAnswer() {
+  const { id, secret } = world.resource_server
+  const [client, login] = [{ client_id: id }, oauth.ClientSecretBasic(secret)]
+  const options = { requestJwtResponse: true }
+  const answer = await oauth.introspectionRequest(metadata, client, login, world.tokens.active, options)
+  const [header] = (await answer.clone().text()).split('.')
+  const found = await oauth.processIntrospectionResponse(metadata, client, answer)
+  await oauth.validateApplicationLevelSignature(metadata, answer)
+  same([found.active, found.sub], [true, 'alice'])
+  same(JSON.parse(Buffer.from(header, 'base64url')).alg, 'RS256')
+}
+
+await asksForASignedAnswer()
 for (const algorithm of ALGORITHMS) await checks(algorithm)
 console.log(`${count()} checks`)
