@@ -183,7 +183,13 @@ impl ClientMetadata {
             ),
         ] {
             if let Some(name) = given {
-                *place = algorithm(member, name)?;
+                // What the client signs with may have any name that it may write; what we sign with has ours.
+                let read = if member == "token_endpoint_auth_signing_alg" {
+                    Algorithm::of_name_of_others
+                } else {
+                    Algorithm::of_name
+                };
+                *place = algorithm(member, name, read)?;
             }
         }
         for (given, place) in [
@@ -218,11 +224,15 @@ impl ClientMetadata {
 }
 
 /// An empty text takes the member away, as it does with `client_name`.
-fn algorithm(member: &'static str, name: &str) -> Result<Option<Algorithm>, MetadataError> {
+fn algorithm(
+    member: &'static str,
+    name: &str,
+    read: fn(&str) -> Option<Algorithm>,
+) -> Result<Option<Algorithm>, MetadataError> {
     if name.is_empty() {
         return Ok(None);
     }
-    Algorithm::of_name(name).map(Some).ok_or_else(|| {
+    read(name).map(Some).ok_or_else(|| {
         let names = Algorithm::ALL.map(Algorithm::name).join(", ");
         refuse(member, format!("{member} must be one of {names}"))
     })
@@ -439,6 +449,7 @@ mod tests {
             json!({"introspection_encrypted_response_enc": "A128CBC-HS256"}),
             json!({"authorization_details_types": [""]}),
             json!({"token_endpoint_auth_signing_alg": "RS512"}),
+            json!({"access_token_signing_alg": "Ed25519"}),
         ] {
             assert!(apply(bad.clone()).is_err(), "{bad}");
         }
@@ -461,6 +472,21 @@ mod tests {
             "token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": "ES256", "jwks": keys
         });
         assert_eq!(apply(other_algorithm).unwrap_err().member, "jwks");
+    }
+
+    #[test]
+    fn rfc9864_2_2_keys_may_say_ed25519_as_newer_libraries_write_them() {
+        let key = json!({
+            "kty": "OKP", "crv": "Ed25519", "alg": "Ed25519", "ext": true, "key_ops": ["verify"],
+            "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+        });
+        for name in ["Ed25519", "EdDSA"] {
+            let client = apply(json!({
+                "token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": name,
+                "jwks": {"keys": [key]}
+            }));
+            assert_eq!(client.unwrap().token_endpoint_auth_signing_alg, Some(Algorithm::EdDsa));
+        }
     }
 
     #[test]

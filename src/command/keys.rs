@@ -23,7 +23,7 @@ enum KeyVerb {
     List,
     /// Let the key on standby take over, as soon as it has been published for long enough.
     Rotate {
-        /// ES256, EdDSA, RS256 or PS256; the service's setting when not given.
+        /// `ES256`, `EdDSA`, `RS256` or `PS256`; the service's setting when not given.
         #[arg(long)]
         algorithm: Option<String>,
         /// What the keys sign: `access_token`, when not given, or introspection.

@@ -206,6 +206,12 @@ pub struct TokensConfig {
     pub imports: bool,
 }
 
+impl TokensConfig {
+    /// The most that any lifetime can be set to, and so the longest that any token lives: ten years. A token that outlives its
+    /// software is not a token.
+    pub const LONGEST_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
+}
+
 /// `[signing]`: of tokens and answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SigningConfig {
@@ -213,12 +219,6 @@ pub struct SigningConfig {
     pub algorithm: Algorithm,
     /// `publish_ahead`: how long a key is published before it signs.
     pub publish_ahead: Duration,
-}
-
-impl TokensConfig {
-    /// The most that any lifetime can be set to, and so the longest that any token lives: ten years. A token that outlives its
-    /// software is not a token.
-    pub const LONGEST_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
 }
 
 /// One `[[clients]]`: a client that exists as long as the configuration names it, and cannot be changed otherwise.

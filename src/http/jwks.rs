@@ -11,7 +11,7 @@ use super::{Answer, Context};
 use crate::token::time::Now;
 
 /// A verifier that keeps the keys for no longer has every key before it signs.
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// The keys that sign, that will, and that have signed what is still valid.
 ///

@@ -56,7 +56,7 @@ const METHODS: [AuthenticationMethod; 3] = [
 ];
 
 /// It changes with the configuration only.
-const KEEP: Duration = Duration::from_secs(3600);
+const KEEP: Duration = Duration::from_hours(1);
 
 impl MetadataDocument {
     /// The document for this issuer: an absolute URL without query and fragment.
@@ -67,7 +67,7 @@ impl MetadataDocument {
         let methods: Vec<&str> =
             METHODS.into_iter().chain(certificates.methods()).map(AuthenticationMethod::as_str).collect();
         let with = |other: &'static str| methods.iter().copied().chain([other]).collect::<Vec<_>>();
-        let algorithms = Algorithm::ALL.map(Algorithm::name);
+        let algorithms = Algorithm::NAMES_OF_OTHERS;
         let mut document = json!({
             "issuer": issuer,
             "token_endpoint": format!("{base}/token"),

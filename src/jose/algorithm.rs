@@ -3,6 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// `EdDSA` leaves open which curve is meant. RFC 9864 section 2.2 registers this name in its place, and newer libraries write
+/// it in headers and keys. What we sign ourselves keeps the name that every library knows.
+const ED25519: &str = "Ed25519";
+
 /// A signature algorithm, by its registered name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Algorithm {
@@ -35,8 +39,34 @@ impl Algorithm {
         }
     }
 
+    /// What the headers and keys of others may call them.
+    pub const NAMES_OF_OTHERS: [&str; 5] = ["ES256", "EdDSA", ED25519, "RS256", "PS256"];
+
     /// The algorithm of this name; names are case-sensitive (RFC 7515 section 4.1.1).
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+
+    /// The same in what others have written, who may say `Ed25519` instead of `EdDSA`.
+    pub fn of_name_of_others(name: &str) -> Option<Self> {
+        if name == ED25519 { Some(Self::EdDsa) } else { Self::of_name(name) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc9864_2_2_both_names_of_ed25519_are_read_and_one_is_written() {
+        for name in Algorithm::NAMES_OF_OTHERS {
+            let algorithm = Algorithm::of_name_of_others(name).unwrap();
+            assert_eq!(Algorithm::of_name(name).is_some(), algorithm.name() == name, "{name}");
+        }
+        assert_eq!(Algorithm::of_name_of_others("Ed25519"), Some(Algorithm::EdDsa));
+        assert_eq!(Algorithm::EdDsa.name(), "EdDSA");
+        for name in ["ed25519", "Ed448", "ESP256", "none"] {
+            assert_eq!(Algorithm::of_name_of_others(name), None, "{name}");
+        }
     }
 }

@@ -85,7 +85,7 @@ impl<'a> Compact<'a> {
         if let Some(name) = REFUSED.into_iter().find(|&name| members.contains_key(name)) {
             return Err(JoseError::Header(name));
         }
-        let algorithm = members.get("alg").and_then(Value::as_str).and_then(Algorithm::of_name);
+        let algorithm = members.get("alg").and_then(Value::as_str).and_then(Algorithm::of_name_of_others);
         let algorithm = algorithm.ok_or(JoseError::Algorithm)?;
         if members.get("typ").is_some_and(|typ| !typ.is_string()) {
             return Err(JoseError::Header("typ"));

@@ -63,7 +63,7 @@ impl PublicKey {
         }
         let named = match members.get("alg") {
             None => None,
-            Some(name) => Some(name.as_str().and_then(Algorithm::of_name).ok_or(KeyError::Unsupported)?),
+            Some(name) => Some(name.as_str().and_then(Algorithm::of_name_of_others).ok_or(KeyError::Unsupported)?),
         };
         if named.is_some_and(|named| algorithm.is_some_and(|algorithm| algorithm != named)) {
             return Err(KeyError::Algorithm);

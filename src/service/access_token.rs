@@ -170,15 +170,14 @@ impl Service {
         };
         let name = self.verified.name(text);
         let known = self.verified.cache.get(&name).filter(|known| self.signing.knows(&known.kid, now));
-        let verified = match known {
-            Some(known) => Some(known),
-            None => {
-                let verified = self.verify(text, now).await?.map(Arc::new);
-                if let Some(verified) = &verified {
-                    self.verified.cache.insert(name, Arc::clone(verified));
-                }
-                verified
+        let verified = if known.is_some() {
+            known
+        } else {
+            let verified = self.verify(text, now).await?.map(Arc::new);
+            if let Some(verified) = &verified {
+                self.verified.cache.insert(name, Arc::clone(verified));
             }
+            verified
         };
         Ok(verified.map(|verified| Located {
             identity: verified.identity.clone(),
@@ -191,7 +190,7 @@ impl Service {
     /// had a token of ours can make us neither read the store nor check a signature.
     async fn verify(&self, text: &str, now: Now) -> Result<Option<Verified>, StoreError> {
         let Some((compact, claims)) = self.read_signed(text) else { return Ok(None) };
-        let Some((identity, record)) = self.record_of(&claims) else { return Ok(None) };
+        let Some((identity, record)) = self.record_of(claims) else { return Ok(None) };
         let Some(kid) = compact.header().kid else { return Ok(None) };
         let Some(key) = self.signing.find(kid, now).await? else { return Ok(None) };
         if key.purpose() != Purpose::AccessToken || compact.verify(key.public()).is_err() {
@@ -224,8 +223,7 @@ impl Service {
     }
 
     /// The record that these claims were written from; `None` when they are not such.
-    fn record_of(&self, claims: &Map<String, Value>) -> Option<(Identity, Record)> {
-        let mut claims = claims.clone();
+    fn record_of(&self, mut claims: Map<String, Value>) -> Option<(Identity, Record)> {
         let date = |name| numeric_date(&claims, name).ok();
         let (expires_at, issued_at, not_before) = (date("exp")??, date("iat")??, date("nbf")?);
         let mut text = |name: &str| match claims.remove(name) {

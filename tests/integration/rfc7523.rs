@@ -260,8 +260,7 @@ async fn rfc7523_3_7_what_cannot_be_known_is_not_accepted() {
     let clients = json!([{
         "client_id": "declared", "token_endpoint_auth_method": "private_key_jwt", "jwks_file": keys, "rights": ["introspect"]
     }]);
-    let settings = [("clients", clients.to_string())].map(|(key, value)| (key, value));
-    let settings: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let settings = [("clients", &*clients.to_string())];
     let node = Node::over(("redis.url", redis.url()), Clock::System, &settings).await;
     // A token that no store is asked about.
     let ask = async |assertion: String| call(&node, "/introspect", "token=itd_at_t1", &assertion).await;

@@ -3,7 +3,10 @@
 use std::pin::Pin;
 use std::time::Instant;
 
-use oauth2::basic::{BasicClient, BasicErrorResponse, BasicErrorResponseType, BasicTokenIntrospectionResponse};
+use oauth2::basic::{
+    BasicClient, BasicErrorResponse, BasicErrorResponseType, BasicTokenIntrospectionResponse, BasicTokenResponse,
+    BasicTokenType,
+};
 use oauth2::{
     AccessToken, AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse,
     IntrospectionUrl, RefreshToken, RequestTokenError, RevocationUrl, Scope, StandardRevocableToken,
@@ -35,9 +38,12 @@ async fn check(store: Store) {
         library.introspects().await;
         library.is_refused().await;
         library.revokes_a_grant().await;
+        library.refreshes("owner").await;
         library.logs_in_with_any_characters().await;
     }
-    Library { scenario: &scenario, way: "none" }.revokes_as_a_public_client().await;
+    let public = Library { scenario: &scenario, way: "none" };
+    public.revokes_as_a_public_client().await;
+    public.refreshes("public").await;
 }
 
 /// The library, sending secrets in one way.
@@ -171,6 +177,51 @@ impl Library<'_> {
         for name in ["access_token", "refresh_token"] {
             assert!(!self.ask(&owner, &text(name)).await.unwrap().active(), "{name}");
         }
+    }
+
+    async fn refresh(
+        &self,
+        client: &Client,
+        token: &RefreshToken,
+        scope: Option<&str>,
+    ) -> Result<BasicTokenResponse, Error<BasicErrorResponse>> {
+        let scopes = scope.map(|name| Scope::new(name.to_owned()));
+        client.exchange_refresh_token(token).add_scopes(scopes).request_async(&self.http()).await
+    }
+
+    /// Each refresh token works once, and whoever uses a spent one ends the grant (RFC 9700 section 4.14.2).
+    async fn refreshes(&self, who: &str) {
+        let who = self.named(who);
+        let server = Library { scenario: self.scenario, way: "basic" };
+        let grant = |at: usize, name: &str| self.text(&format!("/rotations/{}/{at}/{name}", self.way)).to_owned();
+        let first = RefreshToken::new(grant(0, "refresh_token"));
+        let mut access = vec![grant(0, "access_token")];
+        let mut current = RefreshToken::new(first.secret().clone());
+        for scope in [Some("read"), None] {
+            let made = self.refresh(&who, &current, scope).await.unwrap();
+            assert_eq!(made.token_type(), &BasicTokenType::Bearer);
+            // What was granted stays with the grant: asking for less once does not lose the rest (RFC 6749 section 6).
+            let scopes: Vec<&str> = made.scopes().unwrap().iter().map(|scope| scope.as_str()).collect();
+            assert_eq!(scopes.join(" "), scope.unwrap_or("read write"));
+            let next = made.refresh_token().unwrap();
+            assert_ne!(next.secret(), current.secret());
+            current = RefreshToken::new(next.secret().clone());
+            access.push(made.access_token().secret().clone());
+            assert!(server.is_active(made.access_token().secret()).await);
+        }
+        let refusal = async |token: &RefreshToken, scope| code(self.refresh(&who, token, scope).await.unwrap_err());
+        assert_eq!(refusal(&current, Some("admin")).await, BasicErrorResponseType::InvalidScope);
+        for token in [&first, &current] {
+            assert_eq!(refusal(token, None).await, BasicErrorResponseType::InvalidGrant);
+        }
+        for token in access {
+            assert!(!server.is_active(&token).await);
+        }
+        let made = self.refresh(&who, &RefreshToken::new(grant(1, "refresh_token")), None).await.unwrap();
+        let token = made.refresh_token().unwrap();
+        self.revoke(&who, RefreshToken::new(token.secret().clone()).into()).await;
+        assert_eq!(refusal(token, None).await, BasicErrorResponseType::InvalidGrant);
+        assert!(!server.is_active(made.access_token().secret()).await);
     }
 
     async fn logs_in_with_any_characters(&self) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Request;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -24,6 +24,8 @@ pub(crate) enum Store {
 const WAYS: [&str; 2] = ["basic", "post"];
 const AUDIENCE: &str = "https://api.example.com";
 const OTHER_AUDIENCE: &str = "urn:example:orders";
+/// What certificates of clients say.
+const CERTIFICATE_NAME: &str = "app.example.com";
 
 /// A node with everything in it. Ended when it is dropped.
 pub(crate) struct Scenario {
@@ -41,7 +43,7 @@ impl Scenario {
     pub(crate) async fn start(store: Store) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
-        let ca = issue_certificate(&folder);
+        let ca = issue_certificates(&folder);
         let redis = matches!(store, Store::Redis).then(|| Redis::start(&[]));
         let url = redis.as_ref().map(|redis| format!("redis://127.0.0.1:{}", redis.port()));
         let mut arguments = vec!["--dev"];
@@ -51,12 +53,26 @@ impl Scenario {
             &[
                 ("INTROSPECTD_PUBLIC__TLS_CERTIFICATE_FILE", &path("server.pem")),
                 ("INTROSPECTD_PUBLIC__TLS_KEY_FILE", &path("server.key")),
+                ("INTROSPECTD_PUBLIC__TLS_CLIENT_CERTIFICATES", "optional"),
+                ("INTROSPECTD_AUTHENTICATION__CLIENT_CA_FILE", &path("ca.pem")),
+                // A rotation takes effect at once: the programs look on.
+                ("INTROSPECTD_SIGNING__PUBLISH_AHEAD", "0s"),
             ],
         );
         let operator = Operator::of(&node);
         let mut description = operator.fill().await;
         description["issuer"] = json!(node.public());
         description["ca_file"] = json!(path("ca.pem"));
+        // Programs that make keys register them by themselves.
+        description["admin"] = json!({"url": node.admin(), "authorization": operator.authorization});
+        let certificate =
+            |name: &str| json!({"certificate": path(&format!("{name}.pem")), "key": path(&format!("{name}.key"))});
+        description["certificates"] = json!({
+            "signed": certificate("signed"),
+            "self_signed": certificate("self_signed"),
+            "strange": certificate("strange"),
+            "name": CERTIFICATE_NAME,
+        });
         std::fs::write(folder.path().join("scenario.json"), description.to_string()).unwrap();
         Self { description, ca, folder, _node: node, _redis: redis }
     }
@@ -72,18 +88,33 @@ impl Scenario {
     }
 }
 
-/// An authority, and a certificate from it for this machine.
-fn issue_certificate(folder: &TempDir) -> String {
-    let mut authority = CertificateParams::default();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    // Named otherwise than the certificate, which else looks as if it had signed itself.
-    authority.distinguished_name.push(DnType::CommonName, "the authority of a test");
-    let issuer = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+/// An authority, a certificate from it for this machine, and certificates of clients: one of the authority, one that
+/// signed itself, and one of another authority that says the same of itself.
+fn issue_certificates(folder: &TempDir) -> String {
+    let write = |name: &str, pem: String| std::fs::write(folder.path().join(name), pem).unwrap();
+    let authority = |name: &str| {
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Named otherwise than the certificate, which else looks as if it had signed itself.
+        authority.distinguished_name.push(DnType::CommonName, name);
+        CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap()
+    };
+    let issuer = authority("the authority of a test");
     let key = KeyPair::generate().unwrap();
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
-    for (name, pem) in [("ca.pem", issuer.pem()), ("server.pem", leaf.pem()), ("server.key", key.serialize_pem())] {
-        std::fs::write(folder.path().join(name), pem).unwrap();
+    write("ca.pem", issuer.pem());
+    write("server.pem", leaf.pem());
+    write("server.key", key.serialize_pem());
+
+    let strange = authority("another authority");
+    for (name, signer) in [("signed", Some(&issuer)), ("self_signed", None), ("strange", Some(&strange))] {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![CERTIFICATE_NAME.to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = signer.map_or_else(|| params.self_signed(&key), |signer| params.signed_by(&key, signer));
+        write(&format!("{name}.pem"), certificate.unwrap().pem());
+        write(&format!("{name}.key"), key.serialize_pem());
     }
     issuer.pem()
 }
@@ -135,19 +166,30 @@ impl Operator {
             "rights": ["introspect"], "audiences": [AUDIENCE], "scope": "read write",
             "grant_types": ["client_credentials"]
         });
-        let owner = self.client(application.clone()).await;
+        let owner = self
+            .client(json!({
+                "rights": ["introspect"], "audiences": [AUDIENCE], "scope": "read write",
+                "grant_types": ["client_credentials", "refresh_token"]
+            }))
+            .await;
         let usual = json!({"scope": "read write", "aud": AUDIENCE});
         let with = |members: Value| {
             let mut all = usual.clone();
             all.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
             all
         };
-        let public = self.client(json!({"token_endpoint_auth_method": "none", "scope": "read"})).await;
+        let public = self
+            .client(json!({
+                "token_endpoint_auth_method": "none", "scope": "read write", "grant_types": ["refresh_token"]
+            }))
+            .await;
         let of_public = self.token(&public, with(json!({}))).await["access_token"].clone();
         let access = async |members: Value| self.token(&owner, members).await["access_token"].clone();
-        let mut grants = json!({});
-        for way in WAYS {
-            grants[way] = self.token(&owner, with(json!({"refresh": true}))).await;
+        let (mut grants, mut rotations) = (json!({}), json!({}));
+        for (way, who) in [(WAYS[0], &owner), (WAYS[1], &owner), ("none", &public)] {
+            let grant = async || self.token(who, with(json!({"refresh": true}))).await;
+            grants[way] = grant().await;
+            rotations[way] = json!([grant().await, grant().await]);
         }
         json!({
             "audience": AUDIENCE,
@@ -163,6 +205,8 @@ impl Operator {
             "owner": owner,
             "applications": self.applications(&application).await,
             "grants": grants,
+            // To be refreshed: one until a spent token is used again, the other until it is revoked.
+            "rotations": rotations,
             "tokens": {
                 "active": access(with(json!({}))).await,
                 "several_audiences": access(with(json!({"aud": [AUDIENCE, OTHER_AUDIENCE]}))).await,

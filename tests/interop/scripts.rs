@@ -34,10 +34,18 @@ macro_rules! over_both_stores {
 
 // The numbers are written here, so that a program which leaves something out is noticed.
 over_both_stores! {
-    authlib: python("authlib_client.py") == 202;
-    requests_oauthlib: python("requests_oauthlib_client.py") == 206;
-    openid_client: node("openid_client.mjs") == 220;
-    oauth4webapi: node("oauth4webapi_client.mjs") == 218;
+    authlib: python("authlib_client.py") == 253;
+    requests_oauthlib: python("requests_oauthlib_client.py") == 261;
+    openid_client: node("openid_client.mjs") == 271;
+    oauth4webapi: node("oauth4webapi_client.mjs") == 269;
+    authlib_possession: python("authlib_possession.py") == 80;
+    openid_client_possession: node("openid_client_possession.mjs") == 105;
+    oauth4webapi_possession: node("oauth4webapi_possession.mjs") == 105;
+    authlib_verifier: python("authlib_verifier.py") == 48;
+    joserfc_verifier: python("joserfc_verifier.py") == 96;
+    pyjwt_verifier: python("pyjwt_verifier.py") == 96;
+    jose_verifier: node("jose_verifier.mjs") == 57;
+    oauth4webapi_resource: node("oauth4webapi_resource.mjs") == 16;
 }
 
 async fn python(script: &str, checks: u32, store: Store) {

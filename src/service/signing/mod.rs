@@ -12,6 +12,7 @@ mod lifecycle;
 mod snapshot;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -45,6 +46,8 @@ pub struct SigningKeys {
     /// How long the last text lives that a key signs, with what clocks may differ by; in seconds.
     longest: u64,
     snapshot: ArcSwap<Snapshot>,
+    /// Whether the document has been read at all.
+    has_read: AtomicBool,
     reading: Mutex<LastReading>,
     changing: Mutex<()>,
 }
@@ -110,6 +113,7 @@ impl SigningKeys {
             settings,
             longest: longest.as_secs().saturating_add(CLOCK_DIFFERENCE),
             snapshot: ArcSwap::default(),
+            has_read: AtomicBool::new(false),
             reading: Mutex::default(),
             changing: Mutex::default(),
         }
@@ -193,7 +197,7 @@ impl SigningKeys {
     /// # Errors
     /// [`StoreError`] when they could never be read so far.
     pub async fn published(&self, now: Now) -> Result<Vec<Arc<PublishedKey>>, StoreError> {
-        if self.reading.lock().await.begun.is_none() {
+        if !self.has_read.load(Ordering::Acquire) {
             self.read_after(Instant::now()).await?;
         }
         let snapshot = self.snapshot.load();
@@ -285,6 +289,7 @@ impl SigningKeys {
         let outcome = self.read().await;
         last.failed = outcome.as_ref().err().map(StoreError::kind);
         self.snapshot.store(outcome?);
+        self.has_read.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -314,7 +319,7 @@ impl SigningKeys {
             let (version, before) = (snapshot.version, snapshot.to_document());
             let (ring, operation) = (Arc::clone(&self.ring), Arc::clone(&operation));
             // Making a key takes up to a second.
-            let changed = blocking(move || changed(before, &*operation, &ring, timing)).await??;
+            let changed = blocking(move || changed(&before, &*operation, &ring, timing)).await??;
             let written = match changed {
                 None => true,
                 Some(body) => self.store.write_signing_keys(version, body.into()).await?,
@@ -329,7 +334,7 @@ impl SigningKeys {
 
 /// The document after a change; `None` when there was nothing to change.
 fn changed(
-    before: KeyDocument,
+    before: &KeyDocument,
     operation: &dyn Fn(&mut KeyDocument, Timing, &mut Maker<'_>) -> Result<(), SigningError>,
     ring: &KeyRing,
     timing: Timing,
@@ -343,7 +348,7 @@ fn changed(
         Ok(stored)
     };
     operation(&mut after, timing, &mut make)?;
-    if after == before {
+    if after == *before {
         return Ok(None);
     }
     for key in &mut after.keys {

@@ -128,7 +128,7 @@ fn open_key(stored: StoredKey, ring: &KeyRing) -> Result<PublishedKey, StoreErro
             None
         }
     };
-    Ok(PublishedKey { public, private, stored })
+    Ok(PublishedKey { stored, public, private })
 }
 
 fn damaged(detail: &'static str) -> StoreError {

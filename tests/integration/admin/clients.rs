@@ -125,7 +125,7 @@ async fn unknown_members_are_ignored(kind: Kind) {
     assert_eq!((&created["state"], &created["declared"]), (&json!("approved"), &json!(false)));
     assert_ne!(created["client_id_issued_at"], json!(1));
     let path = format!("/admin/clients/{}", created["client_id"].as_str().unwrap());
-    let body = json!({"jwks_uri": "https://x.example.com", "x": 1});
+    let body = json!({"policy_uri": "https://x.example.com", "x": 1});
     let patched = operate(&node, "PATCH", &path, Some(body)).await.json();
     assert_eq!((&patched["client_id"], patched.get("client_secret")), (&created["client_id"], None));
 }

@@ -266,7 +266,6 @@ async fn hostile_bodies_are_refused(kind: Kind) {
         r#""cnf":{"jkt":"x","jkt":"y"}"#,
         r#""unknown":1"#,
         r#""active":false"#,
-        r#""format":"jwt""#,
         r#""format":"JWT""#,
         r#""format":1"#,
         r#""sub":1"#,

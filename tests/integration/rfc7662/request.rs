@@ -91,7 +91,7 @@ async fn section_2_1_a_wrong_hint_costs_no_further_read() {
             reads.push(reads_of(redis).await - before);
         }
         assert_eq!(reads[0], reads[1], "reads without and with a wrong hint");
-        assert!((1..=4).contains(&reads[0]), "caller, token, owner, grant: {reads:?}");
+        assert!((1..=6).contains(&reads[0]), "caller, token, owner, mark, two epochs: {reads:?}");
     }
 }
 

@@ -91,12 +91,8 @@ async fn private_keys_are_sealed_in_the_store() {
     // The 32 bytes of the private number, where PKCS #8 has them.
     let private = stolen.pkcs8.windows(5).position(|window| window == [2, 1, 1, 4, 32]).unwrap() + 5;
     let private = &stolen.pkcs8[private..private + 32];
-    let forms = [
-        private.to_vec(),
-        super::forge::encode(private).into_bytes(),
-        private.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes(),
-        b"PRIVATE KEY".to_vec(),
-    ];
+    let forms =
+        [private.to_vec(), super::forge::encode(private).into_bytes(), hexadecimal(private), b"PRIVATE KEY".to_vec()];
     let mut seen = 0;
     for key in redis.keys().await {
         let dump: Vec<u8> = redis.command(&["DUMP", &key]).await;
@@ -109,6 +105,10 @@ async fn private_keys_are_sealed_in_the_store() {
         }
     }
     assert!(seen > 0, "the document was among what was searched");
+}
+
+fn hexadecimal(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| b"0123456789abcdef"[usize::from(digit)]).collect()
 }
 
 async fn redis_text(redis: &RedisServer, key: &str) -> Result<Vec<u8>, ()> {
@@ -146,7 +146,9 @@ async fn signing_goes_on_while_the_digest_key_is_rotated() {
     assert!(keys["keys"].as_array().unwrap().iter().all(|key| key["sealed_by"] == "02"), "{keys}");
     let last = node(&redis, &["02"]).await;
     let own = signed(&last, &app, json!({})).await;
-    assert!(after.api.is_active(app.pair(), &own).await && last.api.is_active(app.pair(), &own).await);
+    // The secret of a client made later: that of an earlier one went with the digest key.
+    let server = last.resource_server().await;
+    assert!(after.api.is_active(server.pair(), &own).await && last.api.is_active(server.pair(), &own).await);
 }
 
 /// A signing key whose digest key is gone verifies on; a new one takes its place in signing.
@@ -159,7 +161,8 @@ async fn a_key_that_cannot_be_opened_only_verifies() {
     let new = node(&redis, &["02"]).await;
     let own = signed(&new, &app, json!({})).await;
     assert_ne!(kid(&own), kid(&token));
-    assert!(new.api.is_active(app.pair(), &own).await);
+    let server = new.resource_server().await;
+    assert!(new.api.is_active(server.pair(), &own).await);
     assert_eq!(super::jwks(&new).await.len(), 4, "resource servers can verify both");
     let refused = new.api.revoke(OPERATOR, &token).await;
     assert_eq!(refused.refusal(), (503, "temporarily_unavailable".into()), "it could not be marked as revoked");
@@ -173,13 +176,15 @@ async fn without_the_store_nothing_is_said_of_a_signed_token() {
     let one = node(&redis, &["01"]).await;
     let app = one.application().await;
     let token = signed(&one, &app, json!({})).await;
-    assert!(one.api.is_active(OPERATOR, &token).await);
+    assert!(one.api.is_active(app.pair(), &token).await);
     let other = node(&redis, &["01"]).await;
     redis.kill();
     for node in [&one, &other] {
         let answer = node.api.introspect(OPERATOR, &token).await;
         assert_eq!(answer.refusal(), (503, "temporarily_unavailable".into()), "known or not known to the node");
     }
+    let keys = async |node: &Node| node.api.send(node.api.request("GET", &node.api.url("/jwks.json"))).await.status;
+    assert_eq!(keys(&one).await, 200, "what is known is public, and still true");
     let body = json!({"client_id": OPERATOR.0, "format": "jwt"});
     let answer = one.api.admin(OPERATOR, "POST", "/admin/tokens", Some(body)).await;
     assert_eq!(answer.refusal(), (503, "temporarily_unavailable".into()), "no stamp, no token");
@@ -222,4 +227,46 @@ async fn a_revocation_on_one_node_is_seen_by_the_other_that_has_verified_the_tok
         assert!(!other.api.is_active(app.pair(), &token).await);
         other.operate("POST", "/admin/tokens/approve", Some(json!({ "token": token }))).await;
     }
+}
+
+/// How often the keys have been read from the store.
+async fn readings(node: &Node) -> u64 {
+    let page = node.api.send(node.api.request("GET", &node.api.admin_url("/metrics"))).await.body;
+    let series = r#"introspect_store_duration_seconds_count{operation="read_keys",result="answered"}"#;
+    page.lines().find_map(|line| line.strip_prefix(series)).map_or(0, |count| count.trim().parse().unwrap())
+}
+
+/// An unknown `kid` makes the keys be read anew, but only beside a `jti` that we have made, and never more than ten times in a
+/// second whatever is asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rfc8725_3_10_unknown_keys_do_not_become_a_flood_of_reads() {
+    let redis = RedisServer::start().await;
+    let settings = [("keys.digest", &*digest_keys(&["01"])), ("authentication.unknown_tokens_per_second", "0")];
+    let node = Node::over(("redis.url", redis.url()), Clock::System, &settings).await;
+    let app = node.application().await;
+    let token = signed(&node, &app, json!({})).await;
+    let (mut header, claims) = parts(&token);
+    let thief = Stolen::from(&node, &kid(&token)).await;
+    let mut flood = async |jti: Option<&str>| {
+        let mut running = tokio::task::JoinSet::new();
+        for number in 0..200 {
+            header["kid"] = json!(format!("{number:043}"));
+            let mut claims = claims.clone();
+            if let Some(jti) = jti {
+                claims["jti"] = json!(jti);
+            }
+            let text = thief.sign(&header.to_string(), &claims.to_string());
+            let (api, app) = (node.api.clone(), app.clone());
+            running.spawn(async move { assert!(!api.is_active(app.pair(), &text).await) });
+        }
+        let (before, begun) = (readings(&node).await, std::time::Instant::now());
+        running.join_all().await;
+        let seconds = begun.elapsed().as_secs() + 1;
+        (readings(&node).await - before, seconds)
+    };
+    let (read, seconds) = flood(None).await;
+    assert!((1..=10 * seconds + 2).contains(&read), "{read} readings in {seconds} seconds");
+    let (read, seconds) = flood(Some(&"A".repeat(51))).await;
+    assert!(read <= seconds / 3 + 2, "{read} readings in {seconds} seconds, for nothing but the regular ones");
+    assert!(node.api.is_active(app.pair(), &token).await);
 }

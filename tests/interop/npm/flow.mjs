@@ -2,10 +2,11 @@
 //
 // A library is a class with these methods; `way` is how it sends the secret: "basic", "post" or "none".
 //
-//   token(who, scope)         asks for a token by client credentials and gives the answer
-//   introspect(who, token)    gives the answer
-//   revoke(who, token, hint)  ends without an error
-//   refusal(call)             calls, expects the library's own error, and gives the code that it carries
+//   token(who, scope)           asks for a token by client credentials and gives the answer
+//   refresh(who, token, scope)  the same with a refresh token
+//   introspect(who, token)      gives the answer
+//   revoke(who, token, hint)    ends without an error
+//   refusal(call)               calls, expects the library's own error, and gives the code that it carries
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -16,7 +17,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 globalThis.crypto ??= webcrypto
 
 const PATIENCE_MILLISECONDS = 60_000
-const INACTIVE = { active: false }
+export const ALGORITHMS = ['ES256', 'EdDSA', 'RS256', 'PS256']
+export const INACTIVE = { active: false }
 
 let checks = 0
 
@@ -25,16 +27,27 @@ export function same(found, wanted, about) {
   checks += 1
 }
 
+export function count() {
+  return checks
+}
+
+export function readWorld() {
+  return JSON.parse(readFileSync(process.argv[2], 'utf8'))
+}
+
 export async function run(Library, more = async () => {}) {
-  const world = JSON.parse(readFileSync(process.argv[2], 'utf8'))
+  const world = readWorld()
   for (const way of ['basic', 'post']) {
     const library = await Library.make(world, way)
     await introspects(library, world)
     await isRefused(library, world, way)
     await revokesAGrant(library, world, world.grants[way])
+    await refreshes(library, library, world, world.owner, world.rotations[way])
     await logsInWithAnyCharacters(library, world)
   }
   await revokesAsAPublicClient(Library, world)
+  const [asking, asPublic] = [await Library.make(world, 'basic'), await Library.make(world, 'none')]
+  await refreshes(asPublic, asking, world, world.public, world.rotations.none)
   await more(world)
   console.log(`${checks} checks`)
 }
@@ -90,6 +103,34 @@ async function revokesAGrant(library, world, { access_token: access, refresh_tok
   await library.revoke(owner, refresh, 'refresh_token')
   same(await library.introspect(owner, access), INACTIVE)
   same(await library.introspect(owner, refresh), INACTIVE)
+}
+
+// Each refresh token works once, and whoever uses a spent one ends the grant (RFC 9700 section 4.14.2).
+async function refreshes(library, asking, world, who, [usedAgain, revoked]) {
+  const { resource_server: server } = world
+  const tokens = [usedAgain]
+  for (const scope of ['read', undefined]) {
+    const last = tokens.at(-1)
+    const made = await library.refresh(who, last.refresh_token, scope)
+    tokens.push(made)
+    same(made.token_type, 'bearer')
+    same(made.refresh_token === last.refresh_token, false)
+    // What was granted stays with the grant: asking for less once does not lose the rest (RFC 6749 section 6).
+    const answer = await asking.introspect(server, made.access_token)
+    same([answer.active, answer.sub, answer.scope], [true, 'alice', scope ?? 'read write'])
+    same(answer.client_id, who.id)
+  }
+  const { access_token: access, refresh_token: current } = tokens.at(-1)
+  same(await library.refusal(() => library.refresh(who, current, 'admin')), 'invalid_scope')
+  same(await library.refusal(() => library.refresh(who, access)), 'invalid_grant')
+  for (const token of [usedAgain.refresh_token, current]) {
+    same(await library.refusal(() => library.refresh(who, token)), 'invalid_grant')
+  }
+  for (const token of tokens) same(await asking.introspect(server, token.access_token), INACTIVE)
+  const made = await library.refresh(who, revoked.refresh_token)
+  await library.revoke(who, made.refresh_token, 'refresh_token')
+  same(await library.refusal(() => library.refresh(who, made.refresh_token)), 'invalid_grant')
+  same(await asking.introspect(server, made.access_token), INACTIVE)
 }
 
 async function logsInWithAnyCharacters(library, world) {

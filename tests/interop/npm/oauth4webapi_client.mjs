@@ -23,6 +23,13 @@ class Oauth4webapi {
     return oauth.processClientCredentialsResponse(server, client, answer)
   }
 
+  async refresh(who, token, scope) {
+    const [server, client, login] = this.login(who)
+    const additionalParameters = scope === undefined ? {} : { scope }
+    const answer = await oauth.refreshTokenGrantRequest(server, client, login, token, { additionalParameters })
+    return oauth.processRefreshTokenResponse(server, client, answer)
+  }
+
   async introspect(who, token) {
     const [server, client, login] = this.login(who)
     const answer = await oauth.introspectionRequest(server, client, login, token)

@@ -19,6 +19,10 @@ class OpenidClient {
     return client.clientCredentialsGrant(this.configuration(who), scope === undefined ? {} : { scope })
   }
 
+  refresh(who, token, scope) {
+    return client.refreshTokenGrant(this.configuration(who), token, scope === undefined ? {} : { scope })
+  }
+
   introspect(who, token) {
     return client.tokenIntrospection(this.configuration(who), token)
   }

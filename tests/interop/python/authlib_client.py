@@ -32,6 +32,9 @@ class Authlib:
         url = self.world["issuer"] + "/token"
         return dict(self.session(who, scope).fetch_token(url, grant_type="client_credentials"))
 
+    def refresh(self, who, token, scope=None):
+        return dict(self.session(who, scope).refresh_token(self.world["issuer"] + "/token", refresh_token=token))
+
     def introspect(self, who, token):
         answer = self.session(who).introspect_token(self.world["issuer"] + "/introspect", token=token)
         answer.raise_for_status()

@@ -2,10 +2,11 @@
 
 A library is a class with these methods; `way` is how it sends the secret: "basic", "post" or "none".
 
-    token(who, scope=None)    asks for a token by client credentials and gives the answer as a dict
-    introspect(who, token)    gives the answer as a dict
-    revoke(who, token, hint)  ends without an error
-    refusal(call)             calls, expects the library's own error, and gives the code that it carries
+    token(who, scope=None)           asks for a token by client credentials and gives the answer as a dict
+    refresh(who, token, scope=None)  the same with a refresh token
+    introspect(who, token)           gives the answer as a dict
+    revoke(who, token, hint)         ends without an error
+    refusal(call)                    calls, expects the library's own error, and gives the code that it carries
 """
 
 import json
@@ -29,16 +30,23 @@ def same(found, wanted, *about):
     check(found == wanted, "found", found, "wanted", wanted, *about)
 
 
-def run(library_class):
+def read_world():
     with open(sys.argv[1], encoding="utf-8") as file:
-        world = json.load(file)
+        return json.load(file)
+
+
+def run(library_class):
+    world = read_world()
     for way in ("basic", "post"):
         library = library_class(world, way)
         introspects(library, world)
         is_refused(library, world)
         revokes_a_grant(library, world, world["grants"][way])
+        refreshes(library, library, world, world["owner"], world["rotations"][way])
         logs_in_with_any_characters(library, world, way)
     revokes_as_a_public_client(library_class, world)
+    asking, public = library_class(world, "basic"), library_class(world, "none")
+    refreshes(public, asking, world, world["public"], world["rotations"]["none"])
     print(f"{checks} checks")
 
 
@@ -95,6 +103,30 @@ def revokes_a_grant(library, world, grant):
     library.revoke(owner, refresh, "refresh_token")
     same(library.introspect(owner, access), {"active": False})
     same(library.introspect(owner, refresh), {"active": False})
+
+
+def refreshes(library, asking, world, who, grants):
+    """Each refresh token works once, and whoever uses a spent one ends the grant (RFC 9700 section 4.14.2)."""
+    used_again, revoked = grants
+    tokens = [used_again]
+    for scope in ("read", None):
+        tokens.append(library.refresh(who, tokens[-1]["refresh_token"], scope))
+        same(tokens[-1]["token_type"], "Bearer")
+        check(tokens[-1]["refresh_token"] != tokens[-2]["refresh_token"])
+        # What was granted stays with the grant: asking for less once does not lose the rest (RFC 6749 section 6).
+        answer = asking.introspect(world["resource_server"], tokens[-1]["access_token"])
+        same((answer["active"], answer["sub"], answer["scope"]), (True, "alice", scope or "read write"))
+        same(answer["client_id"], who["id"])
+    same(library.refusal(lambda: library.refresh(who, tokens[-1]["refresh_token"], "admin")), "invalid_scope")
+    same(library.refusal(lambda: library.refresh(who, tokens[-1]["access_token"])), "invalid_grant")
+    for spent in tokens[0], tokens[-1]:
+        same(library.refusal(lambda: library.refresh(who, spent["refresh_token"])), "invalid_grant")
+    for token in tokens:
+        same(asking.introspect(world["resource_server"], token["access_token"]), {"active": False})
+    made = library.refresh(who, revoked["refresh_token"])
+    library.revoke(who, made["refresh_token"], "refresh_token")
+    same(library.refusal(lambda: library.refresh(who, made["refresh_token"])), "invalid_grant")
+    same(asking.introspect(world["resource_server"], made["access_token"]), {"active": False})
 
 
 def logs_in_with_any_characters(library, world, way):

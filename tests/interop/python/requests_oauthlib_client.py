@@ -36,6 +36,11 @@ class RequestsOauthlib:
         made["scope"] = list(made.get("scope") or [])
         return made
 
+    def refresh(self, who, token, scope=None):
+        session = self.session(who, scope and scope.split())
+        auth, members = self.login(who)
+        return dict(session.refresh_token(self.world["issuer"] + "/token", refresh_token=token, auth=auth, **members))
+
     def login(self, who):
         if self.way == "basic":
             return HTTPBasicAuth(who["id"], who["secret"]), {}
