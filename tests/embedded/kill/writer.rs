@@ -212,30 +212,25 @@ impl Writer {
         }
     }
 
-    /// One refresh token in the place of another, with an access token, in one write. The grant may end soon from then
-    /// on.
+    /// One refresh token in the place of another, with an access token, in one write. The access token may end soon.
     async fn rotate(&mut self) {
         if self.grants.is_empty() {
             return;
         }
         let chosen = self.pick(self.grants.len());
-        let (end, long) = self.end();
+        let (end, _) = self.end();
         let (id, kept) = self.grants[chosen].clone();
         let (current, access) = (TokenDigest(self.dice.id()), TokenDigest(self.dice.id()));
         let to = GrantRecord { current, previous: Some(kept.current), access, ..kept.clone() };
         self.begin(&[
             (Subject::Token(access), Condition::Approved, end),
-            (Subject::Grant(id), Condition::Current(current), end),
+            (Subject::Grant(id), Condition::Current(current), FOREVER),
         ]);
         let access = Some((access, record(end)));
         let rotation = Rotation { grant: id, from: kept.current, to: to.clone(), keep_until: end, access };
         assert_eq!(self.store.rotate(&rotation, self.clock.now()).await.unwrap(), RotationOutcome::Done);
         self.acknowledged();
-        if long {
-            self.grants[chosen].1 = to;
-        } else {
-            self.grants.swap_remove(chosen);
-        }
+        self.grants[chosen].1 = to;
     }
 
     /// Revokes a grant, approves single access tokens of one that is revoked, and approves all of it.
