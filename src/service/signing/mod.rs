@@ -1,8 +1,8 @@
 //! The signing keys that all nodes share: made when they are first needed, rotated, and removed in an emergency.
 //!
-//! - [`document`] what is stored: public halves, sealed private halves, moments
-//! - [`lifecycle`] what may become of a key: pure
-//! - [`snapshot`] the keys as this node holds them
+//! - `document` what is stored: public halves, sealed private halves, moments
+//! - `lifecycle` what may become of a key: pure
+//! - `snapshot` the keys as this node holds them
 //!
 //! Each node reads the document every few seconds, and at once when it meets a key that it does not know. A change names the
 //! version that it is made to, so that of two nodes that change at the same time one begins anew.
