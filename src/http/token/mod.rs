@@ -2,8 +2,8 @@
 //!
 //! | `grant_type` | file |
 //! |---|---|
-//! | `client_credentials` | [`client_credentials`] |
-//! | `refresh_token` | [`refresh_token`] |
+//! | `client_credentials` | `client_credentials.rs` |
+//! | `refresh_token` | `refresh_token.rs` |
 
 mod client_credentials;
 mod parameters;
