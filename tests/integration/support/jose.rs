@@ -18,6 +18,8 @@ pub(crate) const ISSUER: &str = "https://as.example.com";
 /// A key, and what it signs.
 pub(crate) struct Signer {
     algorithm: Algorithm,
+    /// What it writes into headers.
+    name: &'static str,
     key: SigningKey,
 }
 
@@ -29,7 +31,12 @@ impl Signer {
 
     /// A new key for this algorithm.
     pub(crate) fn of(algorithm: Algorithm) -> Self {
-        Self { algorithm, key: SigningKey::generate(algorithm).unwrap() }
+        Self { algorithm, name: algorithm.name(), key: SigningKey::generate(algorithm).unwrap() }
+    }
+
+    /// A new key for the algorithm that others call so.
+    pub(crate) fn called(name: &'static str) -> Self {
+        Self { name, ..Self::of(Algorithm::of_name_of_others(name).unwrap()) }
     }
 
     /// The public key.
@@ -49,7 +56,7 @@ impl Signer {
 
     /// The compact form of a signed text; `alg` is the key's own unless the header says otherwise.
     pub(crate) fn sign(&self, header: &Value, claims: &Value) -> String {
-        let mut complete = json!({"alg": self.algorithm.name()});
+        let mut complete = json!({"alg": self.name});
         complete.as_object_mut().unwrap().extend(header.as_object().unwrap().clone());
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", encode(&complete), encode(claims));
