@@ -5,6 +5,7 @@
 //! - [`authentication`] guessing and slow hashes: who must wait, and what a flood can reach
 //! - [`bulk`] revoking many tokens at once
 //! - [`command`] the command line: the built program in a process of its own
+//! - [`documents`] the pages that name tests
 //! - [`interleaving`] what refreshes, revocations and approvals do to each other in every order
 //! - [`outage`] a node whose Redis is away, hangs, is killed and comes back
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
@@ -35,6 +36,7 @@ mod approval;
 mod authentication;
 mod bulk;
 mod command;
+mod documents;
 mod interleaving;
 mod outage;
 mod redis;
