@@ -7,6 +7,7 @@
 //! - [`command`] the command line: the built program in a process of its own
 //! - [`documents`] the pages that name tests
 //! - [`interleaving`] what refreshes, revocations and approvals do to each other in every order
+//! - [`kill`] the node and Redis killed at any moment: what was acknowledged holds, and every grant goes on
 //! - [`outage`] a node whose Redis is away, hangs, is killed and comes back
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
 //! - [`regression`] defects that somebody found by breaking the service
@@ -38,6 +39,7 @@ mod bulk;
 mod command;
 mod documents;
 mod interleaving;
+mod kill;
 mod outage;
 mod redis;
 mod regression;
