@@ -43,6 +43,7 @@ async fn a_mark_is_read_back_as_it_was_put_in(subject: Subject) {
         access: Some(Cover { until: Stamp(1_700_000_000_000_001), reason: reason(255) }),
         refresh: Some(Reason::REQUESTED),
         exempt: (0..32).map(digest).collect(),
+        nonce: u64::MAX - 1,
     };
     let mut before = GrantMark::default();
     let of_refresh = GrantMark::default().refresh_revoked(Reason::REUSED);
