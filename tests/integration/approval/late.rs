@@ -1,15 +1,20 @@
 //! Approvals whose command to Redis is late: a partition holds it, the caller is told that nothing is known, and what was
 //! decided since must stand (RFC 7009 section 2.1: once a revocation was answered, the token is not active any longer).
 
+use introspectd::token::digest::GrantId;
 use introspectd::token::time::Clock;
 use serde_json::{Value, json};
 
 use super::Named;
 use crate::support::eventually;
 use crate::support::life::Pair;
-use crate::support::node::{Node, Registered};
+use crate::support::node::{Kind, Node, Registered};
 use crate::support::proxy::Proxy;
 use crate::support::redis::RedisServer;
+
+over_both_stores! {
+    every_revocation_of_a_grant_that_can_be_undone_renews_its_mark
+}
 
 /// Two nodes over one Redis, one of them over a network that can hold what it sends.
 struct Nodes {
@@ -21,11 +26,13 @@ struct Nodes {
 }
 
 impl Nodes {
-    async fn start() -> Self {
+    /// The far node waits so long for an answer, the near one longer than any test takes.
+    async fn start(patience: &str) -> Self {
         let redis = RedisServer::start().await;
         let proxy = Proxy::start(redis.port()).await;
-        let far = Node::over(("redis.url", proxy.url()), Clock::System, &[("redis.response_timeout", "1s")]).await;
-        let near = Node::over(("redis.url", redis.url()), Clock::System, &[]).await;
+        let timeout = |duration| [("redis.response_timeout", duration)];
+        let far = Node::over(("redis.url", proxy.url()), Clock::System, &timeout(patience)).await;
+        let near = Node::over(("redis.url", redis.url()), Clock::System, &timeout(PATIENT)).await;
         let app = near.refresher().await;
         // A script that Redis does not know would be sent a second time, and not by whoever delivers it late.
         for members in [json!({"refresh": true}), json!({"format": "jwt"})] {
@@ -62,12 +69,17 @@ impl Nodes {
     }
 }
 
+/// Longer than what is held is held.
+const PATIENT: &str = "20s";
+/// Shorter, and long enough for what is not held.
+const IMPATIENT: &str = "1s";
+
 /// What is acknowledged while the approval is on its way: another revocation, or an approval with a revocation after it.
 const MEANWHILE: [&[&str]; 2] = [&["revoke"], &["approve", "revoke"]];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rfc7009_2_1_an_opaque_token_stays_revoked() {
-    let nodes = Nodes::start().await;
+    let nodes = Nodes::start(IMPATIENT).await;
     for meanwhile in MEANWHILE {
         let issued = nodes.near.issue(&nodes.app, json!({})).await;
         let token = issued["access_token"].as_str().unwrap();
@@ -82,7 +94,7 @@ async fn rfc7009_2_1_an_opaque_token_stays_revoked() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rfc7009_2_1_a_signed_token_stays_revoked() {
-    let nodes = Nodes::start().await;
+    let nodes = Nodes::start(IMPATIENT).await;
     for meanwhile in MEANWHILE {
         let issued = nodes.near.issue(&nodes.app, json!({"format": "jwt"})).await;
         let token = issued["access_token"].as_str().unwrap();
@@ -97,7 +109,7 @@ async fn rfc7009_2_1_a_signed_token_stays_revoked() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rfc7009_2_1_a_grant_stays_revoked() {
-    let nodes = Nodes::start().await;
+    let nodes = Nodes::start(IMPATIENT).await;
     for (cascade, meanwhile) in [(true, MEANWHILE[0]), (true, MEANWHILE[1]), (false, MEANWHILE[0])] {
         let issued = nodes.near.issue(&nodes.app, json!({"refresh": true})).await;
         let (pair, grant) = (Pair::of(&issued), issued["grant_id"].as_str().unwrap());
@@ -115,7 +127,7 @@ async fn rfc7009_2_1_a_grant_stays_revoked() {
 /// revoked as it is by then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_approval_brings_back_nothing_that_was_revoked_since_it_began() {
-    let nodes = Nodes::start().await;
+    let nodes = Nodes::start(PATIENT).await;
     let named = Named::issue(&nodes.near, &nodes.app).await;
     let (grant, name) = (named.grant_id.as_str().unwrap(), json!({"grant_id": named.grant_id}));
     assert!(nodes.near.decide("revoke", name.clone()).await);
@@ -135,4 +147,55 @@ async fn an_approval_brings_back_nothing_that_was_revoked_since_it_began() {
     assert_eq!((answer.status, answer.json()), (200, json!({"changed": true})));
     assert!(nodes.is_active(&next.refresh).await);
     assert_eq!(nodes.near.alive(&nodes.app, [&named.pair.access, &next.access]).await, [false, false]);
+}
+
+/// Revoking an access token alone makes its refresh token unusable (rule 2), also when somebody approves both between the two
+/// writes that it takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rule_2_no_refresh_token_works_whose_access_token_was_revoked_alone() {
+    let nodes = Nodes::start(PATIENT).await;
+    let named = Named::issue(&nodes.near, &nodes.app).await;
+    let (alone, both) = (super::with(&named.access()[0], "cascade", false), named.access()[0].clone());
+    let mut hold = nodes.proxy.hold(&["EVALSHA", &format!("r:{{{}}}", named.access_jti.as_str().unwrap())]);
+    let meanwhile = async {
+        hold.is_there().await;
+        assert!(nodes.near.decide("approve", both.clone()).await);
+        hold.release();
+    };
+    let (changed, ()) = tokio::join!(nodes.far.decide("revoke", alone.clone()), meanwhile);
+    assert!(changed);
+    assert_eq!(named.alive(&nodes.near, &nodes.app).await, [false, false]);
+    assert!(nodes.near.decide("approve", both).await);
+    assert_eq!(named.alive(&nodes.near, &nodes.app).await, [true, true]);
+}
+
+async fn every_revocation_of_a_grant_that_can_be_undone_renews_its_mark(kind: Kind) {
+    let node = Node::start_still(kind, &[]).await;
+    let app = node.refresher().await;
+    let named = Named::issue(&node, &app).await;
+    let next = node.rotate(&app, &named.pair.refresh).await;
+    let grant = GrantId::from_text(named.grant_id.as_str().unwrap()).unwrap();
+    let mark = async || node.service.store.grant_mark(grant).await.unwrap();
+    let bodies = [named.refresh()[2].clone(), json!({"token": next.access}), json!({"token": next.refresh})];
+    for cascade in [false, true] {
+        let mut seen = Vec::new();
+        for (body, _) in bodies.iter().cycle().zip(0..6) {
+            node.decide("revoke", super::with(body, "cascade", cascade)).await;
+            seen.push(mark().await.nonce);
+        }
+        assert_eq!(node.api.revoke(app.pair(), &next.refresh).await.status, 200);
+        seen.push(mark().await.nonce);
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 7, "{cascade}");
+        assert!(node.decide("approve", bodies[0].clone()).await);
+        assert!(mark().await.is_empty());
+    }
+    // Once nothing can bring it back, whoever presents a spent refresh token makes the store write no more.
+    node.refresh(&app, &named.pair.refresh).await;
+    let last = mark().await;
+    assert!(last.is_final());
+    node.refresh(&app, &named.pair.refresh).await;
+    node.decide("revoke", bodies[0].clone()).await;
+    assert_eq!(mark().await, last);
 }
