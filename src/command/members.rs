@@ -87,6 +87,7 @@ struct KeyMembers {
 /// By which of its names the certificate of `tls_client_auth` is known (RFC 8705 section 2.1.2): one of them.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
+#[expect(clippy::struct_field_names, reason = "the names of RFC 8705")]
 struct CertificateMembers {
     /// The subject of its certificate, as RFC 4514 writes it.
     #[arg(long, value_name = "NAME")]
