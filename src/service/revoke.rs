@@ -104,7 +104,10 @@ impl Service {
             && let Some(record) = self.store.grant(grant).await?
         {
             let identity = Identity::Refresh { grant, digest: record.current };
-            return Ok(vec![Located { identity, record: record.token, spent: false }]);
+            let mut record = record.token;
+            // A grant is there as long as its family, however long nobody has used its refresh token.
+            record.expires_at = record.grant.map_or(record.expires_at, |family| family.expires_at);
+            return Ok(vec![Located { identity, record, spent: false }]);
         }
         match identity::from_text(text) {
             Some(identity @ Identity::Refresh { .. }) => Ok(self.locate_refresh(identity).await?.into_iter().collect()),
@@ -116,32 +119,34 @@ impl Service {
         }
     }
 
+    /// Every record of the token that was presented. A text that two nodes took over at once stands under several digests,
+    /// whatever it looks like, and none of them is to outlive a revocation.
     async fn locate_all(&self, presented: Presented<'_>, now: Now) -> Result<Vec<Located>, StoreError> {
+        let mut found: Vec<_> = self.locate_signed(presented, now).await?.into_iter().collect();
+        if found.is_empty() && self.is_signed_with_unknown_digest_key(presented, now) {
+            let detail = "a signed token of a key that this node does not have is to be revoked";
+            return Err(StoreError::new(StoreErrorKind::Unavailable, detail));
+        }
         match self.keys.recognise(presented) {
             // Another node may have made it with a key that this one has not been given yet.
             Candidates::UnknownKey(id) => {
                 let detail = format!("a token of the key {id} is to be revoked, and this node does not have that key");
-                Err(StoreError::new(StoreErrorKind::Unavailable, detail))
+                return Err(StoreError::new(StoreErrorKind::Unavailable, detail));
             }
-            Candidates::Imported(digests) if digests.len() > 1 && !presented.looks_signed() => {
-                let mut found = Vec::new();
-                for digest in digests {
-                    let record = self.store.token(&[digest]).await?;
+            Candidates::Garbage => {}
+            Candidates::Refresh { grant, digest } => {
+                found.extend(self.locate_refresh(Identity::Refresh { grant, digest }).await?);
+            }
+            candidates @ (Candidates::One(_) | Candidates::Imported(_)) => {
+                for digest in candidates.digests() {
+                    let record = self.store.token(&[*digest]).await?;
                     let located =
                         |(digest, record)| Located { identity: Identity::Opaque(digest), record, spent: false };
                     found.extend(record.map(located));
                 }
-                Ok(found)
-            }
-            _ => {
-                let located = self.locate(presented, now).await?;
-                if located.is_err() && self.is_signed_with_unknown_digest_key(presented, now) {
-                    let detail = "a signed token of a key that this node does not have is to be revoked";
-                    return Err(StoreError::new(StoreErrorKind::Unavailable, detail));
-                }
-                Ok(located.into_iter().collect())
             }
         }
+        Ok(found)
     }
 
     /// Ends a token that was found. One that has expired by our clock is revoked all the same: the clock of another node may
