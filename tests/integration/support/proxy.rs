@@ -1,4 +1,5 @@
-//! A network between a node and its Redis that can hold back what was sent: as a partition does, and a queue on the way.
+//! A network between a node and its Redis that can hold back what was sent: as a partition does, and a queue on the
+//! way.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
