@@ -58,8 +58,8 @@ impl Service {
     /// Approves a token for an operator. With `cascade` also what belongs to it: the refresh token of an access token with
     /// everything of its grant, the access tokens of a refresh token. `false` when nothing was revoked.
     ///
-    /// Not carried through when this future is dropped: whoever asked was told that nothing is known, or does not listen, and
-    /// may have revoked the token since.
+    /// Not carried through when this future is dropped: whoever asked was told that nothing is known, or does not
+    /// listen, and may have revoked the token since.
     ///
     /// # Errors
     /// [`ApproveError`]. After one of its refusals nothing has changed.
@@ -114,8 +114,9 @@ impl Service {
     /// Approves of a grant what `change` says, given what is revoked of it and a moment after which that was still so;
     /// `false` when nothing was to be changed.
     ///
-    /// The moment is later than every token of the grant that was issued before what is replaced was written: it must be
-    /// read after the mark, each time, for meanwhile others may have approved the grant, refreshed and revoked it again.
+    /// The moment is later than every token of the grant that was issued before what is replaced was written: it must
+    /// be read after the mark, each time, for meanwhile others may have approved the grant, refreshed and revoked it
+    /// again.
     async fn approve_mark<E>(
         &self,
         grant: Grant,

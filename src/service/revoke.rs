@@ -202,11 +202,11 @@ impl Service {
         }
     }
 
-    /// Revokes what `change` says of a grant, however many others change it at the same time; `false` when that was revoked
-    /// already.
+    /// Revokes what `change` says of a grant, however many others change it at the same time; `false` when that was
+    /// revoked already.
     ///
-    /// The mark is written all the same then, with another nonce: an approval that was asked for before, and reaches the
-    /// store after this was answered, must find that it has been overtaken.
+    /// The mark is written all the same then, with another nonce: an approval that was asked for before, and reaches
+    /// the store after this was answered, must find that it has been overtaken.
     pub(super) async fn revoke_mark(
         &self,
         grant: Grant,

@@ -110,9 +110,9 @@ pub struct GrantMark {
     pub refresh: Option<Reason>,
     /// Access tokens that were approved again although `access` covers them.
     pub exempt: Vec<TokenDigest>,
-    /// A number that every revocation renews, also one that changes nothing else. An approval replaces the very mark that it
-    /// has read; one whose write is late must not find the same mark again once more has been revoked, not even the same
-    /// again.
+    /// A number that every revocation renews, also one that changes nothing else. An approval replaces the very mark
+    /// that it has read; one whose write is late must not find the same mark again once more has been revoked, not
+    /// even the same again.
     pub nonce: u64,
 }
 

@@ -1,5 +1,6 @@
-//! Approvals whose command to Redis is late: a partition holds it, the caller is told that nothing is known, and what was
-//! decided since must stand (RFC 7009 section 2.1: once a revocation was answered, the token is not active any longer).
+//! Approvals whose command to Redis is late: a partition holds it, the caller is told that nothing is known, and what
+//! was decided since must stand (RFC 7009 section 2.1: once a revocation was answered, the token is not active any
+//! longer).
 
 use introspectd::token::digest::GrantId;
 use introspectd::token::time::Clock;
@@ -74,7 +75,8 @@ const PATIENT: &str = "20s";
 /// Shorter, and long enough for what is not held.
 const IMPATIENT: &str = "1s";
 
-/// What is acknowledged while the approval is on its way: another revocation, or an approval with a revocation after it.
+/// What is acknowledged while the approval is on its way: another revocation, or an approval with a revocation after
+/// it.
 const MEANWHILE: [&[&str]; 2] = [&["revoke"], &["approve", "revoke"]];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -123,8 +125,8 @@ async fn rfc7009_2_1_a_grant_stays_revoked() {
     }
 }
 
-/// What the refresh token was exchanged for while the approval had yet to read anything is none of its business: it stays as
-/// revoked as it is by then.
+/// What the refresh token was exchanged for while the approval had yet to read anything is none of its business: it
+/// stays as revoked as it is by then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_approval_brings_back_nothing_that_was_revoked_since_it_began() {
     let nodes = Nodes::start(PATIENT).await;
@@ -149,8 +151,8 @@ async fn an_approval_brings_back_nothing_that_was_revoked_since_it_began() {
     assert_eq!(nodes.near.alive(&nodes.app, [&named.pair.access, &next.access]).await, [false, false]);
 }
 
-/// Revoking an access token alone makes its refresh token unusable (rule 2), also when somebody approves both between the two
-/// writes that it takes.
+/// Revoking an access token alone makes its refresh token unusable (rule 2), also when somebody approves both between
+/// the two writes that it takes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rule_2_no_refresh_token_works_whose_access_token_was_revoked_alone() {
     let nodes = Nodes::start(PATIENT).await;

@@ -22,9 +22,10 @@ async fn an_approval_is_overtaken_by_every_revocation_that_it_has_not_seen() {
     let far = RedisStore::open(&config).await.unwrap();
     let end = now().seconds().plus(60);
     let set = async |store: &RedisStore, signed: bool, state: State| -> Result<Transition, StoreError> {
-        match signed {
-            true => store.set_signed_state(digest(2), state, end, now()).await,
-            false => store.set_state(digest(1), state, now()).await,
+        if signed {
+            store.set_signed_state(digest(2), state, end, now()).await
+        } else {
+            store.set_state(digest(1), state, now()).await
         }
     };
     insert(&near, 1).await.unwrap();

@@ -282,8 +282,8 @@ async fn no_rotation_is_done_after_the_revocation_was_acknowledged(subject: Subj
                 unreachable!("the revocation comes before that many rotations")
             }
         });
-        // Half of the revocations surely come between two rotations, whatever else the machine does; the others about as
-        // early as the first one.
+        // Half of the revocations surely come between two rotations, whatever else the machine does; the others about
+        // as early as the first one.
         if round % 2 == 0 {
             eventually("a first rotation is done", async || rotated.load(Ordering::SeqCst) > 0).await;
         }

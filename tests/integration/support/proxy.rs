@@ -1,4 +1,5 @@
-//! A network between a node and its Redis that can hold back what was sent: as a partition does, and a queue on the way.
+//! A network between a node and its Redis that can hold back what was sent: as a partition does, and a queue on the
+//! way.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -98,10 +99,8 @@ async fn hand_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, held: Option<A
         let bytes = &buffer[..read];
         let holding = held.as_ref().and_then(|held| {
             let contains = |mark: &Vec<u8>| bytes.windows(mark.len()).any(|window| window == mark);
-            let is_it = |held: &mut Held| match held.whole {
-                true => held.marks == [bytes],
-                false => held.marks.iter().all(contains),
-            };
+            let is_it =
+                |held: &mut Held| if held.whole { held.marks == [bytes] } else { held.marks.iter().all(contains) };
             held.lock().unwrap().take_if(is_it)
         });
         if let Some(mut holding) = holding {
