@@ -1,8 +1,8 @@
 //! The proof that `kill -9` loses nothing over Redis that was acknowledged, whether it meets the node, Redis, or both.
 //!
-//! In Redis, rotating takes two steps: the access token is put in, then the grant goes from one refresh token to the next.
-//! The node that has done one of them may be killed before the other, and so may Redis. Many clients refresh and revoke over
-//! HTTP against the built program, until a kill at a random moment. Once all is up again, of each grant
+//! In Redis, rotating takes two steps: the access token is put in, then the grant goes from one refresh token to the
+//! next. The node that has done one of them may be killed before the other, and so may Redis. Many clients refresh and
+//! revoke over HTTP against the built program, until a kill at a random moment. Once all is up again, of each grant
 //!
 //! - the refresh token that was acknowledged last works, and its predecessor does not;
 //! - where a refresh was under way, its refresh token works or its successor does: never neither, never both;
@@ -98,7 +98,8 @@ async fn prove(inquiry: Inquiry) {
         }
     }
     say(&format!(
-        "proof: kill -9 over Redis, {}: {rounds} rounds in {:.1} s: {tally}: 0 lost, 0 with neither refresh token or both",
+        "proof: kill -9 over Redis, {}: {rounds} rounds in {:.1} s: {tally}: 0 lost, 0 with neither refresh token or \
+         both",
         match inquiry {
             Inquiry::Grace => "asked again within grace",
             Inquiry::Store => "read from the store, no grace",
@@ -151,8 +152,8 @@ impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "{} kills of Redis and {} of the node (some of both at once), {} refreshes and {} revocations acknowledged, \
-             {} refreshes not acknowledged (of which {} were done",
+            "{} kills of Redis and {} of the node (some of both at once), {} refreshes and {} revocations \
+             acknowledged, {} refreshes not acknowledged (of which {} were done",
             self.kills_of_redis,
             self.kills_of_nodes,
             self.refreshes,
@@ -216,8 +217,8 @@ impl Site {
         self.program.api().clone()
     }
 
-    /// Lets clients refresh and revoke until a kill at a random moment, and brings everything up again. Gives what was to be
-    /// revoked meanwhile.
+    /// Lets clients refresh and revoke until a kill at a random moment, and brings everything up again. Gives what was to
+    /// be revoked meanwhile.
     async fn live_through(&mut self, families: &mut Vec<Family>, tally: &mut Tally) -> Vec<Ended> {
         let mut refreshing = JoinSet::new();
         for family in families.drain(..) {
@@ -254,8 +255,8 @@ impl Site {
         ended
     }
 
-    /// How many access tokens of these grants nobody was given and no grant knows of: each is left of a rotation that did not
-    /// get to its second step.
+    /// How many access tokens of these grants nobody was given and no grant knows of: each is left of a rotation that did
+    /// not get to its second step.
     async fn unknown_access_tokens(&self, families: &[Family]) -> usize {
         let known: HashSet<TokenDigest> = families.iter().flat_map(|family| family.accesses.iter().copied()).collect();
         let grants: HashSet<GrantId> = families.iter().map(|family| family.id).collect();
@@ -320,7 +321,7 @@ fn operate(api: &Api, path: &str, body: &Value) -> reqwest::RequestBuilder {
     request.header("content-type", "application/json").body(body.to_string())
 }
 
-fn issue(api: &Api, members: Value) -> reqwest::RequestBuilder {
+fn issue(api: &Api, members: &Value) -> reqwest::RequestBuilder {
     let mut body = json!({"client_id": APP.0, "scope": "read write", "aud": AUDIENCE});
     body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
     operate(api, "/admin/tokens", &body)
@@ -345,7 +346,7 @@ struct Family {
 
 impl Family {
     async fn issue(api: &Api) -> Self {
-        let issued = api.send(issue(api, json!({"refresh": true}))).await.json();
+        let issued = api.send(issue(api, &json!({"refresh": true}))).await.json();
         let pair = Pair::of(&issued);
         let id = GrantId::from_text(issued["grant_id"].as_str().unwrap()).unwrap();
         let accesses = vec![digest(&pair.access)];
@@ -498,7 +499,7 @@ async fn revoke_until_killed(api: Api) -> Vec<Ended> {
                 (Way::User(sub.clone()), json!({"refresh": true, "sub": sub}))
             }
         };
-        let Some((status, issued)) = attempt(issue(&api, members)).await else { return all };
+        let Some((status, issued)) = attempt(issue(&api, &members)).await else { return all };
         assert_eq!(status, 201, "{issued}");
         let tokens = ["access_token", "refresh_token"].map(|name| issued[name].as_str().map(str::to_owned));
         let tokens = tokens.into_iter().flatten().collect();
