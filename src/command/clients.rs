@@ -2,10 +2,11 @@
 
 use clap::{Args, Subcommand};
 use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Failure;
 use super::caller::{Caller, Content, Listener};
+use super::members::Members;
 use super::output::{self, Format};
 
 /// Create, read, change and delete clients.
@@ -25,7 +26,7 @@ enum ClientVerb {
         #[arg(long = "id")]
         id: Option<String>,
         #[command(flatten)]
-        members: Members,
+        members: Box<Members>,
     },
     /// List all clients.
     List,
@@ -39,7 +40,7 @@ enum ClientVerb {
         /// Its identifier.
         id: String,
         #[command(flatten)]
-        members: Members,
+        members: Box<Members>,
     },
     /// Give it a new secret and print it; the old one keeps working for a while.
     RotateSecret {
@@ -66,50 +67,6 @@ enum ClientVerb {
     },
 }
 
-#[derive(Debug, Args)]
-struct Members {
-    /// A name for people.
-    #[arg(long)]
-    name: Option<String>,
-    /// How it proves who it is: `client_secret_basic`, `client_secret_post` or `none`.
-    #[arg(long)]
-    auth_method: Option<String>,
-    /// What it may ask the token endpoint for, separated by commas.
-    #[arg(long, value_delimiter = ',')]
-    grant_types: Option<Vec<String>>,
-    /// Its scopes, separated by spaces.
-    #[arg(long)]
-    scope: Option<String>,
-    /// The audiences that it serves and that its tokens are for, separated by commas.
-    #[arg(long, value_delimiter = ',')]
-    audiences: Option<Vec<String>>,
-    /// What it may do beyond its own tokens, separated by commas: introspect, revoke, issue, admin.
-    #[arg(long, value_delimiter = ',')]
-    rights: Option<Vec<String>>,
-    /// How many seconds its access tokens live.
-    #[arg(long)]
-    access_token_lifetime: Option<u64>,
-}
-
-impl Members {
-    fn into_json(self) -> Map<String, Value> {
-        let members = [
-            ("client_name", json!(self.name)),
-            ("token_endpoint_auth_method", json!(self.auth_method)),
-            ("grant_types", json!(self.grant_types)),
-            ("scope", json!(self.scope)),
-            ("audiences", json!(self.audiences)),
-            ("rights", json!(self.rights)),
-            ("access_token_lifetime", json!(self.access_token_lifetime)),
-        ];
-        members
-            .into_iter()
-            .filter(|(_, value)| !value.is_null())
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
-    }
-}
-
 const COLUMNS: [&str; 6] = ["client_id", "client_name", "state", "rights", "scope", "audiences"];
 
 impl ClientCommand {
@@ -123,7 +80,7 @@ impl ClientCommand {
         let answer = match self.verb {
             ClientVerb::List => return list(caller, format).await,
             ClientVerb::Create { id, members } => {
-                let mut members = members.into_json();
+                let mut members = members.into_json()?;
                 if let Some(id) = id {
                     members.insert("client_id".to_owned(), json!(id));
                 }
@@ -131,7 +88,7 @@ impl ClientCommand {
             }
             ClientVerb::Get { id } => ask(Method::GET, place(&id, ""), Content::None).await?,
             ClientVerb::Update { id, members } => {
-                ask(Method::PATCH, place(&id, ""), Content::Json(Value::Object(members.into_json()))).await?
+                ask(Method::PATCH, place(&id, ""), Content::Json(Value::Object(members.into_json()?))).await?
             }
             ClientVerb::RotateSecret { id, overlap_seconds } => {
                 let body = overlap_seconds.map_or(json!({}), |seconds| json!({"overlap_seconds": seconds}));

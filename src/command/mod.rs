@@ -3,6 +3,7 @@
 //! - [`serve`] runs the service; [`dev`] what `--dev` adds to it
 //! - [`settings`] `config check|print|schema`
 //! - [`clients`], [`keys`], [`tokens`] talk to a running service; [`health`] asks whether it is well
+//! - [`members`] all that can be said of a client
 //! - [`caller`] the HTTP client behind them; [`output`] tables and JSON
 
 pub mod caller;
@@ -10,12 +11,13 @@ pub mod clients;
 pub mod dev;
 pub mod health;
 pub mod keys;
+pub mod members;
 pub mod output;
 pub mod serve;
 pub mod settings;
 pub mod tokens;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -119,6 +121,13 @@ fn manual() -> Result<(), Failure> {
         write(verb).map_err(Failure::failed)?;
     }
     print(&page)
+}
+
+/// All of standard input: what others on the machine are not to see, or what is too long for a command line.
+fn standard_input() -> Result<String, Failure> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(Failure::failed)?;
+    Ok(text)
 }
 
 /// Writes to standard output; a reader that has had enough is no failure.

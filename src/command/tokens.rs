@@ -1,14 +1,13 @@
 //! `token issue|introspect|revoke|approve`, and `revoke` for many at once.
 
-use std::io::Read as _;
-
 use clap::{Args, Subcommand};
 use http::Method;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::Failure;
 use super::caller::{Caller, Content, Listener};
 use super::output::{self, Format};
+use super::{Failure, standard_input};
 
 /// Issue, introspect, revoke and approve tokens.
 #[derive(Debug, Args)]
@@ -36,8 +35,18 @@ enum TokenVerb {
 
 /// Which token, and what else with it.
 #[derive(Debug, Args)]
-#[group(id = "which", required = true, multiple = false, args = ["token", "jti", "grant_id"])]
 struct Which {
+    #[command(flatten)]
+    name: Name,
+    /// Leave alone what belongs to it: the access tokens of a refresh token; of an access token, the others of its grant.
+    #[arg(long)]
+    no_cascade: bool,
+}
+
+/// Exactly one of the names of a token. Every member of this is one: the group takes in all of them.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Name {
     /// The token; `-` reads it from standard input, where others cannot see it.
     token: Option<String>,
     /// Its identifier instead, as issuing and introspection give it.
@@ -46,16 +55,14 @@ struct Which {
     /// Its grant instead.
     #[arg(long)]
     grant_id: Option<String>,
-    /// Leave alone what belongs to it: the access tokens of a refresh token; of an access token, the others of its grant.
-    #[arg(long)]
-    no_cascade: bool,
 }
 
 impl Which {
     fn into_json(self) -> Result<Value, Failure> {
         let mut members = json!({"cascade": !self.no_cascade});
-        let token = self.token.map(read).transpose()?;
-        for (name, value) in [("token", token), ("jti", self.jti), ("grant_id", self.grant_id)] {
+        let Name { token, jti, grant_id } = self.name;
+        let token = token.map(read).transpose()?;
+        for (name, value) in [("token", token), ("jti", jti), ("grant_id", grant_id)] {
             if let Some(value) = value {
                 members[name] = json!(value);
             }
@@ -125,6 +132,9 @@ struct Issue {
     /// How many seconds it lives.
     #[arg(long)]
     expires_in: Option<u64>,
+    /// The second since 1970 at which it ends, instead.
+    #[arg(long, conflicts_with = "expires_in")]
+    exp: Option<u64>,
     /// The second since 1970 before which it is not active.
     #[arg(long)]
     nbf: Option<u64>,
@@ -138,14 +148,23 @@ struct Issue {
     #[arg(long, requires = "refresh")]
     refresh_expires_in: Option<u64>,
     /// Further claims, as a JSON object.
-    #[arg(long)]
+    #[arg(long, value_name = "JSON")]
     claims: Option<String>,
+    /// What it is bound to, as a JSON object (RFC 7800): `{"x5t#S256": ...}` or `{"jkt": ...}`.
+    #[arg(long, value_name = "JSON")]
+    cnf: Option<String>,
+    /// What it allows in detail, as a JSON array of objects (RFC 9396).
+    #[arg(long, value_name = "JSON")]
+    authorization_details: Option<String>,
 }
 
 impl Issue {
     fn into_json(self) -> Result<Value, Failure> {
-        let claims = self.claims.map(|text| serde_json::from_str::<Map<String, Value>>(&text)).transpose();
-        let claims = claims.map_err(|error| Failure::Usage(format!("--claims is no JSON object: {error}")))?;
+        let claims = self.claims.map(|text| parse::<Map<String, Value>>("--claims", "object", &text)).transpose()?;
+        let cnf = self.cnf.map(|text| parse::<Map<String, Value>>("--cnf", "object", &text)).transpose()?;
+        let details = self.authorization_details;
+        let details =
+            details.map(|text| parse::<Vec<Value>>("--authorization-details", "array", &text)).transpose()?;
         let members = [
             ("client_id", json!(self.owner)),
             ("sub", json!(self.sub)),
@@ -153,11 +172,14 @@ impl Issue {
             ("scope", json!(self.scope)),
             ("aud", json!(self.aud)),
             ("expires_in", json!(self.expires_in)),
+            ("exp", json!(self.exp)),
             ("nbf", json!(self.nbf)),
             ("format", json!(self.token_format)),
             ("refresh", json!(self.refresh)),
             ("refresh_expires_in", json!(self.refresh_expires_in)),
             ("claims", json!(claims)),
+            ("cnf", json!(cnf)),
+            ("authorization_details", json!(details)),
         ];
         Ok(members
             .into_iter()
@@ -184,7 +206,7 @@ impl TokenCommand {
                 caller.ask(Listener::Public, Method::POST, "/introspect", form).await?
             }
             // What every client may do with its own tokens.
-            TokenVerb::Revoke(Which { token: Some(token), no_cascade: false, .. }) => {
+            TokenVerb::Revoke(Which { name: Name { token: Some(token), .. }, no_cascade: false }) => {
                 let form = Content::Form(vec![("token", read(token)?)]);
                 caller.ask(Listener::Public, Method::POST, "/revoke", form).await?;
                 json!({"revoked": true})
@@ -202,11 +224,13 @@ impl TokenCommand {
     }
 }
 
+fn parse<T: DeserializeOwned>(option: &str, kind: &str, text: &str) -> Result<T, Failure> {
+    serde_json::from_str(text).map_err(|error| Failure::Usage(format!("{option} is no JSON {kind}: {error}")))
+}
+
 fn read(token: String) -> Result<String, Failure> {
     if token != "-" {
         return Ok(token);
     }
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(Failure::failed)?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    Ok(standard_input()?.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -85,7 +85,8 @@ impl MetadataDocument {
             "revocation_endpoint_auth_methods_supported": with("none"),
             "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
             "dpop_signing_alg_values_supported": algorithms,
-            "introspection_signing_alg_values_supported": algorithms,
+            // What can be registered for: these answers are signed by us, under our own names.
+            "introspection_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::name),
         });
         // RFC 8705 section 3.3: left out, it means false.
         if certificates.presented {

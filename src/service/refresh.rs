@@ -179,7 +179,7 @@ impl Service {
         }
         // Once begun it is carried through, even if the thief hangs up.
         let service = Arc::clone(self);
-        let ended = tokio::spawn(async move { service.change_mark(family, |mark| mark.revoked(Reason::REUSED)).await });
+        let ended = tokio::spawn(async move { service.revoke_mark(family, |mark| mark.revoked(Reason::REUSED)).await });
         ended.await.map_err(|_| cut_short())??;
         tracing::warn!(
             client_id = %grant.token.client_id,

@@ -21,6 +21,8 @@
 //! - A caller checks that a record can be encoded before it asks a store to keep it.
 //! - A revocation in force can only be undone by the method that says so, and never when its reason is final
 //!   ([`Reason::is_final`]): the store compares in the same step in which it writes.
+//! - A write whose method returned `Err` may be carried out later, when others have been acknowledged. One that ends
+//!   something does no harm then. One that brings something back names what it undoes, and finds that it has been overtaken.
 
 pub mod embedded;
 mod fingerprint;
@@ -233,6 +235,8 @@ pub enum Transition {
     Unchanged,
     /// It was revoked for this reason, which is final: it cannot be approved.
     Final(Reason),
+    /// It was not approved: it was revoked, or revoked once more, after the approval began.
+    Overtaken,
     /// There is no such token, or it has expired.
     Absent,
 }
@@ -306,6 +310,9 @@ impl Store {
     ///
     /// With [`State::Revoked`] on a token that is revoked already, the first reason stays, unless the new one is final and
     /// the first is not. [`State::Approved`] undoes a reason that is not final, and only before the token has expired.
+    ///
+    /// An approval that is carried out late, its caller long gone, never undoes a revocation that was acknowledged since it
+    /// began, though that one found the token revoked and changed nothing.
     pub async fn set_state(&self, digest: TokenDigest, state: State, now: Now) -> Result<Transition, StoreError> {
         call!(self, SetState, set_state(digest, state, now))
     }

@@ -1,5 +1,7 @@
 //! Revoking and approving a client with all that it has (rule 9).
 
+use introspectd::client::ClientId;
+use introspectd::store::ClientWrite;
 use serde_json::{Value, json};
 
 use super::Named;
@@ -9,6 +11,7 @@ use crate::support::node::{AUDIENCE, Kind, Node, Registered};
 over_both_stores! {
     rule_9_a_client_is_revoked_with_everything_it_has
     rule_9_a_client_is_revoked_and_approved_once
+    rule_9_an_approval_that_is_late_meets_another_client_than_it_has_read
     rule_9_what_was_revoked_by_itself_is_not_approved_with_its_client
 }
 
@@ -64,6 +67,26 @@ async fn rule_9_a_client_is_revoked_and_approved_once(kind: Kind) {
             let answer = node.ask_operator(&format!("/admin/clients/{id}/{action}"), json!({})).await;
             assert_eq!(answer.status, status, "{id}: {}", answer.body);
         }
+    }
+}
+
+/// Also a revocation that finds the client revoked is written, so that an approval on its way from before cannot undo it.
+async fn rule_9_an_approval_that_is_late_meets_another_client_than_it_has_read(kind: Kind) {
+    let node = Node::start_still(kind, &[]).await;
+    let (app, store) = (node.refresher().await, &node.service.store);
+    let id = ClientId::parse(&app.id).unwrap();
+    let approved = store.client(&app.id).await.unwrap().unwrap();
+    act(&node, &app, "revoke").await;
+    let mut seen = store.client(&app.id).await.unwrap().unwrap();
+    for actions in [&["revoke"][..], &["approve", "revoke"]] {
+        for action in actions {
+            act(&node, &app, action).await;
+        }
+        let late = store.replace_client(&id, seen.version, seen.created, approved.body.clone()).await.unwrap();
+        assert_eq!(late, ClientWrite::Conflict);
+        let kept = store.client(&app.id).await.unwrap().unwrap();
+        assert_eq!(kept.body, seen.body, "it is revoked as before");
+        seen = kept;
     }
 }
 
