@@ -96,8 +96,8 @@ impl Node {
         node
     }
 
-    /// A node over a store that somebody else keeps: `redis.url` or `store.path`, and its value. It waits for a Redis that
-    /// is slow; tests of a Redis that hangs set `redis.response_timeout` themselves.
+    /// A node over a store that somebody else keeps: `redis.url` or `store.path`, and its value. It waits for a Redis
+    /// that is slow; tests of a Redis that hangs set `redis.response_timeout` themselves.
     pub(crate) async fn over(store: (&str, String), clock: Clock, settings: &[(&str, &str)]) -> Self {
         let patience = [("redis.connect_timeout", CONNECT_TIMEOUT), ("redis.response_timeout", RESPONSE_TIMEOUT)];
         let patience = patience.map(|(key, limit)| (key, format!("{}s", limit.as_secs())));

@@ -36,7 +36,7 @@ enum Encryption {
 pub(crate) struct RedisServer {
     child: Option<Child>,
     folder: TempDir,
-    port: u16,
+    port: Port,
     arguments: Vec<String>,
     encryption: Encryption,
 }
@@ -71,7 +71,7 @@ impl RedisServer {
         Self {
             child: None,
             folder: tempfile::tempdir().unwrap(),
-            port: free_port(),
+            port: Port::claim(),
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
             encryption,
         }
@@ -80,7 +80,7 @@ impl RedisServer {
     /// Starts the process and waits until it takes connections. What it kept on disk is there again.
     pub(crate) async fn launch(&mut self) {
         assert!(self.child.is_none(), "it is running");
-        let port = self.port.to_string();
+        let port = self.port.number.to_string();
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--save", "", "--daemonize", "no", "--logfile", "redis.log"]);
         command.arg("--dir").arg(self.folder.path()).arg("--unixsocket").arg(self.socket());
@@ -174,14 +174,14 @@ impl RedisServer {
     /// Its URL, over the network.
     pub(crate) fn url(&self) -> String {
         match self.encryption {
-            Encryption::None => format!("redis://127.0.0.1:{}", self.port),
-            Encryption::Tls => format!("rediss://localhost:{}", self.port),
+            Encryption::None => format!("redis://127.0.0.1:{}", self.port.number),
+            Encryption::Tls => format!("rediss://localhost:{}", self.port.number),
         }
     }
 
     /// Its URL with a user and a database.
     pub(crate) fn url_with(&self, login: &str, database: u8) -> String {
-        format!("redis://{login}127.0.0.1:{}/{database}", self.port)
+        format!("redis://{login}127.0.0.1:{}/{database}", self.port.number)
     }
 
     /// Its URL by the socket file.
@@ -238,18 +238,34 @@ impl Drop for RedisServer {
     }
 }
 
-/// A port that is free now and is not handed out for outgoing connections, so that it stays free until it is used.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    const FIRST: u16 = 20_000;
-    const COUNT: u16 = 12_000;
-    // Test runs beside each other begin at different places.
-    let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap();
-    loop {
-        let offset = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
-        let port = FIRST + offset;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
+/// A port that nobody else takes as long as this is held, even while no server listens there.
+struct Port {
+    number: u16,
+    /// The same port of another loopback address: what test runs beside each other keep away by.
+    _claim: Option<TcpListener>,
+}
+
+impl Port {
+    /// One that is free now and is not handed out for outgoing connections.
+    fn claim() -> Self {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        const FIRST: u16 = 20_000;
+        const COUNT: u16 = 12_000;
+        const BESIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+        // Test runs beside each other begin at different places.
+        let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap();
+        loop {
+            let offset = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
+            let number = FIRST + offset;
+            let claim = match TcpListener::bind((BESIDE, number)) {
+                Ok(claim) => Some(claim),
+                // Not every system has more than one loopback address.
+                Err(error) if error.kind() == ErrorKind::AddrNotAvailable => None,
+                Err(_) => continue,
+            };
+            if TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
+                return Self { number, _claim: claim };
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 // Node 18 has it, but not where the libraries look.
 globalThis.crypto ??= webcrypto
+globalThis.CryptoKey ??= webcrypto.CryptoKey
 
 const PATIENCE_MILLISECONDS = 60_000
 export const ALGORITHMS = ['ES256', 'EdDSA', 'RS256', 'PS256']
