@@ -48,12 +48,13 @@ pub struct Sender<'a> {
 impl Sender<'_> {
     /// What the token that is asked for is to be bound to; `None` for a Bearer token.
     ///
-    /// A proof that is sent is always honoured; one that the client is registered for must be sent. It is kept that the proof
-    /// was used: to be called once everything else has been found to be in order, since many of those who ask prove nothing.
+    /// A proof that is sent is always honoured; one that the client is registered for must be sent. It is kept that
+    /// the proof was used: to be called once everything else has been found to be in order, since many of those who
+    /// ask prove nothing.
     ///
     /// # Errors
-    /// 400 `invalid_dpop_proof` for a proof that is wrong, was used before, or is missing; 400 `invalid_request` for a missing
-    /// certificate; 503 when it cannot be said whether the proof was used before.
+    /// 400 `invalid_dpop_proof` for a proof that is wrong, was used before, or is missing; 400 `invalid_request` for a
+    /// missing certificate; 503 when it cannot be said whether the proof was used before.
     pub async fn confirmation(&self, context: &Context, now: Now) -> Result<Option<Confirmation>, ApiError> {
         let client = self.caller.client();
         let headers = &self.head.headers;

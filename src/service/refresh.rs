@@ -141,8 +141,8 @@ impl Service {
         }
     }
 
-    /// Reads the grant, and makes sure that it is this client's. A refresh token of another client changes nothing: whoever has
-    /// found one could otherwise end the session of its owner.
+    /// Reads the grant, and makes sure that it is this client's. A refresh token of another client changes nothing:
+    /// whoever has found one could otherwise end the session of its owner.
     async fn grant_of(&self, client: &KnownClient, id: GrantId) -> Result<GrantRecord, RefreshError> {
         let grant = self.store.grant(id).await?.ok_or(INVALID)?;
         let owned =
@@ -163,9 +163,9 @@ impl Service {
 
     /// Ends a grant for good of which a refresh token was used a second time.
     ///
-    /// Neither what it is bound to nor whether it is revoked is asked before: it may be the thief who has bound it, and a
-    /// revocation on request can be undone. Access tokens may outlive a refresh token that nobody used for too long, so its
-    /// predecessors tell of theft as long as the family is there.
+    /// Neither what it is bound to nor whether it is revoked is asked before: it may be the thief who has bound it, and
+    /// a revocation on request can be undone. Access tokens may outlive a refresh token that nobody used for too long,
+    /// so its predecessors tell of theft as long as the family is there.
     async fn end_reused(
         self: &Arc<Self>,
         grant: &GrantRecord,
@@ -327,15 +327,16 @@ fn narrow(granted: &Record, request: &RefreshRequest<'_>) -> Result<AccessReques
     Ok(AccessRequest { scope, audience, claims })
 }
 
-/// The same claims with what was proved beside what was confirmed before: a key does not take the place of a certificate.
+/// The same claims with what was proved beside what was confirmed before: a key does not take the place of a
+/// certificate.
 fn confirmed(claims: &Claims, proved: &Value) -> Result<Claims, RefreshError> {
     let mut members = claims.get("cnf").and_then(|held| held.as_object().cloned()).unwrap_or_default();
     members.extend(proved.as_object().cloned().unwrap_or_default());
     claims.with("cnf", Some(&members.into())).map_err(|_| INVALID)
 }
 
-/// The refresh token of a client that cannot authenticate is bound to the key and the certificate that its access tokens are
-/// bound to: nothing else proves who sends it (RFC 9449 section 5, RFC 8705 section 4).
+/// The refresh token of a client that cannot authenticate is bound to the key and the certificate that its access
+/// tokens are bound to: nothing else proves who sends it (RFC 9449 section 5, RFC 8705 section 4).
 fn is_bound_to(token: &Record, request: &RefreshRequest<'_>) -> bool {
     if !request.client.client.is_public() || !token.claims.has_confirmation() {
         return true;

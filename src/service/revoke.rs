@@ -119,8 +119,8 @@ impl Service {
         }
     }
 
-    /// Every record of the token that was presented. A text that two nodes took over at once stands under several digests,
-    /// whatever it looks like, and none of them is to outlive a revocation.
+    /// Every record of the token that was presented. A text that two nodes took over at once stands under several
+    /// digests, whatever it looks like, and none of them is to outlive a revocation.
     async fn locate_all(&self, presented: Presented<'_>, now: Now) -> Result<Vec<Located>, StoreError> {
         let mut found: Vec<_> = self.locate_signed(presented, now).await?.into_iter().collect();
         if found.is_empty() && self.is_signed_with_unknown_digest_key(presented, now) {

@@ -36,8 +36,8 @@ async fn a_token_is_imported_once_whatever_keys_the_nodes_have() {
     }
 }
 
-/// Of a token that two nodes took over under different keys, one record outlived the revocation if the text looked like a
-/// signed one.
+/// Of a token that two nodes took over under different keys, one record outlived the revocation if the text looked like
+/// a signed one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_record_of_a_token_that_was_imported_twice_ends() {
     let redis = RedisServer::start().await;

@@ -10,6 +10,7 @@ use crate::rfc6749::ENDPOINTS;
 use crate::support::api::Answer;
 use crate::support::certificates::{Authority, Identity, SecureNode, authority_file};
 use crate::support::jose::{Signer, with};
+use crate::support::life::Pair;
 use crate::support::node::{AUDIENCE, Kind, Node, Registered};
 use crate::support::raw::RawAnswer;
 
@@ -213,19 +214,19 @@ async fn rfc8705_4_the_refresh_token_of_a_public_client_is_bound_to_the_certific
                 }
                 let answer = ask(&refresh, Some(&identity), None).await;
                 assert_eq!(answer.status, 200, "{}", answer.body);
-                let described = described(&secure, &server, answer.json()["access_token"].as_str().unwrap()).await;
+                let described = described(&secure, &server, &Pair::of(&answer.json()).access).await;
                 assert_eq!(described["cnf"], json!({"x5t#S256": thumbprint(&identity)}));
-                refresh = answer.json()["refresh_token"].as_str().unwrap().to_owned();
+                refresh = Pair::of(&answer.json()).refresh;
             }
             // A key comes beside the certificate (RFC 9449 section 5), and from then on both are needed.
             let proof = || Some(signer.proof(node, &json!({})));
             for _ in 0..2 {
                 let answer = ask(&refresh, Some(&identity), proof()).await;
                 assert_eq!(answer.status, 200, "{}", answer.body);
-                let described = described(&secure, &server, answer.json()["access_token"].as_str().unwrap()).await;
+                let described = described(&secure, &server, &Pair::of(&answer.json()).access).await;
                 let both = json!({"x5t#S256": thumbprint(&identity), "jkt": signer.thumbprint()});
                 assert_eq!(described["cnf"], both);
-                refresh = answer.json()["refresh_token"].as_str().unwrap().to_owned();
+                refresh = Pair::of(&answer.json()).refresh;
             }
             assert_eq!(ask(&refresh, Some(&identity), None).await.refusal(), (400, "invalid_grant".into()));
             assert_eq!(ask(&refresh, Some(&other), proof()).await.refusal(), (400, "invalid_grant".into()));

@@ -99,7 +99,8 @@ async fn rule_7_reuse_is_final_though_the_grant_was_revoked_on_request(kind: Kin
     }
 }
 
-/// Neither the refresh token that was revoked itself, nor one that another client sends, nor one within its time of grace.
+/// Neither the refresh token that was revoked itself, nor one that another client sends, nor one within its time of
+/// grace.
 async fn rule_7_only_reuse_is_final(kind: Kind) {
     let node = Node::start_still(kind, &[("tokens.refresh_grace", "10s")]).await;
     let (app, other) = (node.refresher().await, node.refresher().await);
