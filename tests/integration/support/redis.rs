@@ -168,7 +168,7 @@ impl RedisServer {
 
     /// The port that it takes connections at.
     pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.port.number
     }
 
     /// Its URL, over the network.
