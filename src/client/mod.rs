@@ -239,11 +239,6 @@ impl AuthenticationMethod {
     pub fn has_secret(self) -> bool {
         matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
     }
-
-    /// Whether it takes a certificate of the connection.
-    pub fn has_certificate(self) -> bool {
-        matches!(self, Self::TlsClientAuth | Self::SelfSignedTlsClientAuth)
-    }
 }
 
 /// What a client may ask the token endpoint for: the registered names of RFC 7591 section 2.

@@ -163,8 +163,7 @@ impl Issue {
         let claims = self.claims.map(|text| parse::<Map<String, Value>>("--claims", "object", &text)).transpose()?;
         let cnf = self.cnf.map(|text| parse::<Map<String, Value>>("--cnf", "object", &text)).transpose()?;
         let details = self.authorization_details;
-        let details =
-            details.map(|text| parse::<Vec<Value>>("--authorization-details", "array", &text)).transpose()?;
+        let details = details.map(|text| parse::<Vec<Value>>("--authorization-details", "array", &text)).transpose()?;
         let members = [
             ("client_id", json!(self.owner)),
             ("sub", json!(self.sub)),

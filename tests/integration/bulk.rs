@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use introspectd::token::grant::TokenFormat;
 use introspectd::token::time::{Clock, UnixSeconds};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -13,12 +14,15 @@ use crate::support::redis::{PREFIX, RedisServer};
 
 over_both_stores! {
     rule_10_before_is_the_second_from_which_tokens_live
-    rule_10_exactly_those_are_revoked
-    rule_10_many_at_the_same_moment_leave_nothing_of_before
-    rule_10_of_two_moments_the_later_one_counts
     rule_10_only_an_operator_revokes_in_bulk
     rule_10_refreshing_does_not_make_a_grant_younger
     rule_10_requests_that_make_no_sense_are_refused
+}
+
+over_both_stores_and_forms! {
+    rule_10_exactly_those_are_revoked
+    rule_10_many_at_the_same_moment_leave_nothing_of_before
+    rule_10_of_two_moments_the_later_one_counts
     rule_10_revoked_twice_is_revoked
     rule_10_what_is_issued_afterwards_lives
 }
@@ -61,9 +65,9 @@ impl Population {
     }
 }
 
-async fn rule_10_exactly_those_are_revoked(kind: Kind) {
+async fn rule_10_exactly_those_are_revoked(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let clients = [node.refresher().await, node.refresher().await];
+    let clients = [node.refresher_of(form).await, node.refresher_of(form).await];
     let one = clients[0].id.clone();
     let population = Population::issue(&node, &clients).await;
     assert!(sweep(&node, json!({"client_id": one, "sub": "alice"})).await);
@@ -90,9 +94,9 @@ async fn rule_10_exactly_those_are_revoked(kind: Kind) {
     assert_eq!(node.counter("introspect_bulk_revocations_total").await, 7);
 }
 
-async fn rule_10_what_is_issued_afterwards_lives(kind: Kind) {
+async fn rule_10_what_is_issued_afterwards_lives(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     for axis in [
         json!({"client_id": app.id}),
         json!({"sub": "alice"}),
@@ -165,9 +169,9 @@ async fn rule_10_refreshing_does_not_make_a_grant_younger(kind: Kind) {
     expect_invalid_grant(&node.refresh(&app, &third.refresh).await);
 }
 
-async fn rule_10_of_two_moments_the_later_one_counts(kind: Kind) {
+async fn rule_10_of_two_moments_the_later_one_counts(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     let pair = node.grant(&app, json!({"sub": "alice"})).await;
     for _ in 0..2 {
         sweep(&node, json!({"sub": "alice"})).await;
@@ -183,9 +187,9 @@ async fn rule_10_of_two_moments_the_later_one_counts(kind: Kind) {
     }
 }
 
-async fn rule_10_revoked_twice_is_revoked(kind: Kind) {
+async fn rule_10_revoked_twice_is_revoked(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     let pair = node.grant(&app, json!({"sub": "alice"})).await;
     let long_ago = json!({"sub": "alice", "before": node.now() - 1000});
     assert_eq!([sweep(&node, long_ago.clone()).await, sweep(&node, long_ago).await], [true, false]);
@@ -196,9 +200,9 @@ async fn rule_10_revoked_twice_is_revoked(kind: Kind) {
     }
 }
 
-async fn rule_10_many_at_the_same_moment_leave_nothing_of_before(kind: Kind) {
+async fn rule_10_many_at_the_same_moment_leave_nothing_of_before(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let clients = [node.refresher().await, node.refresher().await];
+    let clients = [node.refresher_of(form).await, node.refresher_of(form).await];
     for _ in 0..5 {
         let population = Population::issue(&node, &clients).await;
         let mut operators = JoinSet::new();
