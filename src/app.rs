@@ -27,7 +27,7 @@ use crate::service::signing::SigningKeys;
 use crate::shutdown::{Drain, Outcome};
 use crate::store::embedded::{self, EmbeddedStore};
 use crate::store::redis::RedisStore;
-use crate::store::{Backend, Store, StoreObserver};
+use crate::store::{Backend, Store, StoreError, StoreObserver};
 use crate::telemetry::metrics::Metrics;
 use crate::token::keyring::{Key, KeyId, KeyRing, KeyRingError};
 use crate::token::time::Clock;
@@ -147,8 +147,9 @@ impl App {
     pub async fn run(self) -> Outcome {
         let Self { service, context, metadata, drain, server } = self;
         // Asked once before the first answer, so that readiness is true from the start when it can be.
-        context.readiness.set_store(service.store.probe().await.is_ok());
-        let prober = tokio::spawn(watch_store(Arc::clone(&context)));
+        let watched = WatchedStore::found(service.store.probe().await);
+        watched.show(&context);
+        let prober = tokio::spawn(watched.watch(Arc::clone(&context)));
         let keys = Arc::clone(&service.signing);
         let reader = tokio::spawn(async move { keys.watch().await });
         let faces = Faces {
@@ -201,29 +202,55 @@ pub fn url(bound: &Bound) -> String {
     format!("{scheme}://{}", bound.address)
 }
 
-/// Asks the store from time to time whether it answers, for readiness and for the gauge. Never ends.
-async fn watch_store(context: Arc<Context>) {
-    let mut failures = PROBE_GRACE;
-    let mut ticks = tokio::time::interval(PROBE_INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let outcome = context.service.store.probe().await;
-        context.observer.metrics().store_up.set(outcome.is_ok());
+/// What asking the store from time to time has shown, for readiness and for the gauge.
+#[derive(Debug)]
+struct WatchedStore {
+    /// How often in a row it has not answered; from [`PROBE_GRACE`] on the node is not ready.
+    failures: u32,
+}
+
+impl WatchedStore {
+    /// What the first probe found: a store that has never answered has no grace.
+    fn found(outcome: Result<(), StoreError>) -> Self {
+        let mut watched = Self { failures: PROBE_GRACE };
+        watched.note(outcome);
+        watched
+    }
+
+    fn note(&mut self, outcome: Result<(), StoreError>) {
         match outcome {
-            Ok(()) if failures > 0 => {
+            Ok(()) if self.failures > 0 => {
                 tracing::info!("the store answers");
-                failures = 0;
+                self.failures = 0;
             }
             Ok(()) => {}
             Err(error) => {
-                if failures == 0 || failures == PROBE_GRACE {
+                if self.failures == 0 || self.failures == PROBE_GRACE {
                     tracing::error!(%error, "the store does not answer");
                 }
-                failures = failures.saturating_add(1);
+                self.failures = self.failures.saturating_add(1);
             }
         }
-        context.readiness.set_store(failures < PROBE_GRACE);
+    }
+
+    fn is_good(&self) -> bool {
+        self.failures < PROBE_GRACE
+    }
+
+    fn show(&self, context: &Context) {
+        context.observer.metrics().store_up.set(self.failures == 0);
+        context.readiness.set_store(self.is_good());
+    }
+
+    /// Never ends.
+    async fn watch(mut self, context: Arc<Context>) {
+        let mut ticks = tokio::time::interval(PROBE_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.note(context.service.store.probe().await);
+            self.show(&context);
+        }
     }
 }
 
@@ -269,4 +296,39 @@ fn declare(declared: &DeclaredClient, keys: &KeyRing, now: crate::token::time::U
         .map(|secret| StoredSecret { hash: SecretHash::keyed(keys, secret), created_at: now, expires_at: None })
         .collect();
     Client { secrets, client_id_issued_at: now, ..declared.record.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreErrorKind;
+
+    fn silence() -> Result<(), StoreError> {
+        Err(StoreError::new(StoreErrorKind::Unavailable, "nothing is answered"))
+    }
+
+    #[test]
+    fn a_store_that_has_answered_once_has_its_grace_from_then_on() {
+        let mut store = WatchedStore::found(Ok(()));
+        for _ in 0..2 {
+            for _ in 1..PROBE_GRACE {
+                store.note(silence());
+                assert!(store.is_good(), "after {} failures", store.failures);
+            }
+            store.note(silence());
+            assert!(!store.is_good());
+            store.note(Ok(()));
+        }
+        assert!(store.is_good());
+    }
+
+    #[test]
+    fn a_store_that_has_never_answered_has_none() {
+        let mut store = WatchedStore::found(silence());
+        assert!(!store.is_good());
+        store.note(silence());
+        assert!(!store.is_good());
+        store.note(Ok(()));
+        assert!(store.is_good());
+    }
 }

@@ -128,7 +128,7 @@ pub async fn one(
     let members: Map<String, Value> = body::read(&body)?;
     refuse_what_cannot_be_changed(context, id, &members).await?;
     let metadata = read_metadata(members)?;
-    let client = service.update_client(id, metadata, method == Method::PUT).await.map_err(refuse)?;
+    let client = service.update_client(id, metadata, method == Method::PUT, now).await.map_err(refuse)?;
     Ok(answer(&shown(&client, false)))
 }
 

@@ -5,10 +5,12 @@ use bytes::Bytes;
 use super::Service;
 use super::hashing::Busy;
 use super::registry::KnownClient;
+use super::signing::Purpose;
 use crate::client::metadata::{self, ClientMetadata, MetadataError};
 use crate::client::secret::{Secret, SecretHash, StoredSecret};
 use crate::client::{Client, ClientId, ClientState};
 use crate::store::{ClientWrite, StoreError};
+use crate::token::grant::TokenFormat;
 use crate::token::time::Now;
 
 /// A client to be created.
@@ -89,7 +91,10 @@ impl Service {
             shown = Some(secret);
         }
         match self.store.create_client(&client.client_id, to_bytes(&client), now).await? {
-            ClientWrite::Done { .. } => Ok((client, shown)),
+            ClientWrite::Done { .. } => {
+                self.prepare_keys(&client, now).await;
+                Ok((client, shown))
+            }
             ClientWrite::Conflict => Err(ClientError::Exists),
         }
     }
@@ -103,8 +108,9 @@ impl Service {
         id: &ClientId,
         metadata: ClientMetadata,
         replace: bool,
+        now: Now,
     ) -> Result<Client, ClientError> {
-        self.change_client(id, |client| {
+        let change = |client: &mut Client| {
             if replace {
                 let kept = client.clone();
                 *client = Client {
@@ -118,8 +124,28 @@ impl Service {
                 client.secrets.clear();
             }
             Ok(())
-        })
-        .await
+        };
+        let client = self.change_client(id, change).await?;
+        self.prepare_keys(&client, now).await;
+        Ok(client)
+    }
+
+    /// Makes the keys that are going to sign for this client. A verifier that fetched the published keys some time between
+    /// now and the first text then knows the one that signs it.
+    ///
+    /// That it fails is no reason to refuse the client: the first text makes them otherwise.
+    async fn prepare_keys(&self, client: &Client, now: Now) {
+        let signs_tokens = client.access_token_format == TokenFormat::Jwt || client.access_token_signing_alg.is_some();
+        let token = client.access_token_signing_alg.unwrap_or(self.signing.usual_algorithm());
+        let wanted = [
+            signs_tokens.then_some((Purpose::AccessToken, token)),
+            client.introspection_signed_response_alg.map(|algorithm| (Purpose::Introspection, algorithm)),
+        ];
+        for (purpose, algorithm) in wanted.into_iter().flatten() {
+            if let Err(error) = self.signing.prepare(purpose, algorithm, now).await {
+                tracing::warn!(%error, algorithm = algorithm.name(), "no signing keys could be made ahead of their use");
+            }
+        }
     }
 
     /// Makes a new secret; the newest of the old ones keeps working for a while, so that nothing has to stop.

@@ -5,7 +5,9 @@
 //! - [`authentication`] guessing and slow hashes: who must wait, and what a flood can reach
 //! - [`bulk`] revoking many tokens at once
 //! - [`command`] the command line: the built program in a process of its own
+//! - [`documents`] the pages that name tests
 //! - [`interleaving`] what refreshes, revocations and approvals do to each other in every order
+//! - [`kill`] the node and Redis killed at any moment: what was acknowledged holds, and every grant goes on
 //! - [`outage`] a node whose Redis is away, hangs, is killed and comes back
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
 //! - [`regression`] defects that somebody found by breaking the service
@@ -35,7 +37,9 @@ mod approval;
 mod authentication;
 mod bulk;
 mod command;
+mod documents;
 mod interleaving;
+mod kill;
 mod outage;
 mod redis;
 mod regression;

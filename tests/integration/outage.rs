@@ -7,18 +7,28 @@ use std::time::{Duration, Instant};
 use introspectd::token::time::Clock;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::support::api::Answer;
-use crate::support::eventually;
 use crate::support::life::Pair;
 use crate::support::node::{AUDIENCE, Node, OPERATOR, Registered};
 use crate::support::redis::RedisServer;
+use crate::support::{PATIENCE, eventually};
 
-/// What a caller can be expected to wait: several times the deadlines of the configuration, for slow machines.
-const BOUND: Duration = Duration::from_secs(3);
+/// What a caller can be expected to wait where Redis is gone or hangs: several times [`SHORT`], for slow machines.
+const BOUND: Duration = Duration::from_secs(5);
+/// How long a node waits for a Redis that hangs. Longer than by default: on a busy machine a Redis that is well may need
+/// more than that, too.
+const SHORT: &str = "1s";
 
 async fn node_over(redis: &RedisServer) -> Node {
     Node::over(("redis.url", redis.url()), Clock::System, &[]).await
+}
+
+/// A node that gives a Redis up which hangs.
+async fn impatient_node_over(redis: &RedisServer) -> Node {
+    let settings = [("redis.response_timeout", SHORT), ("redis.connect_timeout", SHORT)];
+    Node::over(("redis.url", redis.url()), Clock::System, &settings).await
 }
 
 /// A server that has all it acknowledged after it was killed, too.
@@ -267,7 +277,7 @@ async fn a_redis_that_was_killed_is_missed_and_taken_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_hangs_is_not_waited_for() {
     let redis = RedisServer::start().await;
-    let node = node_over(&redis).await;
+    let node = impatient_node_over(&redis).await;
     let before = Before::of(&node).await;
     redis.freeze();
     // Commands that a frozen server has taken in are carried out when it goes on, so only harmless ones come first.
@@ -314,7 +324,7 @@ async fn an_outage_is_no_failed_attempt() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_answer_is_wrong_while_redis_comes_and_goes() {
     let mut redis = durable().await;
-    let node = node_over(&redis).await;
+    let node = impatient_node_over(&redis).await;
     let before = Before::of(&node).await;
     let (ended, _) = tokio::sync::watch::channel(false);
     let mut askers = JoinSet::new();
@@ -367,29 +377,30 @@ async fn a_revocation_that_was_acknowledged_outlives_redis() {
     let acknowledged = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&acknowledged);
     let revoking = tokio::spawn(async move {
-        let mut statuses = Vec::new();
-        for token in tokens {
-            let answer = api.revoke(app.pair(), &token).await;
-            if answer.status == 200 {
-                count.fetch_add(1, Ordering::SeqCst);
-            } else {
+        let mut revoked = Vec::new();
+        // However late it is killed, a revocation is under way: what is revoked may be revoked again.
+        for token in tokens.iter().cycle() {
+            let answer = api.revoke(app.pair(), token).await;
+            if answer.status != 200 {
                 expect_unavailable("revocation", &answer);
+                break;
             }
-            statuses.push((token, answer.status));
+            if count.fetch_add(1, Ordering::SeqCst) < tokens.len() {
+                revoked.push(token.clone());
+            }
         }
-        statuses
+        tokens.into_iter().map(|token| (revoked.contains(&token), token)).collect::<Vec<_>>()
     });
     eventually("some are acknowledged", async || acknowledged.load(Ordering::SeqCst) >= 5).await;
     redis.kill();
-    let statuses = revoking.await.unwrap();
-    assert!(statuses.iter().any(|(_, status)| *status == 503), "it was killed too late: {statuses:?}");
+    let tokens = timeout(PATIENCE, revoking).await.expect("it is noticed that Redis was killed").unwrap();
     redis.launch().await;
     before.is_back(&node).await;
-    for (token, status) in statuses {
-        if status == 503 {
+    for (acknowledged, token) in tokens {
+        if !acknowledged {
             assert_eq!(node.api.revoke(before.app.pair(), &token).await.status, 200);
         }
-        assert!(!node.api.is_active(before.app.pair(), &token).await, "answered {status}");
+        assert!(!node.api.is_active(before.app.pair(), &token).await, "acknowledged before: {acknowledged}");
     }
 }
 

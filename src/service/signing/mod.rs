@@ -141,12 +141,12 @@ impl SigningKeys {
         Ok(SignedText { text: private.sign(typ, key.kid(), claims)?, kid: key.kid().into() })
     }
 
-    /// The `kid` of the key that signs at this moment. If there is none yet, it is made.
+    /// Makes the keys of an algorithm that is going to be used, so that they are published before they sign.
     ///
     /// # Errors
     /// [`SigningError`].
-    pub async fn active_key(&self, purpose: Purpose, algorithm: Algorithm, now: Now) -> Result<Box<str>, SigningError> {
-        Ok(self.active(purpose, algorithm, now).await?.kid().into())
+    pub async fn prepare(&self, purpose: Purpose, algorithm: Algorithm, now: Now) -> Result<(), SigningError> {
+        self.active(purpose, algorithm, now).await.map(drop)
     }
 
     async fn active(

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use introspectd::client::ClientId;
+use introspectd::store::redis::RedisStore;
 use introspectd::store::{ClientWrite, Insertion, NewGrant, Rotation, RotationOutcome, StoreErrorKind, Transition};
 use introspectd::token::digest::GrantId;
 use introspectd::token::epoch::EpochAxis;
@@ -31,10 +32,10 @@ async fn a_server_that_is_not_there_yet_is_found_when_it_comes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_hangs_is_given_up_and_taken_back() {
     let server = RedisServer::start().await;
-    let store = server.store().await;
+    let store = RedisStore::open(&server.impatient_config()).await.unwrap();
     insert(&store, 1).await.unwrap();
     server.freeze();
-    let deadline = server.config().response_timeout;
+    let deadline = server.impatient_config().response_timeout;
     let slack = Duration::from_millis(400);
     let (begun, outcome) = (Instant::now(), store.token(&[digest(1)]).await);
     assert_eq!(outcome.unwrap_err().kind(), StoreErrorKind::Unavailable);
@@ -56,7 +57,7 @@ async fn a_server_that_hangs_is_given_up_and_taken_back() {
 #[tokio::test]
 async fn a_crowd_of_calls_at_a_hanging_server_is_bounded_too() {
     let server = RedisServer::start().await;
-    let store = Arc::new(server.store().await);
+    let store = Arc::new(RedisStore::open(&server.impatient_config()).await.unwrap());
     server.freeze();
     let begun = Instant::now();
     let mut calls = JoinSet::new();
@@ -66,7 +67,11 @@ async fn a_crowd_of_calls_at_a_hanging_server_is_bounded_too() {
         calls.spawn(async move { store.token(&[digest(1)]).await.unwrap_err().kind() });
     }
     assert!(calls.join_all().await.into_iter().all(|kind| kind == StoreErrorKind::Unavailable));
-    assert!(begun.elapsed() < server.config().response_timeout + Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < server.impatient_config().response_timeout + Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
     server.thaw();
     eventually("the store is up", async || is_up(&store).await).await;
 }

@@ -15,6 +15,7 @@ over_both_stores! {
     rfc8414_2_the_metadata_names_the_place
     the_first_token_of_an_algorithm_makes_its_keys
     a_standby_is_published_before_it_signs
+    registering_a_client_publishes_its_keys_before_they_sign
     tokens_outlive_a_rotation_and_keys_their_last_token
     a_rotation_that_comes_too_soon_is_put_off
     a_removed_key_takes_its_tokens_with_it
@@ -133,6 +134,22 @@ async fn the_first_token_of_an_algorithm_makes_its_keys(kind: Kind) {
     let special = node.client(json!({"access_token_signing_alg": "RS256"})).await;
     signed(&node, &special, json!({})).await;
     assert_eq!(states(&node).await, ["active", "standby", "active", "standby"]);
+}
+
+/// A verifier that has just fetched the published keys must know the one that signs the client's first token.
+async fn registering_a_client_publishes_its_keys_before_they_sign(kind: Kind) {
+    let node = Node::start(kind).await;
+    let app = node.client(json!({"access_token_format": "jwt", "access_token_signing_alg": "EdDSA"})).await;
+    node.client(json!({"introspection_signed_response_alg": "PS256"})).await;
+    let changed = node.client(json!({})).await;
+    let metadata = json!({"access_token_signing_alg": "ES256"});
+    node.operate("PATCH", &format!("/admin/clients/{}", changed.id), Some(metadata)).await;
+    let known = jwks(&node).await;
+    for algorithm in ["EdDSA", "PS256", "ES256"] {
+        assert_eq!(known.iter().filter(|key| key["alg"] == algorithm).count(), 2, "{algorithm}: active and standby");
+    }
+    let signing = kid(&signed(&node, &app, json!({})).await);
+    assert!(known.iter().any(|key| key["kid"] == signing));
 }
 
 async fn a_standby_is_published_before_it_signs(kind: Kind) {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::api::Api;
-use super::redis::RedisServer;
+use super::redis::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, RedisServer};
 
 /// Which store a node keeps everything in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +96,12 @@ impl Node {
         node
     }
 
-    /// A node over a store that somebody else keeps: `redis.url` or `store.path`, and its value.
+    /// A node over a store that somebody else keeps: `redis.url` or `store.path`, and its value. It waits for a Redis that
+    /// is slow; tests of a Redis that hangs set `redis.response_timeout` themselves.
     pub(crate) async fn over(store: (&str, String), clock: Clock, settings: &[(&str, &str)]) -> Self {
+        let patience = [("redis.connect_timeout", CONNECT_TIMEOUT), ("redis.response_timeout", RESPONSE_TIMEOUT)];
+        let patience = patience.map(|(key, limit)| (key, format!("{}s", limit.as_secs())));
+        let patience = patience.into_iter().filter(|_| store.0 == "redis.url");
         let mut overrides: BTreeMap<String, String> = [
             ("public.address", "127.0.0.1:0".to_owned()),
             ("admin.address", "127.0.0.1:0".to_owned()),
@@ -116,6 +120,7 @@ impl Node {
             (store.0, store.1),
         ]
         .into_iter()
+        .chain(patience)
         .map(|(key, value)| (key.to_owned(), value))
         .collect();
         overrides.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));

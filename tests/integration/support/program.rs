@@ -142,6 +142,12 @@ impl Program {
         (self.text(&format!("/clients/{name}/client_id")), self.text(&format!("/clients/{name}/client_secret")))
     }
 
+    /// Ends the process as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Sends a signal, as `-TERM`, and waits for the end.
     pub(crate) fn signal(mut self, signal: &str) -> Finished {
         let id = self.child.id().to_string();

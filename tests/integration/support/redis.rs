@@ -19,6 +19,12 @@ use super::eventually;
 /// The prefix that stores made by [`RedisServer::config`] use.
 pub(crate) const PREFIX: &str = "itd:";
 
+/// How long connecting may take in tests. The service's own default is for a network that works; tests run beside each
+/// other on few cores and a slow disk, and a deadline that is missed there is no defect.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long an answer may take in tests, for the same reason.
+pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How the server is reached over the network.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Encryption {
@@ -183,16 +189,21 @@ impl RedisServer {
         self.folder.path().join("ca.pem")
     }
 
-    /// Settings for a store in this server.
+    /// Settings for a store in this server, with which a busy machine is waited for.
     pub(crate) fn config(&self) -> RedisConfig {
         RedisConfig {
             url: Secret::new(self.url()),
             key_prefix: PREFIX.to_owned(),
-            connect_timeout: Duration::from_secs(1),
-            response_timeout: Duration::from_millis(500),
+            connect_timeout: CONNECT_TIMEOUT,
+            response_timeout: RESPONSE_TIMEOUT,
             connections: 2,
             ca_file: (self.encryption == Encryption::Tls).then(|| self.ca_file()),
         }
+    }
+
+    /// The same settings for tests that see how long a store waits for a server that hangs.
+    pub(crate) fn impatient_config(&self) -> RedisConfig {
+        RedisConfig { response_timeout: Duration::from_millis(500), ..self.config() }
     }
 
     /// A store in this server.
