@@ -39,8 +39,8 @@ impl Confirmation {
 /// A proof that is sent is always honoured; one that the client is registered for must be sent.
 ///
 /// # Errors
-/// 400 `invalid_dpop_proof` for a proof that is wrong, was used before, or is missing; 400 `invalid_request` for a missing
-/// certificate; 503 when it cannot be said whether the proof was used before.
+/// 400 `invalid_dpop_proof` for a proof that is wrong, was used before, or is missing; 400 `invalid_request` for a
+/// missing certificate; 503 when it cannot be said whether the proof was used before.
 pub async fn confirmation(
     context: &Context,
     head: &Parts,

@@ -134,7 +134,8 @@ impl Service {
         // No access token outlives the authorization it comes from.
         let access_expiry = grant.map_or(access_expiry, |grant| access_expiry.min(grant.expires_at));
         let audience = match format {
-            // RFC 9068 section 3: a signed token names whom it is for; if nobody says whom, those that the client is for.
+            // RFC 9068 section 3: a signed token names whom it is for; if nobody says whom, those that the client is
+            // for.
             TokenFormat::Jwt if new.audience.is_empty() => {
                 policy::granted_audience(&new.owner.client, &[]).unwrap_or_default()
             }

@@ -5,8 +5,8 @@
 //!                  \--used again-->      theft: the whole grant ends, for good
 //! ```
 //!
-//! Within `tokens.refresh_grace` the immediate predecessor is answered with the *same* successor once more, as long as that
-//! has not been used itself: there is never more than one refresh token that works.
+//! Within `tokens.refresh_grace` the immediate predecessor is answered with the *same* successor once more, as long as
+//! that has not been used itself: there is never more than one refresh token that works.
 
 use std::sync::Arc;
 
@@ -91,7 +91,8 @@ impl Service {
     /// Exchanges a refresh token for an access token and the next refresh token.
     ///
     /// # Errors
-    /// [`RefreshError`]. The refresh token is used up only by success, and by [`RefreshError::InvalidGrant`] with `reused`.
+    /// [`RefreshError`]. The refresh token is used up only by success, and by [`RefreshError::InvalidGrant`] with
+    /// `reused`.
     pub async fn refresh(self: &Arc<Self>, request: &RefreshRequest<'_>, now: Now) -> Result<Refreshed, RefreshError> {
         let (id, presented) = match self.keys.recognise(request.token) {
             Candidates::Refresh { grant, digest } => (grant, digest),
@@ -103,7 +104,8 @@ impl Service {
         };
         for _ in 0..ATTEMPTS {
             let grant = self.live_grant(request, id, presented, now).await?;
-            // What is asked for comes last: that it is too much must not hide a second use, nor tell that there was none.
+            // What is asked for comes last: that it is too much must not hide a second use, nor tell that there was
+            // none.
             let (next, successor, repeated) = self.next_of(request, &grant, presented, now).await?;
             let access = narrow(&grant.token, request)?;
             if let Some(refreshed) =
@@ -115,8 +117,8 @@ impl Service {
         Err(StoreError::new(StoreErrorKind::Unavailable, "the grant kept changing under a refresh").into())
     }
 
-    /// Reads the grant, and makes sure that it is this client's and alive. A refresh token of another client changes nothing:
-    /// whoever has found one could otherwise end the session of its owner.
+    /// Reads the grant, and makes sure that it is this client's and alive. A refresh token of another client changes
+    /// nothing: whoever has found one could otherwise end the session of its owner.
     async fn live_grant(
         &self,
         request: &RefreshRequest<'_>,
@@ -135,7 +137,8 @@ impl Service {
         if grant.current != presented
             && let Some(family) = grant.token.grant
         {
-            // Access tokens may outlive a refresh token that nobody used for too long: its predecessors still tell of theft.
+            // Access tokens may outlive a refresh token that nobody used for too long: its predecessors still tell of
+            // theft.
             token.expires_at = family.expires_at;
         }
         let identity = Identity::Refresh { grant: id, digest: presented };
@@ -246,8 +249,8 @@ struct AccessRequest {
     claims: Claims,
 }
 
-/// Narrows what was granted to what is asked for. The refresh token keeps all of it (RFC 6749 section 6, RFC 8707 section 2.2,
-/// RFC 9396 section 6).
+/// Narrows what was granted to what is asked for. The refresh token keeps all of it (RFC 6749 section 6, RFC 8707
+/// section 2.2, RFC 9396 section 6).
 fn narrow(granted: &Record, request: &RefreshRequest<'_>) -> Result<AccessRequest, RefreshError> {
     let scope = match &request.scope {
         None => granted.scope.clone(),

@@ -25,8 +25,8 @@ const INACTIVE_SECONDS: u64 = 1;
 
 /// Signed answers that have been given before: a signature costs more than all the rest of an answer.
 ///
-/// An entry is found by the caller, the key and every byte that is signed, which were read anew for this request. So it says
-/// nothing about the state of a token.
+/// An entry is found by the caller, the key and every byte that is signed, which were read anew for this request. So it
+/// says nothing about the state of a token.
 pub struct SignedAnswers(Cache<[u8; 32], (UnixSeconds, Arc<str>)>);
 
 impl Default for SignedAnswers {
@@ -53,8 +53,8 @@ struct Claims<'a> {
 impl Service {
     /// Signs an answer for the caller that asked.
     ///
-    /// `expires_at` is the end of the token that the answer is about: as long as that is active and the answer is the same, the
-    /// same text is given again. `None` for the answer that a token is not active.
+    /// `expires_at` is the end of the token that the answer is about: as long as that is active and the answer is the
+    /// same, the same text is given again. `None` for the answer that a token is not active.
     ///
     /// # Errors
     /// [`SigningError`].

@@ -1,4 +1,5 @@
-//! Revoking many tokens at once: by client, by user, by both, or all there are (rule 10; Apigee's A8, which leaves JWTs out).
+//! Revoking many tokens at once: by client, by user, by both, or all there are (rule 10; Apigee's A8, which leaves JWTs
+//! out).
 
 use std::time::Duration;
 
@@ -35,7 +36,8 @@ async fn sweep(node: &Node, body: Value) -> bool {
     answer.json()["changed"].as_bool().unwrap()
 }
 
-/// The tokens of two clients for several users and for none; among the users are some whose names would fit another axis.
+/// The tokens of two clients for several users and for none; among the users are some whose names would fit another
+/// axis.
 struct Population(Vec<(Registered, Option<String>, Pair)>);
 
 impl Population {
@@ -118,8 +120,8 @@ async fn rule_10_what_is_issued_afterwards_lives(kind: Kind, form: TokenFormat) 
     }
 }
 
-/// Strictly less: what was taken in before that second is revoked, what was in it is not. The stamp of the store counts, which
-/// is that of no node's clock.
+/// Strictly less: what was taken in before that second is revoked, what was in it is not. The stamp of the store
+/// counts, which is that of no node's clock.
 async fn rule_10_before_is_the_second_from_which_tokens_live(kind: Kind) {
     let node = Node::start(kind).await;
     let app = node.refresher().await;
@@ -302,7 +304,8 @@ async fn rule_10_a_node_whose_clock_is_ahead_revokes_nothing_that_is_still_to_co
     );
 }
 
-/// Tokens from before `tokens.max_lifetime` was lowered live longer than it says, and must not outlive their revocation.
+/// Tokens from before `tokens.max_lifetime` was lowered live longer than it says, and must not outlive their
+/// revocation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rule_10_a_revocation_is_kept_for_tokens_that_were_issued_for_longer_than_is_allowed_now() {
     const DAY: i64 = 24 * 3600;

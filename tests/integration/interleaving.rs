@@ -1,8 +1,8 @@
-//! What refreshes, revocations and approvals do to each other, whichever begins first: a thousand times over each store, in
-//! this process, through the same service that the listeners call.
+//! What refreshes, revocations and approvals do to each other, whichever begins first: a thousand times over each
+//! store, in this process, through the same service that the listeners call.
 //!
-//! RFC 7009 section 2.1: the effect of a revocation is immediate. So once one was answered, nothing that anybody received
-//! before or receives later from that grant is active.
+//! RFC 7009 section 2.1: the effect of a revocation is immediate. So once one was answered, nothing that anybody
+//! received before or receives later from that grant is active.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -260,8 +260,8 @@ async fn no_descendant_outlives_a_bulk_revocation(kind: Kind) {
     expect_both_to_have_won(&refreshed);
 }
 
-/// The thief and the client refresh at the same time, each with what it has: whoever is told of success has nothing of it
-/// once the other has been refused.
+/// The thief and the client refresh at the same time, each with what it has: whoever is told of success has nothing of
+/// it once the other has been refused.
 async fn no_refresh_token_works_once_its_family_was_reused(kind: Kind) {
     let node = Node::start_still(kind, &[]).await;
     let grounds = Ground::of_both_forms(&node).await;

@@ -1,8 +1,8 @@
 //! The proof that `kill -9` loses nothing over Redis that was acknowledged, whether it meets the node, Redis, or both.
 //!
-//! In Redis, rotating takes two steps: the access token is put in, then the grant goes from one refresh token to the next.
-//! The node that has done one of them may be killed before the other, and so may Redis. Many clients refresh and revoke over
-//! HTTP against the built program, until a kill at a random moment. Once all is up again, of each grant
+//! In Redis, rotating takes two steps: the access token is put in, then the grant goes from one refresh token to the
+//! next. The node that has done one of them may be killed before the other, and so may Redis. Many clients refresh and
+//! revoke over HTTP against the built program, until a kill at a random moment. Once all is up again, of each grant
 //!
 //! - the refresh token that was acknowledged last works, and its predecessor does not;
 //! - where a refresh was under way, its refresh token works or its successor does: never neither, never both;
@@ -216,8 +216,8 @@ impl Site {
         self.program.api().clone()
     }
 
-    /// Lets clients refresh and revoke until a kill at a random moment, and brings everything up again. Gives what was to be
-    /// revoked meanwhile.
+    /// Lets clients refresh and revoke until a kill at a random moment, and brings everything up again. Gives what was
+    /// to be revoked meanwhile.
     async fn live_through(&mut self, families: &mut Vec<Family>, tally: &mut Tally) -> Vec<Ended> {
         let mut refreshing = JoinSet::new();
         for family in families.drain(..) {
@@ -254,8 +254,8 @@ impl Site {
         ended
     }
 
-    /// How many access tokens of these grants nobody was given and no grant knows of: each is left of a rotation that did not
-    /// get to its second step.
+    /// How many access tokens of these grants nobody was given and no grant knows of: each is left of a rotation that
+    /// did not get to its second step.
     async fn unknown_access_tokens(&self, families: &[Family]) -> usize {
         let known: HashSet<TokenDigest> = families.iter().flat_map(|family| family.accesses.iter().copied()).collect();
         let grants: HashSet<GrantId> = families.iter().map(|family| family.id).collect();

@@ -17,8 +17,8 @@ use crate::support::{PATIENCE, eventually};
 
 /// What a caller can be expected to wait where Redis is gone or hangs: several times [`SHORT`], for slow machines.
 const BOUND: Duration = Duration::from_secs(5);
-/// How long a node waits for a Redis that hangs. Longer than by default: on a busy machine a Redis that is well may need
-/// more than that, too.
+/// How long a node waits for a Redis that hangs. Longer than by default: on a busy machine a Redis that is well may
+/// need more than that, too.
 const SHORT: &str = "1s";
 
 async fn node_over(redis: &RedisServer) -> Node {

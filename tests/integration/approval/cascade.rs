@@ -22,8 +22,8 @@ over_both_stores_and_forms! {
     rule_6_what_was_exempted_is_revoked_with_the_next_revocation
 }
 
-/// Approved or not, expired or not, the same of grant and client, and covered by an epoch or not: one of 32 combinations is
-/// active.
+/// Approved or not, expired or not, the same of grant and client, and covered by an epoch or not: one of 32
+/// combinations is active.
 async fn rule_1_a_token_is_active_when_it_and_all_above_it_are(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
     let server = node.resource_server().await;

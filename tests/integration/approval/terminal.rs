@@ -75,8 +75,8 @@ async fn rule_7_a_family_that_was_reused_stays_dead(kind: Kind, form: TokenForma
     }
 }
 
-/// A second use that comes after the revocation is not detected, since nothing works any longer; the one that comes after the
-/// approval is.
+/// A second use that comes after the revocation is not detected, since nothing works any longer; the one that comes
+/// after the approval is.
 async fn rule_7_reuse_is_final_though_the_grant_was_revoked_on_request(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
     let app = node.refresher_of(form).await;

@@ -156,16 +156,22 @@ fn tokens_are_issued_asked_about_and_revoked_from_the_command_line() {
 #[test]
 fn tokens_are_revoked_and_approved_by_each_of_their_names() {
     let service = Service::start();
+    let create = ["client", "create", "--id", "app", "--rights", "introspect", "--audiences", AUDIENCE];
+    let created = service.json(&[&create[..], &["--grant-types", "client_credentials,refresh_token"]].concat());
+    // A refresh token is shown to nobody but its owner.
+    let owner = [("ITD_CLIENT_ID", "app"), ("ITD_CLIENT_SECRET", created["client_secret"].as_str().unwrap())];
+    let is_active = |token: &str| {
+        let introspect = ["token", "introspect", token, "--format", "json"];
+        service.changed("ITD_CLIENT_SECRET", &owner, &introspect).json()["active"].as_bool().unwrap()
+    };
     for form in ["opaque", "jwt"] {
-        let issue =
-            ["token", "issue", "--for", "dev-application", "--aud", AUDIENCE, "--refresh", "--token-format", form];
+        let issue = ["token", "issue", "--for", "app", "--aud", AUDIENCE, "--refresh", "--token-format", form];
         let issued = service.json(&issue);
         let text = |name: &str| issued[name].as_str().unwrap();
         let (access, refresh) = (text("access_token"), text("refresh_token"));
         assert_eq!(access.split('.').count(), if form == "jwt" { 3 } else { 1 });
-        let alive = || {
-            [access, refresh].map(|token| service.json(&["token", "introspect", token])["active"].as_bool().unwrap())
-        };
+        let alive = || [access, refresh].map(is_active);
+        assert_eq!(alive(), [true, true]);
         for name in [&[access][..], &["--jti", text("jti")], &["--grant-id", text("grant_id")]] {
             let by_grant = name[0] == "--grant-id";
             for alone in [true, false] {

@@ -1,4 +1,5 @@
-//! What tests of the whole life of a token need of a node: clients that refresh, pairs of tokens, and what they are worth.
+//! What tests of the whole life of a token need of a node: clients that refresh, pairs of tokens, and what they are
+//! worth.
 
 use introspectd::token::digest::TokenDigest;
 use introspectd::token::grant::TokenFormat;

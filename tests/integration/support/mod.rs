@@ -23,7 +23,8 @@ macro_rules! over_both_stores {
     };
 }
 
-/// Makes each test four: the function is called with a kind of store and a form of access tokens, in modules of their names.
+/// Makes each test four: the function is called with a kind of store and a form of access tokens, in modules of their
+/// names.
 macro_rules! over_both_stores_and_forms {
     ($($name:ident)*) => {
         over_both_stores_and_forms! { @form opaque Opaque $($name)* }

@@ -1,5 +1,5 @@
-//! A node of the service in this process: real sockets on free ports, over either store, with a clock that tests can move
-//! where the store allows it.
+//! A node of the service in this process: real sockets on free ports, over either store, with a clock that tests can
+//! move where the store allows it.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -74,8 +74,8 @@ impl Node {
         Self::start_at(kind, clock, settings).await
     }
 
-    /// A node whose clock stands still until [`Node::pass`] moves it, over either store. Redis' own clock goes on, so what
-    /// Redis itself ends, ends by the real time.
+    /// A node whose clock stands still until [`Node::pass`] moves it, over either store. Redis' own clock goes on, so
+    /// what Redis itself ends, ends by the real time.
     pub(crate) async fn start_still(kind: Kind, settings: &[(&str, &str)]) -> Self {
         Self::start_at(kind, Clock::manual(Clock::System.now().seconds()), settings).await
     }
@@ -96,8 +96,8 @@ impl Node {
         node
     }
 
-    /// A node over a store that somebody else keeps: `redis.url` or `store.path`, and its value. It waits for a Redis that
-    /// is slow; tests of a Redis that hangs set `redis.response_timeout` themselves.
+    /// A node over a store that somebody else keeps: `redis.url` or `store.path`, and its value. It waits for a Redis
+    /// that is slow; tests of a Redis that hangs set `redis.response_timeout` themselves.
     pub(crate) async fn over(store: (&str, String), clock: Clock, settings: &[(&str, &str)]) -> Self {
         let patience = [("redis.connect_timeout", CONNECT_TIMEOUT), ("redis.response_timeout", RESPONSE_TIMEOUT)];
         let patience = patience.map(|(key, limit)| (key, format!("{}s", limit.as_secs())));
