@@ -8,6 +8,7 @@ use crate::telemetry::metrics::{self, Protocol};
 pub fn metrics(context: &Context, statistics: &ServerStatistics) -> Answer {
     let numbers = context.observer.metrics();
     numbers.hashing_queue.set(context.service.hashing.depth() as u64);
+    numbers.signature_checks.set((), context.service.verified.signature_checks());
     numbers.draining.set(context.readiness.is_draining());
     numbers.connections.set(statistics.connections_open());
     numbers.requests_in_flight.set(statistics.requests_in_flight());

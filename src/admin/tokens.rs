@@ -191,6 +191,7 @@ fn refuse(error: IssueError) -> ApiError {
         IssueError::NeverActive
         | IssueError::TooLong(_)
         | IssueError::SignedImport
+        | IssueError::SignedHere
         | IssueError::TooLarge
         | IssueError::Unstorable(_) => ApiError::invalid_request(error.to_string()),
         IssueError::Randomness(error) => ApiError::internal(error),

@@ -12,6 +12,7 @@ use crate::client::Right;
 use crate::form::{Form, Parameter};
 use crate::server::{Peer, RequestBody};
 use crate::service::introspect::Wanted;
+use crate::service::signed_answer::Keep;
 use crate::service::signing::SigningError;
 use crate::telemetry::metrics::Outcome;
 use crate::token::answer::INACTIVE;
@@ -53,20 +54,23 @@ pub async fn handle(
     let wanted = wanted(&form)?;
     let client = caller.client();
     let signed = client.introspection_signed_response_alg.is_some() || accept::prefers_signed(&head.headers);
-    let (body, expires_at, outcome) =
-        match context.service.introspect(client, Presented::new(token), &wanted, now).await? {
-            Ok(active) => (Bytes::from(active.body), Some(active.token.record.expires_at), Outcome::Active),
-            Err(reason) => {
-                context.observer.inactive(reason);
-                // For every reason alike: 429 for some of them would tell which.
-                context.spend_on_guess(client, now)?;
-                (Bytes::from_static(INACTIVE), None, Outcome::Inactive)
-            }
-        };
+    let (body, keep, outcome) = match context.service.introspect(client, Presented::new(token), &wanted, now).await? {
+        Ok(active) => {
+            let end = active.token.record.expires_at;
+            let keep = if wanted.expires_in { Keep::Never } else { Keep::Until(end) };
+            (Bytes::from(active.body), keep, Outcome::Active)
+        }
+        Err(reason) => {
+            context.observer.inactive(reason);
+            // For every reason alike: 429 for some of them would tell which.
+            context.spend_on_guess(client, now)?;
+            (Bytes::from_static(INACTIVE), Keep::Briefly, Outcome::Inactive)
+        }
+    };
     if !signed {
         return Ok((respond::json(StatusCode::OK, body), outcome));
     }
-    let text = context.service.sign_answer(client, &body, expires_at, now).await.map_err(refuse_signing)?;
+    let text = context.service.sign_answer(client, &body, keep, now).await.map_err(refuse_signing)?;
     Ok((respond::text(accept::SIGNED, Bytes::copy_from_slice(text.as_bytes())), outcome))
 }
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -13,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::Service;
 use super::issue::IssueError;
 use super::lookup::Located;
-use super::signing::{Purpose, SignedText, SigningError};
+use super::signing::{PublishedKey, Purpose, SignedText, SigningError};
 use crate::jose::algorithm::Algorithm;
 use crate::jose::compact::{Compact, numeric_date};
 use crate::store::StoreError;
@@ -48,6 +49,7 @@ pub struct VerifiedTexts {
     /// Keyed with what no peer knows, so that none can make two texts meet.
     key: [u8; blake3::KEY_LEN],
     cache: Cache<[u8; blake3::OUT_LEN], Arc<Verified>, TextWeight>,
+    checks: AtomicU64,
 }
 
 /// The most that the cache holds, in bytes of texts and what is known from them: some twenty thousand tokens of the
@@ -85,7 +87,18 @@ impl VerifiedTexts {
         let mut key = [0; blake3::KEY_LEN];
         getrandom::fill(&mut key)?;
         let entries = usize::try_from(CACHE_BYTES / ENTRY_BYTES / 2).unwrap_or(usize::MAX);
-        Ok(Self { key, cache: Cache::with_weighter(entries, CACHE_BYTES, TextWeight) })
+        Ok(Self { key, cache: Cache::with_weighter(entries, CACHE_BYTES, TextWeight), checks: AtomicU64::new(0) })
+    }
+
+    /// How many signatures of access tokens were checked so far.
+    pub fn signature_checks(&self) -> u64 {
+        self.checks.load(Ordering::Relaxed)
+    }
+
+    /// Whether this key has signed the text; what the cache is there to spare.
+    fn check(&self, compact: &Compact<'_>, key: &PublishedKey) -> bool {
+        self.checks.fetch_add(1, Ordering::Relaxed);
+        compact.verify(key.public()).is_ok()
     }
 
     fn name(&self, text: &str) -> [u8; blake3::OUT_LEN] {
@@ -194,7 +207,7 @@ impl Service {
         let Some((identity, record)) = self.record_of(claims) else { return Ok(None) };
         let Some(kid) = compact.header().kid else { return Ok(None) };
         let Some(key) = self.signing.find(kid, now).await? else { return Ok(None) };
-        if key.purpose() != Purpose::AccessToken || compact.verify(key.public()).is_err() {
+        if key.purpose() != Purpose::AccessToken || !self.verified.check(&compact, &key) {
             return Ok(None);
         }
         let kid: Box<str> = kid.into();
@@ -209,8 +222,13 @@ impl Service {
         let signed = presented.as_signed().and_then(|text| self.read_signed(text));
         let Some((compact, claims)) = signed else { return false };
         let readable = claims.get("jti").and_then(Value::as_str).is_some_and(|jti| self.identify(jti).is_some());
-        let by_us = |kid| self.signing.known(kid, now).is_some_and(|key| compact.verify(key.public()).is_ok());
+        let by_us = |kid| self.signing.known(kid, now).is_some_and(|key| self.verified.check(&compact, &key));
         !readable && compact.header().kid.is_some_and(by_us)
+    }
+
+    /// Whether a text says that it is an access token of this issuer, with whichever key it was signed.
+    pub(super) fn says_it_was_signed_here(&self, presented: Presented<'_>) -> bool {
+        presented.as_signed().is_some_and(|text| self.read_signed(text).is_some())
     }
 
     /// The parts of a text that says it is an access token of ours.

@@ -3,18 +3,15 @@
 //! Never what was revoked for good: a refresh token that has been exchanged or used twice, whatever an epoch covers, and what
 //! belongs to a client that is itself revoked.
 
-use std::sync::Arc;
-
 use super::lookup::{Located, Surrounded};
-use super::refresh::cut_short;
-use super::revoke::Named;
+use super::revoke::{ATTEMPTS, Named, kept_changing};
 use super::{Service, kept_until};
 use crate::store::{StoreError, StoreErrorKind, Transition};
 use crate::token::decision::{FinalReason, Standing, final_reason};
 use crate::token::grant::{ExemptionError, GrantMark};
 use crate::token::identity::Identity;
 use crate::token::record::{Grant, Reason, Record, State};
-use crate::token::time::Now;
+use crate::token::time::{Now, Stamp};
 use crate::token::value::TokenKind;
 
 /// Why a token was not approved.
@@ -61,24 +58,18 @@ impl Service {
     /// Approves a token for an operator. With `cascade` also what belongs to it: the refresh token of an access token with
     /// everything of its grant, the access tokens of a refresh token. `false` when nothing was revoked.
     ///
-    /// Once begun it is carried through.
+    /// Not carried through when this future is dropped: whoever asked was told that nothing is known, or does not listen, and
+    /// may have revoked the token since.
     ///
     /// # Errors
     /// [`ApproveError`]. After one of its refusals nothing has changed.
-    pub async fn approve_named(
-        self: &Arc<Self>,
-        named: Named<'_>,
-        cascade: bool,
-        now: Now,
-    ) -> Result<bool, ApproveError> {
+    pub async fn approve_named(&self, named: Named<'_>, cascade: bool, now: Now) -> Result<bool, ApproveError> {
         let mut outcome = None;
         for located in self.locate_named(named, now).await? {
             if located.record.expires_at <= now.seconds() {
                 continue;
             }
-            let service = Arc::clone(self);
-            let approved = tokio::spawn(async move { service.bring_back(located, cascade, now).await });
-            let changed = approved.await.map_err(|_| cut_short())??;
+            let changed = self.bring_back(located, cascade, now).await?;
             outcome = Some(outcome.unwrap_or(false) | changed);
         }
         outcome.ok_or(ApproveError::Unknown)
@@ -106,21 +97,46 @@ impl Service {
         match record.kind {
             TokenKind::Access => {
                 let changed = if cascade {
-                    self.try_change_mark(grant, GrantMark::approved).await??
+                    self.approve_mark(grant, now, |mark, _| mark.approved()).await?
                 } else {
-                    self.try_change_mark(grant, |mark| mark.exempted(identity.digest(), record.stamp)).await??
+                    self.approve_mark(grant, now, |mark, _| mark.exempted(identity.digest(), record.stamp)).await?
                 };
                 Ok(self.approve_alone(&identity, &record, now).await? | changed)
             }
             TokenKind::Refresh if cascade => {
-                let changed = self.try_change_mark(grant, GrantMark::approved).await??;
+                let changed = self.approve_mark(grant, now, |mark, _| mark.approved()).await?;
                 Ok(self.approve_counterpart(grant, &record, now).await? | changed)
             }
-            TokenKind::Refresh => {
-                let moment = self.store.clock(now).await?;
-                Ok(self.try_change_mark(grant, |mark| mark.refresh_approved(moment)).await??)
+            TokenKind::Refresh => self.approve_mark(grant, now, GrantMark::refresh_approved).await,
+        }
+    }
+
+    /// Approves of a grant what `change` says, given what is revoked of it and a moment after which that was still so;
+    /// `false` when nothing was to be changed.
+    ///
+    /// The moment is later than every token of the grant that was issued before what is replaced was written: it must be
+    /// read after the mark, each time, for meanwhile others may have approved the grant, refreshed and revoked it again.
+    async fn approve_mark<E>(
+        &self,
+        grant: Grant,
+        now: Now,
+        change: impl Fn(&GrantMark, Stamp) -> Result<GrantMark, E>,
+    ) -> Result<bool, ApproveError>
+    where
+        ApproveError: From<E>,
+    {
+        for _ in 0..ATTEMPTS {
+            let before = self.store.grant_mark(grant.id).await?;
+            let moment = self.store.clock(now).await?;
+            let after = change(&before, moment)?;
+            if after == before {
+                return Ok(false);
+            }
+            if self.replace_mark(grant, &before, &after).await? {
+                return Ok(true);
             }
         }
+        Err(kept_changing().into())
     }
 
     /// The record of a token with whose it is. The `jti` of a signed token does not say that, but its grant does, if there is
@@ -141,6 +157,7 @@ impl Service {
             Transition::Changed => Ok(true),
             Transition::Unchanged => Ok(false),
             Transition::Final(reason) => Err(reason.into()),
+            Transition::Overtaken => Err(overtaken().into()),
             Transition::Absent => Err(ApproveError::Unknown),
         }
     }
@@ -158,6 +175,14 @@ impl Service {
             }
             known => known,
         };
-        Ok(changed == Transition::Changed)
+        match changed {
+            Transition::Overtaken => Err(overtaken()),
+            changed => Ok(changed == Transition::Changed),
+        }
     }
+}
+
+/// Which of the two came last is not known, and so neither is what the token is now.
+fn overtaken() -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, "the token was revoked again while it was being approved")
 }

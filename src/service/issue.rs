@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::Service;
 use super::registry::KnownClient;
-use crate::client::policy;
 use crate::jose::algorithm::Algorithm;
 use crate::store::{Insertion, NewGrant, StoreError};
 use crate::token::claims::Claims;
@@ -88,6 +87,9 @@ pub enum IssueError {
     /// A token made elsewhere is what it is, and cannot be signed.
     #[error("a token that is taken over cannot be a signed one")]
     SignedImport,
+    /// A token of ours is known by its signature; kept by value, it would outlive its revocation and its key.
+    #[error("token says that it was signed here: it cannot be taken over from elsewhere")]
+    SignedHere,
     /// The signed text would be longer than anybody reads.
     #[error("the signed token would be longer than {} bytes", crate::jose::compact::Compact::MAX_BYTES)]
     TooLarge,
@@ -133,14 +135,6 @@ impl Service {
         };
         // No access token outlives the authorization it comes from.
         let access_expiry = grant.map_or(access_expiry, |grant| access_expiry.min(grant.expires_at));
-        let audience = match format {
-            // RFC 9068 section 3: a signed token names whom it is for; if nobody says whom, those that the client is
-            // for.
-            TokenFormat::Jwt if new.audience.is_empty() => {
-                policy::granted_audience(&new.owner.client, &[]).unwrap_or_default()
-            }
-            TokenFormat::Jwt | TokenFormat::Opaque => new.audience,
-        };
         let record = Record {
             state: State::Approved,
             stamp: Stamp(0),
@@ -153,7 +147,7 @@ impl Service {
             subject: new.subject,
             username: new.username,
             scope: new.scope,
-            audience,
+            audience: new.audience,
             grant,
             claims: new.claims,
         };
@@ -223,6 +217,9 @@ impl Service {
     }
 
     async fn take_over(&self, value: TokenValue, record: Record) -> Result<Minted, IssueError> {
+        if self.says_it_was_signed_here(value.as_presented()) {
+            return Err(IssueError::SignedHere);
+        }
         // It may have been taken over under a key that is not the active one.
         let candidates = self.keys.recognise(value.as_presented());
         if self.store.token(candidates.digests()).await?.is_some() {

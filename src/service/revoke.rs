@@ -6,7 +6,6 @@
 //! | an access token that stands alone | it | it |
 //! | a refresh token, or its grant | everything of the grant | the refresh token; access tokens live on to their expiry |
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::lookup::Located;
@@ -105,7 +104,10 @@ impl Service {
             && let Some(record) = self.store.grant(grant).await?
         {
             let identity = Identity::Refresh { grant, digest: record.current };
-            return Ok(vec![Located { identity, record: record.token, spent: false }]);
+            let mut record = record.token;
+            // A grant is there as long as its family, however long nobody has used its refresh token.
+            record.expires_at = record.grant.map_or(record.expires_at, |family| family.expires_at);
+            return Ok(vec![Located { identity, record, spent: false }]);
         }
         match identity::from_text(text) {
             Some(identity @ Identity::Refresh { .. }) => Ok(self.locate_refresh(identity).await?.into_iter().collect()),
@@ -117,32 +119,34 @@ impl Service {
         }
     }
 
+    /// Every record of the token that was presented. A text that two nodes took over at once stands under several digests,
+    /// whatever it looks like, and none of them is to outlive a revocation.
     async fn locate_all(&self, presented: Presented<'_>, now: Now) -> Result<Vec<Located>, StoreError> {
+        let mut found: Vec<_> = self.locate_signed(presented, now).await?.into_iter().collect();
+        if found.is_empty() && self.is_signed_with_unknown_digest_key(presented, now) {
+            let detail = "a signed token of a key that this node does not have is to be revoked";
+            return Err(StoreError::new(StoreErrorKind::Unavailable, detail));
+        }
         match self.keys.recognise(presented) {
             // Another node may have made it with a key that this one has not been given yet.
             Candidates::UnknownKey(id) => {
                 let detail = format!("a token of the key {id} is to be revoked, and this node does not have that key");
-                Err(StoreError::new(StoreErrorKind::Unavailable, detail))
+                return Err(StoreError::new(StoreErrorKind::Unavailable, detail));
             }
-            Candidates::Imported(digests) if digests.len() > 1 && !presented.looks_signed() => {
-                let mut found = Vec::new();
-                for digest in digests {
-                    let record = self.store.token(&[digest]).await?;
+            Candidates::Garbage => {}
+            Candidates::Refresh { grant, digest } => {
+                found.extend(self.locate_refresh(Identity::Refresh { grant, digest }).await?);
+            }
+            candidates @ (Candidates::One(_) | Candidates::Imported(_)) => {
+                for digest in candidates.digests() {
+                    let record = self.store.token(&[*digest]).await?;
                     let located =
                         |(digest, record)| Located { identity: Identity::Opaque(digest), record, spent: false };
                     found.extend(record.map(located));
                 }
-                Ok(found)
-            }
-            _ => {
-                let located = self.locate(presented, now).await?;
-                if located.is_err() && self.is_signed_with_unknown_digest_key(presented, now) {
-                    let detail = "a signed token of a key that this node does not have is to be revoked";
-                    return Err(StoreError::new(StoreErrorKind::Unavailable, detail));
-                }
-                Ok(located.into_iter().collect())
             }
         }
+        Ok(found)
     }
 
     /// Ends a token that was found. One that has expired by our clock is revoked all the same: the clock of another node may
@@ -152,19 +156,30 @@ impl Service {
         let carried_through = tokio::spawn(async move {
             let Located { identity, record, spent } = located;
             let mut changed = false;
-            // The grant first: were the process to end between the two, a refresh could otherwise still succeed.
-            if let Some(grant) = record.grant {
-                // Whoever still holds a refresh token that has been exchanged means the session that it stands for.
-                let all = cascade || spent;
-                let reason = Reason::REQUESTED;
-                let revoke = |mark: &GrantMark| if all { mark.revoked(reason) } else { mark.refresh_revoked(reason) };
-                changed = service.change_mark(grant, revoke).await?;
+            // Whoever still holds a refresh token that has been exchanged means the session that it stands for.
+            let all = cascade || spent;
+            let reason = Reason::REQUESTED;
+            let revoke = |mark: &GrantMark| if all { mark.revoked(reason) } else { mark.refresh_revoked(reason) };
+            let alone = record.kind == TokenKind::Access && (record.grant.is_none() || !cascade);
+            for _ in 0..ATTEMPTS {
+                // The grant first: were the process to end between the two, a refresh could otherwise still succeed.
+                if let Some(grant) = record.grant {
+                    changed |= service.revoke_mark(grant, revoke).await?;
+                }
+                if alone {
+                    let revoked = State::Revoked(reason);
+                    changed |= service.set_token_state(&identity, &record, revoked, now).await? == Transition::Changed;
+                }
+                // Of what has ended the store may keep no mark, and it needs none.
+                let Some(grant) = record.grant.filter(|grant| alone && grant.expires_at > now.seconds()) else {
+                    return Ok(changed);
+                };
+                // Between the two writes an approval may have brought the refresh token back.
+                if service.store.grant_mark(grant.id).await?.refresh.is_some() {
+                    return Ok(changed);
+                }
             }
-            if record.kind == TokenKind::Access && (record.grant.is_none() || !cascade) {
-                changed |= service.set_token_state(&identity, &record, State::Revoked(Reason::REQUESTED), now).await?
-                    == Transition::Changed;
-            }
-            Ok(changed)
+            Err(kept_changing())
         });
         carried_through.await.map_err(|_| cut_short())?
     }
@@ -187,45 +202,58 @@ impl Service {
         }
     }
 
-    /// Changes the mark of a grant, however many others do at the same time; `false` when nothing was to be changed.
-    pub(super) async fn change_mark(
+    /// Revokes what `change` says of a grant, however many others change it at the same time; `false` when that was revoked
+    /// already.
+    ///
+    /// The mark is written all the same then, with another nonce: an approval that was asked for before, and reaches the
+    /// store after this was answered, must find that it has been overtaken.
+    pub(super) async fn revoke_mark(
         &self,
         grant: Grant,
         change: impl Fn(&GrantMark) -> GrantMark,
     ) -> Result<bool, StoreError> {
-        let change = |mark: &GrantMark| Ok::<_, Infallible>(change(mark));
-        match self.try_change_mark(grant, change).await? {
-            Ok(changed) => Ok(changed),
-            Err(never) => match never {},
-        }
-    }
-
-    /// The same with a change that may be refused: what it refuses with is apart from what the store fails with.
-    pub(super) async fn try_change_mark<E>(
-        &self,
-        grant: Grant,
-        change: impl Fn(&GrantMark) -> Result<GrantMark, E>,
-    ) -> Result<Result<bool, E>, StoreError> {
+        let mut first = None;
         for _ in 0..ATTEMPTS {
             let before = self.store.grant_mark(grant.id).await?;
-            let after = match change(&before) {
-                Ok(after) => after,
-                Err(refusal) => return Ok(Err(refusal)),
-            };
-            if after == before {
-                return Ok(Ok(false));
+            let after = change(&before);
+            let changed = !after.revokes_the_same(&before);
+            // Somebody else revoked the same since we began: what could be late has been overtaken by that.
+            let renewed = *first.get_or_insert(before.nonce) != before.nonce;
+            if !changed && (renewed || before.is_final()) {
+                return Ok(false);
             }
-            if self.store.mark_grant(grant.id, &before, &after, kept_until(grant.expires_at)).await? {
-                return Ok(Ok(true));
+            if self.replace_mark(grant, &before, &after.renewed(nonce()?)).await? {
+                return Ok(changed);
             }
         }
-        Err(StoreError::new(StoreErrorKind::Unavailable, "the mark of a grant kept changing"))
+        Err(kept_changing())
+    }
+
+    /// Puts one mark in the place of another; `false` when another is there by now.
+    pub(super) async fn replace_mark(
+        &self,
+        grant: Grant,
+        before: &GrantMark,
+        after: &GrantMark,
+    ) -> Result<bool, StoreError> {
+        self.store.mark_grant(grant.id, before, after, kept_until(grant.expires_at)).await
     }
 }
 
 /// How often a change is tried that another one overtakes. Each round somebody gets through, and every change is one that
 /// ends something or brings it back: nobody makes hundreds of them to one grant at once.
-const ATTEMPTS: usize = 100;
+pub(super) const ATTEMPTS: usize = 100;
+
+/// What is said after that many attempts.
+pub(super) fn kept_changing() -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, "the mark of a grant kept changing")
+}
+
+fn nonce() -> Result<u64, StoreError> {
+    getrandom::u64().map_err(|error| {
+        StoreError::new(StoreErrorKind::Unavailable, format!("no random numbers to revoke with: {error}"))
+    })
+}
 
 fn is_owned(caller: &Client, record: &Record) -> bool {
     *record.client_id == *caller.client_id.as_str() || caller.rights.contains(Right::Revoke)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde_json::value::RawValue;
 
@@ -17,21 +18,51 @@ const TYPE: &str = "token-introspection+jwt";
 /// What RFC 9701 section 6 assumes of a caller that registered nothing.
 const USUAL: Algorithm = Algorithm::Rs256;
 
-/// Answers that are kept, each of some hundred bytes to a few KiB.
-const KEPT: usize = 10_000;
+/// The most that is kept, in bytes: some thirty thousand answers of the usual size.
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// What an answer takes beside its text, about.
+const ENTRY_BYTES: u64 = 128;
+
+/// What an answer of the usual size takes, about.
+const USUAL_BYTES: u64 = 1024;
+
+/// For how long an answer may be given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Until the token ends that it is about: as long as that is active and the answer is the same.
+    Until(UnixSeconds),
+    /// For a moment: that a token is not active has no end of its own.
+    Briefly,
+    /// Not at all: it is another one each second.
+    Never,
+}
 
 /// For how many seconds an answer that a token is not active is given again: it has no end of its own.
 const INACTIVE_SECONDS: u64 = 1;
 
 /// Signed answers that have been given before: a signature costs more than all the rest of an answer.
 ///
-/// An entry is found by the caller, the key and every byte that is signed, which were read anew for this request. So it
-/// says nothing about the state of a token.
-pub struct SignedAnswers(Cache<[u8; 32], (UnixSeconds, Arc<str>)>);
+/// An entry is found by the caller, the key and every byte that is signed, which were read anew for this request. So it says
+/// nothing about the state of a token.
+pub struct SignedAnswers(Cache<[u8; 32], SignedAnswer, AnswerWeight>);
+
+/// Until when an answer is given again, and its text.
+type SignedAnswer = (UnixSeconds, Arc<str>);
+
+#[derive(Clone, Copy, Debug)]
+struct AnswerWeight;
+
+impl Weighter<[u8; 32], SignedAnswer> for AnswerWeight {
+    fn weight(&self, _: &[u8; 32], (_, text): &SignedAnswer) -> u64 {
+        ENTRY_BYTES + text.len() as u64
+    }
+}
 
 impl Default for SignedAnswers {
     fn default() -> Self {
-        Self(Cache::new(KEPT))
+        let usual = usize::try_from(CACHE_BYTES / USUAL_BYTES).unwrap_or(usize::MAX);
+        Self(Cache::with_weighter(usual, CACHE_BYTES, AnswerWeight))
     }
 }
 
@@ -53,16 +84,13 @@ struct Claims<'a> {
 impl Service {
     /// Signs an answer for the caller that asked.
     ///
-    /// `expires_at` is the end of the token that the answer is about: as long as that is active and the answer is the
-    /// same, the same text is given again. `None` for the answer that a token is not active.
-    ///
     /// # Errors
     /// [`SigningError`].
     pub async fn sign_answer(
         &self,
         caller: &Client,
         answer: &[u8],
-        expires_at: Option<UnixSeconds>,
+        keep: Keep,
         now: Now,
     ) -> Result<Arc<str>, SigningError> {
         let algorithm = caller.introspection_signed_response_alg.unwrap_or(USUAL);
@@ -80,7 +108,11 @@ impl Service {
         let claims = serde_json::to_vec(&claims).expect("texts and numbers can be written as JSON");
         let SignedText { text, kid } = self.signing.sign(Purpose::Introspection, algorithm, TYPE, &claims, now).await?;
         let text: Arc<str> = text.into();
-        let end = expires_at.unwrap_or_else(|| now.seconds().plus(INACTIVE_SECONDS));
+        let end = match keep {
+            Keep::Until(end) => end,
+            Keep::Briefly => now.seconds().plus(INACTIVE_SECONDS),
+            Keep::Never => return Ok(text),
+        };
         self.signed_answers.0.insert(name_of(caller, &kid, body), (end, Arc::clone(&text)));
         Ok(text)
     }
@@ -92,4 +124,21 @@ fn name_of(caller: &Client, key: &str, answer: &[u8]) -> [u8; 32] {
         hasher.update(&(part.len() as u64).to_be_bytes()).update(part);
     }
     *hasher.finalize().as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_bounded_in_bytes() {
+        let answers = SignedAnswers::default();
+        let long: Arc<str> = "x".repeat(16 * 1024).into();
+        for number in 0..10_000_u32 {
+            let name = *blake3::hash(&number.to_be_bytes()).as_bytes();
+            answers.0.insert(name, (UnixSeconds(1), Arc::clone(&long)));
+        }
+        let kept = answers.0.len() as u64;
+        assert!(kept > 100 && kept * long.len() as u64 <= CACHE_BYTES, "{kept}");
+    }
 }

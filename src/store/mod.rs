@@ -21,6 +21,8 @@
 //! - A caller checks that a record can be encoded before it asks a store to keep it.
 //! - A revocation in force can only be undone by the method that says so, and never when its reason is final
 //!   ([`Reason::is_final`]): the store compares in the same step in which it writes.
+//! - A write whose method returned `Err` may be carried out later, when others have been acknowledged. One that ends
+//!   something does no harm then. One that brings something back names what it undoes, and finds that it has been overtaken.
 
 pub mod embedded;
 mod error;

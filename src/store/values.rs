@@ -122,6 +122,8 @@ pub enum Transition {
     Unchanged,
     /// It was revoked for this reason, which is final: it cannot be approved.
     Final(Reason),
+    /// It was not approved: it was revoked, or revoked once more, after the approval began.
+    Overtaken,
     /// There is no such token, or it has expired.
     Absent,
 }

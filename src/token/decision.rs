@@ -28,7 +28,7 @@ impl Parents {
     pub const APPROVED: Self = Self {
         client: Standing::Approved,
         user: Standing::Approved,
-        grant: GrantMark { access: None, refresh: None, exempt: Vec::new() },
+        grant: GrantMark { access: None, refresh: None, exempt: Vec::new(), nonce: 0 },
         epochs: Epochs { issuer: None, client: None, user: None, client_user: None, key: None },
     };
 }
@@ -160,6 +160,7 @@ mod tests {
             access: until.map(|until| Cover { until: Stamp(until), reason: Reason::REQUESTED }),
             refresh: refresh.then_some(Reason::REQUESTED),
             exempt,
+            nonce: 0,
         };
         let other = TokenDigest([8; 16]);
         // The mark, whether it ends the access token, whether it ends the refresh token.

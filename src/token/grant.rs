@@ -110,6 +110,10 @@ pub struct GrantMark {
     pub refresh: Option<Reason>,
     /// Access tokens that were approved again although `access` covers them.
     pub exempt: Vec<TokenDigest>,
+    /// A number that every revocation renews, also one that changes nothing else. An approval replaces the very mark that it
+    /// has read; one whose write is late must not find the same mark again once more has been revoked, not even the same
+    /// again.
+    pub nonce: u64,
 }
 
 /// Which access tokens of a grant are revoked, and why.
@@ -152,7 +156,25 @@ impl GrantMark {
             access: Some(Cover { until: Cover::ALL, reason: access }),
             refresh: Some(self.refresh.map_or(reason, |known| known.or(reason))),
             exempt: Vec::new(),
+            nonce: self.nonce,
         }
+    }
+
+    /// The same mark with another nonce.
+    #[must_use]
+    pub fn renewed(self, nonce: u64) -> Self {
+        Self { nonce, ..self }
+    }
+
+    /// Whether the same is revoked by both, whatever their nonces.
+    pub fn revokes_the_same(&self, other: &Self) -> bool {
+        self.clone().renewed(other.nonce) == *other
+    }
+
+    /// Whether something is revoked, and for good: no approval can change the mark any longer.
+    pub fn is_final(&self) -> bool {
+        let mut reasons = self.access.map(|cover| cover.reason).into_iter().chain(self.refresh);
+        !self.is_empty() && reasons.all(Reason::is_final)
     }
 
     /// The same mark after the refresh token is revoked; its access tokens stay as they are.
@@ -178,7 +200,7 @@ impl GrantMark {
     pub fn refresh_approved(&self, now: Stamp) -> Result<Self, Reason> {
         self.undoable(true, true)?;
         let access = self.access.map(|cover| Cover { until: cover.until.min(now), ..cover });
-        Ok(Self { access, refresh: None, exempt: self.exempt.clone() })
+        Ok(Self { access, refresh: None, ..self.clone() })
     }
 
     /// The same mark after one access token alone is approved again; the others and the refresh token stay as they are.
@@ -211,13 +233,15 @@ impl GrantMark {
     /// ```text
     /// 0..8     until: access tokens stamped at or before it are revoked; big-endian
     /// 8        why they are; 0 when they are not     9   why the refresh token is; 0 when it is not
-    /// 10..     digests of access tokens that were approved again one by one, 16 bytes each
+    /// 10..18   nonce, big-endian
+    /// 18..     digests of access tokens that were approved again one by one, 16 bytes each
     /// ```
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(10 + TokenDigest::BYTES * self.exempt.len());
+        let mut bytes = Vec::with_capacity(18 + TokenDigest::BYTES * self.exempt.len());
         bytes.extend(self.access.map_or(0, |cover| cover.until.0).to_be_bytes());
         bytes.push(self.access.map_or(0, |cover| cover.reason.to_byte()));
         bytes.push(self.refresh.map_or(0, Reason::to_byte));
+        bytes.extend(self.nonce.to_be_bytes());
         for token in &self.exempt {
             bytes.extend(token.0);
         }
@@ -232,11 +256,13 @@ impl GrantMark {
         let (until, rest) = bytes.split_first_chunk().ok_or(DecodeError::Damaged)?;
         let until = Stamp(u64::from_be_bytes(*until));
         let ([access, refresh], rest) = rest.split_first_chunk().ok_or(DecodeError::Damaged)?;
+        let (nonce, rest) = rest.split_first_chunk().ok_or(DecodeError::Damaged)?;
         let (exempt, []) = rest.as_chunks::<{ TokenDigest::BYTES }>() else { return Err(DecodeError::Damaged) };
         Ok(Self {
             access: Reason::from_byte(*access).map(|reason| Cover { until, reason }),
             refresh: Reason::from_byte(*refresh),
             exempt: exempt.iter().copied().map(TokenDigest).collect(),
+            nonce: u64::from_be_bytes(*nonce),
         })
     }
 }
@@ -268,11 +294,13 @@ mod tests {
             proptest::option::of(cover),
             any::<u8>(),
             proptest::collection::vec(any::<[u8; 16]>().prop_map(TokenDigest), 0..4),
+            any::<u64>(),
         )
-            .prop_map(|(access, refresh, exempt)| GrantMark {
+            .prop_map(|(access, refresh, exempt, nonce)| GrantMark {
                 access,
                 refresh: Reason::from_byte(refresh),
                 exempt,
+                nonce,
             })
     }
 
@@ -299,6 +327,23 @@ mod tests {
             let is_final = reasons.into_iter().flatten().any(Reason::is_final);
             prop_assert_eq!(mark.approved().is_err(), is_final);
             prop_assert_eq!(mark.refresh_approved(Stamp(now)).is_err(), is_final);
+        }
+
+        #[test]
+        fn no_approval_changes_a_final_mark(mark in any_mark(), now: u64, token: [u8; 16], stamp: u64) {
+            prop_assume!(mark.is_final());
+            prop_assert!(mark.approved().is_err());
+            prop_assert!(mark.refresh_approved(Stamp(now)).is_err());
+            prop_assert!(mark.exempted(TokenDigest(token), Stamp(stamp)).is_ok_and(|after| after == mark)
+                || mark.covers(TokenDigest(token), Stamp(stamp)));
+        }
+
+        #[test]
+        fn a_renewed_mark_revokes_the_same_and_is_not_the_same(mark in any_mark(), nonce: u64) {
+            let renewed = mark.clone().renewed(nonce);
+            prop_assert!(renewed.revokes_the_same(&mark));
+            prop_assert_eq!(renewed.encode() == mark.encode(), nonce == mark.nonce);
+            prop_assert!(!renewed.revokes_the_same(&GrantMark::default()) || mark.is_empty() && mark.exempt.is_empty());
         }
 
         #[test]

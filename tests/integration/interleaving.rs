@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use introspectd::client::ClientId;
 use introspectd::service::Service;
+use introspectd::service::approve::ApproveError;
 use introspectd::service::issue::{GrantExpiry, NewToken};
 use introspectd::service::refresh::{RefreshError, RefreshRequest};
 use introspectd::service::registry::KnownClient;
@@ -26,6 +27,7 @@ use crate::support::node::{AUDIENCE, Kind, Node, Registered};
 
 over_both_stores! {
     of_approving_and_revoking_the_last_one_counts
+    no_refresh_token_works_whose_access_token_was_revoked_alone
     no_descendant_outlives_a_bulk_revocation
     no_descendant_outlives_the_revocation_of_its_family
     no_refresh_token_works_once_its_family_was_reused
@@ -339,6 +341,40 @@ async fn of_approving_and_revoking_the_last_one_counts(kind: Kind) {
                 assert_eq!(ground.is_active(&received.refreshes[0]).await, last);
             }
             usize::from(active)
+        }
+    })
+    .await;
+    expect_both_to_have_won(&active);
+}
+
+/// An access token that is revoked alone makes its refresh token unusable (rule 2), whatever is approved meanwhile.
+async fn no_refresh_token_works_whose_access_token_was_revoked_alone(kind: Kind) {
+    let node = Node::start_still(kind, &[]).await;
+    let ground = Ground::of(&node).await;
+    let active = rounds(|number| {
+        let ground = ground.clone();
+        async move {
+            let received = ground.issue(None).await;
+            let (service, name) = (&ground.service, Named::Value(Presented::new(&received.accesses[0])));
+            service.revoke_named(name, number % 4 < 2, service.now()).await.unwrap();
+            let revoking = async {
+                Delay(number).pass().await;
+                service.revoke_named(name, false, service.now()).await.unwrap();
+            };
+            let approving = async {
+                Delay(number / 8).pass().await;
+                match service.approve_named(name, true, service.now()).await {
+                    Ok(_) => {}
+                    // Overtaken by the revocation.
+                    Err(ApproveError::Store(error)) => assert!(error.is_transient(), "{error}"),
+                    Err(other) => panic!("{other}"),
+                }
+            };
+            tokio::join!(revoking, approving);
+            let [access, refresh] = [&received.accesses[0], &received.refreshes[0]];
+            let (access, refresh) = (ground.is_active(access).await, ground.is_active(refresh).await);
+            assert!(access || !refresh, "round {number}");
+            usize::from(access)
         }
     })
     .await;

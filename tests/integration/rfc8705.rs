@@ -20,6 +20,8 @@ over_both_stores! {
     rfc8705_2_the_registered_method_is_the_only_one
     rfc8705_2_what_is_not_the_clients_is_answered_alike
     rfc8705_3_tokens_are_bound_to_the_certificate
+    rfc8705_3_1_a_signed_token_names_its_certificate
+    rfc8705_4_the_refresh_token_of_a_public_client_is_bound_to_the_certificate
     rfc9440_3_only_a_declared_proxy_is_believed
 }
 
@@ -138,10 +140,9 @@ async fn rfc8705_3_tokens_are_bound_to_the_certificate(kind: Kind) {
     let issued = answer.json();
     assert_eq!(issued["token_type"], "Bearer");
     let token = issued["access_token"].as_str().unwrap();
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &identity.certificate);
     let form = [("client_id", &*app.id), ("token", token)];
     let described = secure.post("/introspect", Some(&identity), &form).await.json();
-    assert_eq!(described["cnf"], json!({"x5t#S256": URL_SAFE_NO_PAD.encode(digest)}));
+    assert_eq!(described["cnf"], json!({"x5t#S256": thumbprint(&identity)}));
     // Section 3: without the certificate it is worth nothing, and as a Bearer token it comes without.
     let bearer = format!("Authorization: Bearer {token}\r\n");
     let answer = secure.post_with("/introspect", None, &bearer, &[("token", token)]).await;
@@ -156,6 +157,92 @@ async fn rfc8705_3_tokens_are_bound_to_the_certificate(kind: Kind) {
     assert_eq!(secure.post("/token", None, &form).await.refusal(), (400, "invalid_request".into()));
     let anyone = Identity::self_signed("anyone");
     assert_eq!(secure.post("/token", Some(&anyone), &form).await.status, 200, "any certificate can bind");
+}
+
+fn thumbprint(identity: &Identity) -> String {
+    URL_SAFE_NO_PAD.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &identity.certificate))
+}
+
+async fn rfc8705_3_1_a_signed_token_names_its_certificate(kind: Kind) {
+    let secure = SecureNode::start(kind).await;
+    let identity = secure.authority.issue("app");
+    let members = json!({
+        "tls_client_auth_san_dns": "app.example.com", "tls_client_certificate_bound_access_tokens": true,
+        "access_token_format": "jwt"
+    });
+    let app = client(&secure.node, members).await;
+    let form = [("client_id", &*app.id), ("grant_type", "client_credentials")];
+    let answer = secure.post("/token", Some(&identity), &form).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let issued = answer.json();
+    let token = issued["access_token"].as_str().unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!(claims["cnf"], json!({"x5t#S256": thumbprint(&identity)}));
+    let form = [("client_id", &*app.id), ("token", token)];
+    assert_eq!(secure.post("/introspect", Some(&identity), &form).await.json()["cnf"], claims["cnf"]);
+}
+
+/// A client that does not authenticate proves with its certificate alone that it is the one that was granted.
+async fn rfc8705_4_the_refresh_token_of_a_public_client_is_bound_to_the_certificate(kind: Kind) {
+    let secure = SecureNode::start(kind).await;
+    let node = &secure.node;
+    let server = resource_server(node).await;
+    let (identity, other) = (Identity::self_signed("app"), Identity::self_signed("app"));
+    let signer = Signer::new();
+    for format in ["opaque", "jwt"] {
+        let app = node
+            .client(json!({
+                "token_endpoint_auth_method": "none", "grant_types": ["refresh_token"], "scope": "read write",
+                "tls_client_certificate_bound_access_tokens": true, "access_token_format": format
+            }))
+            .await;
+        let ask = async |token: &str, identity: Option<&Identity>, proof: Option<String>| {
+            let headers = proof.map_or(String::new(), |proof| format!("DPoP: {proof}\r\n"));
+            let form = [("grant_type", "refresh_token"), ("refresh_token", token), ("client_id", &*app.id)];
+            secure.post_with("/token", identity, &headers, &form).await
+        };
+        // One grant that the issuer bound, and one that the first certificate binds.
+        for members in [json!({"cnf": {"x5t#S256": thumbprint(&identity)}}), json!({})] {
+            let mut refresh = node.grant(&app, members.clone()).await.refresh;
+            for round in 0..2 {
+                assert_eq!(ask(&refresh, None, None).await.refusal(), (400, "invalid_request".into()));
+                if round > 0 || members.get("cnf").is_some() {
+                    let refused = ask(&refresh, Some(&other), None).await;
+                    assert_eq!(refused.refusal(), (400, "invalid_grant".into()), "another certificate");
+                }
+                let answer = ask(&refresh, Some(&identity), None).await;
+                assert_eq!(answer.status, 200, "{}", answer.body);
+                let described = described(&secure, &server, answer.json()["access_token"].as_str().unwrap()).await;
+                assert_eq!(described["cnf"], json!({"x5t#S256": thumbprint(&identity)}));
+                refresh = answer.json()["refresh_token"].as_str().unwrap().to_owned();
+            }
+            // A key comes beside the certificate (RFC 9449 section 5), and from then on both are needed.
+            let proof = || Some(signer.proof(node, &json!({})));
+            for _ in 0..2 {
+                let answer = ask(&refresh, Some(&identity), proof()).await;
+                assert_eq!(answer.status, 200, "{}", answer.body);
+                let described = described(&secure, &server, answer.json()["access_token"].as_str().unwrap()).await;
+                let both = json!({"x5t#S256": thumbprint(&identity), "jkt": signer.thumbprint()});
+                assert_eq!(described["cnf"], both);
+                refresh = answer.json()["refresh_token"].as_str().unwrap().to_owned();
+            }
+            assert_eq!(ask(&refresh, Some(&identity), None).await.refusal(), (400, "invalid_grant".into()));
+            assert_eq!(ask(&refresh, Some(&other), proof()).await.refusal(), (400, "invalid_grant".into()));
+        }
+    }
+}
+
+async fn resource_server(node: &Node) -> Registered {
+    let metadata = json!({
+        "rights": ["introspect"], "audiences": [AUDIENCE], "token_endpoint_auth_method": "client_secret_post"
+    });
+    node.client(metadata).await
+}
+
+async fn described(secure: &SecureNode, server: &Registered, token: &str) -> Value {
+    let form = [("client_id", &*server.id), ("client_secret", &*server.secret), ("token", token)];
+    secure.post("/introspect", None, &form).await.json()
 }
 
 /// RFC 9700 section 4.13: a header that anybody can send is believed from those alone who are known to set it.

@@ -5,7 +5,8 @@ use introspectd::token::time::Clock;
 use serde_json::{Value, json};
 
 use crate::support::api::Answer;
-use crate::support::jose::{ISSUER, Signer, unique};
+use crate::support::jose::{ISSUER, Signer, unique, with};
+use crate::support::life::Pair;
 use crate::support::node::{AUDIENCE, Kind, Node, Registered};
 
 over_both_stores! {
@@ -14,7 +15,12 @@ over_both_stores! {
     section_4_3_every_defect_is_an_invalid_proof
     section_5_a_token_is_bound_to_the_key
     section_5_the_refresh_token_of_a_public_client_is_bound_to_the_key
+    section_5_the_refresh_token_of_a_public_client_is_bound_to_the_first_key_it_proves
+    section_5_a_second_key_while_the_first_is_being_bound
+    section_5_a_thief_who_binds_the_family_first_is_found_out
     section_5_the_refresh_token_of_a_confidential_client_is_not
+    section_5_a_key_comes_beside_what_the_grant_is_bound_to
+    section_11_1_who_has_proved_nothing_makes_the_server_keep_nothing
     section_5_2_a_client_registered_for_bound_tokens_gets_no_others
     section_7_2_a_bound_token_is_no_bearer_token
 }
@@ -155,6 +161,129 @@ async fn section_5_the_refresh_token_of_a_public_client_is_bound_to_the_key(kind
     let next = answer.json()["refresh_token"].as_str().unwrap().to_owned();
     let form = [("grant_type", "refresh_token"), ("refresh_token", next.as_str())];
     refused(&ask(&node, &app, &form, &[]).await, (400, "invalid_grant"), "its successor without a proof");
+}
+
+fn public(members: &Value) -> Value {
+    let usual = json!({
+        "token_endpoint_auth_method": "none", "grant_types": ["refresh_token"], "scope": "read write",
+        "audiences": [AUDIENCE]
+    });
+    with(&usual, members)
+}
+
+fn refreshing_with(token: &str) -> [(&'static str, &str); 2] {
+    [("grant_type", "refresh_token"), ("refresh_token", token)]
+}
+
+async fn section_5_the_refresh_token_of_a_public_client_is_bound_to_the_first_key_it_proves(kind: Kind) {
+    let node = Node::start(kind).await;
+    let server = node.resource_server().await;
+    for members in [json!({}), json!({"dpop_bound_access_tokens": true}), json!({"access_token_format": "jwt"})] {
+        let (app, signer) = (node.client(public(&members)).await, Signer::new());
+        let mut refresh = node.grant(&app, json!({})).await.refresh;
+        if members.get("dpop_bound_access_tokens").is_some() {
+            refused(&ask(&node, &app, &refreshing_with(&refresh), &[]).await, INVALID, "no proof of any key");
+        } else {
+            let answer = ask(&node, &app, &refreshing_with(&refresh), &[]).await;
+            assert_eq!(answer.json()["token_type"], "Bearer", "no key, no binding: {}", answer.body);
+            refresh = Pair::of(&answer.json()).refresh;
+        }
+        for round in 0..3 {
+            if round > 0 {
+                let other = Signer::new().proof(&node, &json!({}));
+                let answer = ask(&node, &app, &refreshing_with(&refresh), &[&other]).await;
+                refused(&answer, (400, "invalid_grant"), "another key");
+                if members.get("dpop_bound_access_tokens").is_none() {
+                    let answer = ask(&node, &app, &refreshing_with(&refresh), &[]).await;
+                    refused(&answer, (400, "invalid_grant"), "no key");
+                }
+            }
+            let proof = signer.proof(&node, &json!({}));
+            let answer = ask(&node, &app, &refreshing_with(&refresh), &[&proof]).await;
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            let pair = Pair::of(&answer.json());
+            let described = node.api.introspect(server.pair(), &pair.access).await.json();
+            assert_eq!(described["cnf"], json!({"jkt": signer.thumbprint()}));
+            refresh = pair.refresh;
+        }
+    }
+}
+
+/// Within its time of grace the predecessor gets the successor again: for the key that the successor is bound to.
+async fn section_5_a_second_key_while_the_first_is_being_bound(kind: Kind) {
+    let node = Node::start_with(kind, &[("tokens.refresh_grace", "1m")]).await;
+    let (app, signer) = (node.client(public(&json!({}))).await, Signer::new());
+    let first = node.grant(&app, json!({})).await.refresh;
+    let ask_with =
+        async |signer: &Signer| ask(&node, &app, &refreshing_with(&first), &[&signer.proof(&node, &json!({}))]).await;
+    let second = Pair::of(&ask_with(&signer).await.json()).refresh;
+    refused(&ask_with(&Signer::new()).await, (400, "invalid_grant"), "another key");
+    refused(&ask(&node, &app, &refreshing_with(&first), &[]).await, (400, "invalid_grant"), "no key");
+    assert_eq!(Pair::of(&ask_with(&signer).await.json()).refresh, second);
+}
+
+/// Whoever has stolen an unbound refresh token can bind what comes of it. That does not hide the theft.
+async fn section_5_a_thief_who_binds_the_family_first_is_found_out(kind: Kind) {
+    let node = Node::start(kind).await;
+    let (server, app) = (node.resource_server().await, node.client(public(&json!({}))).await);
+    let first = node.grant(&app, json!({})).await;
+    let proof = Signer::new().proof(&node, &json!({}));
+    let stolen = Pair::of(&ask(&node, &app, &refreshing_with(&first.refresh), &[&proof]).await.json());
+    assert!(node.api.is_active(server.pair(), &stolen.access).await);
+    let owner = Signer::new().proof(&node, &json!({}));
+    let answer = ask(&node, &app, &refreshing_with(&first.refresh), &[&owner]).await;
+    refused(&answer, (400, "invalid_grant"), "the owner");
+    assert!(!node.api.is_active(server.pair(), &stolen.access).await);
+}
+
+async fn section_5_a_key_comes_beside_what_the_grant_is_bound_to(kind: Kind) {
+    let node = Node::start(kind).await;
+    let (app, signer) = (node.client(metadata()).await, Signer::new());
+    let granted = json!({"x5t#S256": "a-certificate", "jkt": "another-key"});
+    let refresh = node.grant(&app, json!({ "cnf": granted })).await.refresh;
+    let answer = ask(&node, &app, &refreshing_with(&refresh), &[&signer.proof(&node, &json!({}))]).await;
+    let pair = Pair::of(&answer.json());
+    let described = node.api.introspect(app.pair(), &pair.access).await.json();
+    assert_eq!(described["cnf"], with(&granted, &json!({"jkt": signer.thumbprint()})));
+    let plain = node.rotate(&app, &pair.refresh).await;
+    let described = node.api.introspect(app.pair(), &plain.access).await.json();
+    assert_eq!(described["cnf"], granted, "the grant of a client that authenticates is as it was");
+}
+
+/// A public client is whoever knows its name: what such a one sends must not fill the store.
+async fn section_11_1_who_has_proved_nothing_makes_the_server_keep_nothing(kind: Kind) {
+    let node = Node::start(kind).await;
+    let (app, signer) = (node.client(public(&json!({}))).await, Signer::new());
+    let token = node.grant(&app, json!({})).await.refresh;
+    let forged = format!("{}{}", &token[..token.len() - 1], if token.ends_with('A') { 'B' } else { 'A' });
+    let silent = node.client(public(&json!({"grant_types": []}))).await;
+    let refresh = |token| vec![("grant_type", "refresh_token"), ("refresh_token", token)];
+    let kept = async || {
+        let Some(redis) = &node.redis else { return 0 };
+        redis.keys().await.iter().filter(|key| key.contains("j:{")).count()
+    };
+    for (client, form, code) in [
+        (&app, refresh("garbage"), "invalid_grant"),
+        (&app, refresh("itd_rt_garbage"), "invalid_grant"),
+        (&app, refresh(&forged), "invalid_grant"),
+        (&app, refresh("eyJhbGciOiJFUzI1NiJ9.e30.AAAA"), "invalid_grant"),
+        (&app, vec![("grant_type", "refresh_token")], "invalid_request"),
+        (&app, [refresh(&token), vec![("scope", "\"")]].concat(), "invalid_scope"),
+        (&app, [refresh(&token), vec![("resource", "x")]].concat(), "invalid_target"),
+        (&silent, refresh(&token), "unauthorized_client"),
+        (&app, GRANT.to_vec(), "unauthorized_client"),
+        (&app, vec![("grant_type", "authorization_code")], "unsupported_grant_type"),
+        (&app, vec![("scope", "read")], "invalid_request"),
+    ] {
+        for _ in 0..3 {
+            let proof = signer.proof(&node, &json!({}));
+            refused(&ask(&node, client, &form, &[&proof]).await, (400, code), &format!("{form:?}"));
+        }
+        assert_eq!(kept().await, 0, "{form:?}");
+    }
+    let answer = ask(&node, &app, &refreshing_with(&token), &[&signer.proof(&node, &json!({}))]).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(kept().await, usize::from(node.redis.is_some()), "and of a good one the proof");
 }
 
 async fn section_5_the_refresh_token_of_a_confidential_client_is_not(kind: Kind) {

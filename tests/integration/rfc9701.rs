@@ -20,6 +20,7 @@ over_both_stores! {
     section_8_1_an_answer_is_no_token
     section_8_2_each_caller_has_its_own_answer
     an_answer_is_signed_once_for_a_token_and_a_caller
+    an_answer_that_is_new_each_second_is_not_kept
     a_revocation_is_seen_although_the_answer_was_kept
     a_key_that_is_removed_signs_no_more_answers
 }
@@ -187,6 +188,21 @@ async fn an_answer_is_signed_once_for_a_token_and_a_caller(kind: Kind) {
     assert_ne!(ask(&node, &server, &other, SIGNED).await.body, first);
     let second = resource_server(&node, Some("ES256")).await;
     assert_ne!(ask(&node, &second, &one, SIGNED).await.body, first);
+}
+
+async fn an_answer_that_is_new_each_second_is_not_kept(kind: Kind) {
+    let node = Node::start_still(kind, &[]).await;
+    let (app, server) = (node.application().await, resource_server(&node, Some("ES256")).await);
+    let token = node.token(&app).await;
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let form = [("token", &*token), ("expires_in", "true")];
+        let answer = node.api.post("/introspect", server.pair(), &form).await;
+        let (_, claims) = open(&node, &answer).await;
+        assert!(claims["token_introspection"]["expires_in"].is_u64());
+        seen.push(answer.body);
+    }
+    assert_ne!(seen[0], seen[1], "within one second");
 }
 
 async fn a_revocation_is_seen_although_the_answer_was_kept(kind: Kind) {

@@ -1,10 +1,9 @@
 //! `grant_type=client_credentials` (RFC 6749 section 4.4): tokens that a client asks for on its own behalf.
 
 use super::{answer, parameters, refuse_issue, unauthorized_client};
-use crate::auth::Caller;
 use crate::client::{GrantType, policy};
 use crate::form::{Form, Parameter};
-use crate::http::confirmation::Confirmation;
+use crate::http::confirmation::{Confirmation, Sender};
 use crate::http::error::ApiError;
 use crate::http::{Answer, Context};
 use crate::service::issue::NewToken;
@@ -16,12 +15,11 @@ use crate::token::value::TokenKind;
 /// Issues an access token, and no refresh token (section 4.4.3).
 pub(super) async fn issue(
     context: &Context,
-    caller: &Caller,
+    sender: &Sender<'_>,
     form: &Form<'_>,
-    bound_to: Option<&Confirmation>,
     now: Now,
 ) -> Result<Answer, ApiError> {
-    let client = caller.client();
+    let client = sender.caller.client();
     if !client.may_use(GrantType::ClientCredentials) || client.is_public() {
         return Err(unauthorized_client());
     }
@@ -36,7 +34,7 @@ pub(super) async fn issue(
     {
         return Err(parameters::invalid_authorization_details());
     }
-    let confirmation = bound_to.map(Confirmation::to_json);
+    let confirmation = sender.confirmation(context, now).await?.as_ref().map(Confirmation::to_json);
     let claims = Claims::build(confirmation.as_ref(), details.as_ref(), &serde_json::Map::new())
         .map_err(|_| parameters::invalid_authorization_details())?;
     let owner = context.service.registry.find(&client.client_id).await?.ok_or_else(ApiError::invalid_client)?;

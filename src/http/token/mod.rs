@@ -13,7 +13,7 @@ use http::header::AUTHORIZATION;
 use http::{Request, StatusCode};
 use serde_json::json;
 
-use super::confirmation::confirmation;
+use super::confirmation::Sender;
 use super::error::ApiError;
 use super::request::{self, MediaType};
 use super::{Answer, Context, respond};
@@ -37,16 +37,11 @@ pub async fn handle(context: &Context, request: Request<RequestBody>, peer: &Pee
     if head.headers.contains_key(AUTHORIZATION) && form.get(Parameter::ClientSecret).is_some() {
         return Err(ApiError::invalid_request("more than one way of client authentication"));
     }
+    let sender = Sender { head: &head, peer, caller: &caller };
     match form.get(Parameter::GrantType) {
         None => Err(ApiError::invalid_request("The grant_type is missing")),
-        Some("client_credentials") => {
-            let bound_to = confirmation(context, &head, peer, &caller, now).await?;
-            client_credentials::issue(context, &caller, &form, bound_to.as_ref(), now).await
-        }
-        Some("refresh_token") => {
-            let bound_to = confirmation(context, &head, peer, &caller, now).await?;
-            refresh_token::exchange(context, &caller, &form, bound_to.as_ref(), now).await
-        }
+        Some("client_credentials") => client_credentials::issue(context, &sender, &form, now).await,
+        Some("refresh_token") => refresh_token::exchange(context, &sender, &form, now).await,
         Some(_) => Err(ApiError::bad_request("unsupported_grant_type", "The grant type is not supported")),
     }
 }

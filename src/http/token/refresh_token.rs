@@ -1,10 +1,9 @@
 //! `grant_type=refresh_token` (RFC 6749 section 6).
 
 use super::{answer, parameters, refuse_issue, unauthorized_client};
-use crate::auth::Caller;
 use crate::client::GrantType;
 use crate::form::{Form, Parameter};
-use crate::http::confirmation::Confirmation;
+use crate::http::confirmation::{Confirmation, Sender};
 use crate::http::error::ApiError;
 use crate::http::{Answer, Context};
 use crate::service::refresh::{RefreshError, RefreshRequest};
@@ -16,45 +15,46 @@ use crate::token::value::{Presented, TokenKind};
 /// Exchanges a refresh token for an access token and the next refresh token.
 pub(super) async fn exchange(
     context: &Context,
-    caller: &Caller,
+    sender: &Sender<'_>,
     form: &Form<'_>,
-    bound_to: Option<&Confirmation>,
     now: Now,
 ) -> Result<Answer, ApiError> {
-    let client = caller.client();
+    let client = sender.caller.client();
     if !client.may_use(GrantType::RefreshToken) {
         return Err(unauthorized_client());
     }
     let token = form.get(Parameter::RefreshToken);
     let token = token.ok_or_else(|| ApiError::invalid_request("The refresh_token is missing"))?;
-    let scope = form.get(Parameter::Scope).map(Scope::parse).transpose();
+    let token = Presented::new(token);
+    let scope = form.get(Parameter::Scope).map(Scope::parse).transpose().map_err(|_| parameters::invalid_scope())?;
+    let resources = parameters::resources(form)?;
+    let authorization_details = parameters::authorization_details(form)?;
+    context.service.recognise_refresh_token(token).map_err(|error| count_refusal(context, error))?;
     let request = RefreshRequest {
         client: context.service.registry.find(&client.client_id).await?.ok_or_else(ApiError::invalid_client)?,
-        token: Presented::new(token),
-        scope: scope.map_err(|_| parameters::invalid_scope())?,
-        resources: parameters::resources(form)?,
-        authorization_details: parameters::authorization_details(form)?,
-        confirmation: bound_to.map(Confirmation::to_json),
+        token,
+        scope,
+        resources,
+        authorization_details,
+        confirmation: sender.confirmation(context, now).await?.as_ref().map(Confirmation::to_json),
     };
-    match context.service.refresh(&request, now).await {
-        Ok(refreshed) => {
-            let result = if refreshed.repeated { RefreshResult::Repeated } else { RefreshResult::Rotated };
-            context.observer.refreshed(result);
-            context.observer.issued(TokenKind::Access);
-            if !refreshed.repeated {
-                context.observer.issued(TokenKind::Refresh);
-            }
-            Ok(answer(&refreshed.issued))
-        }
-        Err(error) => {
-            let reused = matches!(error, RefreshError::InvalidGrant { reused: true });
-            let refused = refuse(error);
-            if refused.status().is_client_error() {
-                context.observer.refreshed(if reused { RefreshResult::Reused } else { RefreshResult::Refused });
-            }
-            Err(refused)
-        }
+    let refreshed = context.service.refresh(&request, now).await.map_err(|error| count_refusal(context, error))?;
+    let result = if refreshed.repeated { RefreshResult::Repeated } else { RefreshResult::Rotated };
+    context.observer.refreshed(result);
+    context.observer.issued(TokenKind::Access);
+    if !refreshed.repeated {
+        context.observer.issued(TokenKind::Refresh);
     }
+    Ok(answer(&refreshed.issued))
+}
+
+fn count_refusal(context: &Context, error: RefreshError) -> ApiError {
+    let reused = matches!(error, RefreshError::InvalidGrant { reused: true });
+    let refused = refuse(error);
+    if refused.status().is_client_error() {
+        context.observer.refreshed(if reused { RefreshResult::Reused } else { RefreshResult::Refused });
+    }
+    refused
 }
 
 /// One wording for everything that can be wrong with a refresh token.

@@ -2,6 +2,7 @@
 
 use redis::Cmd;
 
+use super::connection::Call;
 use super::fault::Fault;
 use super::scripts::{self, Invocation};
 use super::{RedisStore, bytes, document, end_with_grace, get, is_done, milliseconds, moment};
@@ -94,11 +95,15 @@ impl RedisStore {
     /// See [`crate::store::Store::set_state`].
     pub async fn set_state(&self, digest: TokenDigest, state: State, now: Now) -> Result<Transition, StoreError> {
         let keys = [self.keys.token(digest), self.keys.tombstone(digest)];
+        let mut call = self.connections.begin()?;
         let invocation = match state {
-            State::Approved => scripts::tokens::APPROVE.on(keys, [milliseconds(now)]),
+            State::Approved => {
+                let seen = self.tombstone(&mut call, digest).await?;
+                scripts::tokens::APPROVE.on(keys, [milliseconds(now), seen])
+            }
             State::Revoked(reason) => scripts::tokens::REVOKE.on(keys, [vec![reason.to_byte()]]),
         };
-        Ok(transition(self.connections.begin()?.script(invocation).await?)?)
+        Ok(transition(call.script(invocation).await?)?)
     }
 
     /// See [`crate::store::Store::set_signed_state`].
@@ -109,15 +114,29 @@ impl RedisStore {
         expires_at: UnixSeconds,
         now: Now,
     ) -> Result<Transition, StoreError> {
+        if state == State::Approved && expires_at <= now.seconds() {
+            return Ok(Transition::Unchanged);
+        }
         let keys = [self.keys.tombstone(token)];
+        let mut call = self.connections.begin()?;
         let invocation = match state {
-            State::Approved if expires_at <= now.seconds() => return Ok(Transition::Unchanged),
-            State::Approved => scripts::tokens::APPROVE_SIGNED.on(keys, []),
+            State::Approved => {
+                let seen = self.tombstone(&mut call, token).await?;
+                scripts::tokens::APPROVE_SIGNED.on(keys, [seen])
+            }
             State::Revoked(reason) => {
                 scripts::tokens::REVOKE_SIGNED.on(keys, [vec![reason.to_byte()], end_with_grace(expires_at)])
             }
         };
-        Ok(transition(self.connections.begin()?.script(invocation).await?)?)
+        Ok(transition(call.script(invocation).await?)?)
+    }
+
+    /// What an approval undoes, and names in the script that carries it out: nothing, or the revocation with its stamp.
+    ///
+    /// The script may reach Redis long after its caller was told that nothing is known, from a buffer on the way. A
+    /// revocation that was acknowledged by then has put another tombstone there.
+    async fn tombstone(&self, call: &mut Call, token: TokenDigest) -> Result<Vec<u8>, Fault> {
+        Ok(bytes(call.command(&get(&self.keys.tombstone(token))).await?)?.unwrap_or_default())
     }
 
     /// What keeps a new token.
@@ -149,6 +168,7 @@ fn transition(outcome: i64) -> Result<Transition, Fault> {
         scripts::tokens::ABSENT => Ok(Transition::Absent),
         scripts::tokens::UNCHANGED => Ok(Transition::Unchanged),
         scripts::tokens::CHANGED => Ok(Transition::Changed),
+        scripts::tokens::OVERTAKEN => Ok(Transition::Overtaken),
         _ => reason(outcome).map(Transition::Final).ok_or_else(Fault::unexpected_reply),
     }
 }

@@ -141,6 +141,9 @@ metrics! {
     /// `introspect_refreshes_total`
     refreshes: Counter<RefreshResult> = "introspect_refreshes_total",
         "Refresh tokens that were presented, by what became of them; each reused one is a session that was stolen, or a client that repeats itself.";
+    /// `introspect_signature_checks_total`
+    signature_checks: Mirror<()> = "introspect_signature_checks_total",
+        "Signatures of access tokens that were checked; one that was found good lately is not checked again.";
     /// `introspect_rate_limited_total`
     rate_limited: Counter<LimitedBy> = "introspect_rate_limited_total",
         "Callers that were told to wait, by the limit that they ran into.";

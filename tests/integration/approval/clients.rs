@@ -1,5 +1,7 @@
 //! Revoking and approving a client with all that it has (rule 9).
 
+use introspectd::client::ClientId;
+use introspectd::store::ClientWrite;
 use introspectd::token::grant::TokenFormat;
 use serde_json::{Value, json};
 
@@ -10,6 +12,7 @@ use crate::support::node::{AUDIENCE, Kind, Node, Registered};
 over_both_stores_and_forms! {
     rule_9_a_client_is_revoked_with_everything_it_has
     rule_9_a_client_is_revoked_and_approved_once
+    rule_9_an_approval_that_is_late_meets_another_client_than_it_has_read
     rule_9_what_was_revoked_by_itself_is_not_approved_with_its_client
 }
 
@@ -66,6 +69,26 @@ async fn rule_9_a_client_is_revoked_and_approved_once(kind: Kind, form: TokenFor
             let answer = node.ask_operator(&format!("/admin/clients/{id}/{action}"), json!({})).await;
             assert_eq!(answer.status, status, "{id}: {}", answer.body);
         }
+    }
+}
+
+/// Also a revocation that finds the client revoked is written, so that an approval on its way from before cannot undo it.
+async fn rule_9_an_approval_that_is_late_meets_another_client_than_it_has_read(kind: Kind, form: TokenFormat) {
+    let node = Node::start_still(kind, &[]).await;
+    let (app, store) = (node.refresher_of(form).await, &node.service.store);
+    let id = ClientId::parse(&app.id).unwrap();
+    let approved = store.client(&app.id).await.unwrap().unwrap();
+    act(&node, &app, "revoke").await;
+    let mut seen = store.client(&app.id).await.unwrap().unwrap();
+    for actions in [&["revoke"][..], &["approve", "revoke"]] {
+        for action in actions {
+            act(&node, &app, action).await;
+        }
+        let late = store.replace_client(&id, seen.version, seen.created, approved.body.clone()).await.unwrap();
+        assert_eq!(late, ClientWrite::Conflict);
+        let kept = store.client(&app.id).await.unwrap().unwrap();
+        assert_eq!(kept.body, seen.body, "it is revoked as before");
+        seen = kept;
     }
 }
 

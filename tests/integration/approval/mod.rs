@@ -5,9 +5,11 @@
 //! - [`clients`] revoking and approving a client with all that it has
 //! - [`requests`] who may ask, how tokens are named, and what is refused
 //! - [`memory`] how long all of this is kept
+//! - [`late`] approvals that Redis carries out later than anybody expects
 
 mod cascade;
 mod clients;
+mod late;
 mod memory;
 mod requests;
 mod terminal;

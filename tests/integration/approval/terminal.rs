@@ -11,14 +11,18 @@ use crate::support::node::{Kind, Node, OPERATOR};
 
 over_both_stores_and_forms! {
     rule_6_what_has_expired_is_not_there
+    rule_6_a_grant_is_there_as_long_as_its_family
     rule_6_what_is_not_there_cannot_be_approved
     rule_7_a_family_that_was_reused_stays_dead
     rule_7_a_spent_refresh_token_stays_spent
+    rule_7_only_reuse_is_final
     rule_7_reuse_is_final_though_the_grant_was_revoked_on_request
     rule_7_tokens_of_a_deleted_client_stay_dead
     rule_7_tokens_of_a_revoked_client_wait_for_it
     rule_7_what_was_revoked_in_bulk_stays_revoked
 }
+
+const REUSED: &str = r#"introspect_refreshes_total{result="reused"}"#;
 
 /// Approving this is refused in every way, for a reason that is said, and changes nothing.
 async fn expect_final(node: &Node, name: &Value, said: &str) {
@@ -75,21 +79,41 @@ async fn rule_7_a_family_that_was_reused_stays_dead(kind: Kind, form: TokenForma
     }
 }
 
-/// A second use that comes after the revocation is not detected, since nothing works any longer; the one that comes
-/// after the approval is.
+/// A theft is seen though nothing works any longer: approval must not give the thief's family back.
 async fn rule_7_reuse_is_final_though_the_grant_was_revoked_on_request(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
     let app = node.refresher_of(form).await;
+    for cascade in [true, false] {
+        let named = Named::issue(&node, &app).await;
+        let next = node.rotate(&app, &named.pair.refresh).await;
+        // An access token that is exempted before is none of the exceptions.
+        assert!(node.decide("revoke", with(&named.refresh()[2], "cascade", cascade)).await);
+        node.decide("approve", json!({"token": next.access, "cascade": false})).await;
+        assert_eq!(node.alive(&app, [&named.pair.access, &next.access, &next.refresh]).await, [!cascade, true, false]);
+        let reuses = node.counter(REUSED).await;
+        for _ in 0..2 {
+            expect_invalid_grant(&node.refresh(&app, &named.pair.refresh).await);
+            assert_eq!(node.counter(REUSED).await, reuses + 1, "each family is stolen once");
+            expect_final(&node, &named.refresh()[2], "reused").await;
+            assert_eq!(node.alive(&app, [&named.pair.access, &next.access, &next.refresh]).await, [false; 3]);
+        }
+    }
+}
+
+/// Neither the refresh token that was revoked itself, nor one that another client sends, nor one within its time of grace.
+async fn rule_7_only_reuse_is_final(kind: Kind, form: TokenFormat) {
+    let node = Node::start_still(kind, &[("tokens.refresh_grace", "10s")]).await;
+    let (app, other) = (node.refresher_of(form).await, node.refresher_of(form).await);
     let named = Named::issue(&node, &app).await;
     let next = node.rotate(&app, &named.pair.refresh).await;
     assert!(node.decide("revoke", named.refresh()[2].clone()).await);
     expect_invalid_grant(&node.refresh(&app, &named.pair.refresh).await);
+    expect_invalid_grant(&node.refresh(&app, &next.refresh).await);
+    node.pass(Duration::from_secs(10)).await;
+    expect_invalid_grant(&node.refresh(&other, &named.pair.refresh).await);
+    assert_eq!(node.counter(REUSED).await, 0);
     assert!(node.decide("approve", named.refresh()[2].clone()).await);
     assert_eq!(node.alive(&app, [&named.pair.access, &next.access, &next.refresh]).await, [true; 3]);
-    expect_invalid_grant(&node.refresh(&app, &named.pair.refresh).await);
-    expect_final(&node, &named.refresh()[2], "reused").await;
-    // An access token that was exempted before is none of the exceptions.
-    assert_eq!(node.alive(&app, [&named.pair.access, &next.access, &next.refresh]).await, [false; 3]);
 }
 
 async fn rule_7_what_was_revoked_in_bulk_stays_revoked(kind: Kind, form: TokenFormat) {
@@ -191,4 +215,19 @@ async fn rule_6_what_is_not_there_cannot_be_approved(kind: Kind, form: TokenForm
         }
     }
     assert_eq!(node.counter("introspect_tokens_revoked_total").await, 0);
+}
+
+/// The access tokens of a grant can outlive a refresh token that nobody uses, and have a name by which all come back.
+async fn rule_6_a_grant_is_there_as_long_as_its_family(kind: Kind, form: TokenFormat) {
+    let node = Node::start_still(kind, &[("tokens.refresh_idle_lifetime", "1m")]).await;
+    let app = node.refresher_of(form).await;
+    let named = Named::issue(&node, &app).await;
+    assert!(node.decide("revoke", named.refresh()[2].clone()).await);
+    node.pass(Duration::from_mins(1)).await;
+    for name in &named.refresh()[..2] {
+        let answer = node.ask_operator("/admin/tokens/approve", name.clone()).await;
+        assert_eq!(answer.refusal(), (404, "not_found".into()), "the refresh token itself has ended");
+    }
+    assert!(node.decide("approve", named.refresh()[2].clone()).await);
+    assert_eq!(named.alive(&node, &app).await, [true, false]);
 }

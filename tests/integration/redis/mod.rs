@@ -3,10 +3,11 @@
 //! That commands leave at once (`TCP_NODELAY`) cannot be seen from outside; `store/redis/endpoint.rs` asserts it.
 //!
 //! - [`kept`] keys and their ends; [`damage`] what was not written by us
-//! - [`ways`] ways in; [`trouble`] a server in trouble, and the end
+//! - [`ways`] ways in; [`trouble`] a server in trouble, and the end; [`late`] scripts that arrive late
 
 mod damage;
 mod kept;
+mod late;
 mod trouble;
 mod ways;
 

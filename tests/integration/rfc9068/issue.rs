@@ -5,9 +5,9 @@ use jsonwebtoken::{DecodingKey, Validation, decode};
 use serde_json::{Value, json};
 
 use super::{kid, parts, published, signed};
+use crate::support::jose::{ISSUER, Signer};
+use crate::support::life::refreshing;
 use crate::support::node::{AUDIENCE, Kind, Node, OPERATOR};
-
-const ISSUER: &str = "https://as.example.com";
 
 over_both_stores! {
     rfc9068_2_1_the_header_says_what_it_is_and_another_library_verifies_it
@@ -20,6 +20,8 @@ over_both_stores! {
     rfc6749_4_4_a_client_gets_the_form_that_it_is_registered_for
     a_token_that_nobody_would_read_is_not_issued
     a_token_that_was_made_elsewhere_cannot_be_signed
+    a_token_that_was_signed_here_is_not_made_elsewhere
+    rfc7662_4_without_an_audience_both_forms_are_seen_by_the_same
 }
 
 async fn rfc9068_2_1_the_header_says_what_it_is_and_another_library_verifies_it(kind: Kind) {
@@ -124,7 +126,7 @@ async fn rfc9068_3_aud_is_never_absent(kind: Kind) {
     for (client, aud, expected) in [
         (&several, json!(["https://c", "https://d"]), json!(["https://c", "https://d"])),
         (&several, json!("https://c"), json!("https://c")),
-        (&several, json!([]), json!(["https://a", "https://b"])),
+        (&several, json!([]), json!(ISSUER)),
         (&none, json!([]), json!(ISSUER)),
     ] {
         let token = signed(&node, client, json!({ "aud": aud })).await;
@@ -184,4 +186,58 @@ async fn a_token_that_was_made_elsewhere_cannot_be_signed(kind: Kind) {
     let body = json!({"client_id": app.id, "format": "jwt", "token": "a-token-from-elsewhere"});
     let answer = node.api.admin(OPERATOR, "POST", "/admin/tokens", Some(body)).await;
     assert_eq!(answer.refusal(), (400, "invalid_request".into()));
+}
+
+/// Kept by value, it would outlive its revocation once its key is gone.
+async fn a_token_that_was_signed_here_is_not_made_elsewhere(kind: Kind) {
+    let node = Node::start(kind).await;
+    let (app, server) = (node.application().await, node.resource_server().await);
+    let take_over = async |token: &str| {
+        let body = json!({"client_id": app.id, "aud": AUDIENCE, "token": token});
+        node.api.admin(OPERATOR, "POST", "/admin/tokens", Some(body)).await
+    };
+    let token = signed(&node, &app, json!({})).await;
+    // Nobody has to know the key: it may be one that is gone.
+    let forgotten = Signer::new().sign(&json!({"typ": "application/at+jwt", "kid": "x"}), &json!({"iss": ISSUER}));
+    for known in [true, false] {
+        for text in [&token, &forgotten] {
+            let answer = take_over(text).await;
+            assert_eq!(answer.refusal(), (400, "invalid_request".into()));
+            assert!(answer.body.contains("signed here"), "{}", answer.body);
+        }
+        if known {
+            assert!(node.api.is_active(server.pair(), &token).await);
+            assert_eq!(node.api.revoke(app.pair(), &token).await.status, 200);
+            node.operate("DELETE", &format!("/admin/keys/{}", kid(&token)), None).await;
+        }
+        assert!(!node.api.is_active(server.pair(), &forgotten).await);
+    }
+    assert!(!node.api.is_active(server.pair(), &token).await);
+    for other in [json!({"typ": "at+jwt"}), json!({"typ": "JWT"})] {
+        let issuer = if other["typ"] == "JWT" { ISSUER } else { "https://other.example.com" };
+        let answer = take_over(&Signer::new().sign(&other, &json!({"iss": issuer}))).await;
+        assert_eq!(answer.status, 201, "{}", answer.body);
+    }
+}
+
+/// RFC 9068 section 3 wants an `aud` in a signed token: that of the issuer is nobody's but who serves everything.
+async fn rfc7662_4_without_an_audience_both_forms_are_seen_by_the_same(kind: Kind) {
+    let node = Node::start(kind).await;
+    let mut metadata = refreshing();
+    metadata["audiences"] = json!([AUDIENCE, "https://b"]);
+    let (app, server) = (node.client(metadata).await, node.resource_server().await);
+    let gateway = node.client(json!({"rights": ["introspect"], "audiences": ["*"]})).await;
+    for format in ["opaque", "jwt"] {
+        let body = json!({"client_id": app.id, "format": format, "refresh": true, "sub": "u"});
+        let issued = node.operate("POST", "/admin/tokens", Some(body)).await;
+        let refreshed = node.rotate(&app, issued["refresh_token"].as_str().unwrap()).await.access;
+        for token in [issued["access_token"].as_str().unwrap(), &refreshed] {
+            for (caller, sees) in [(&app, true), (&gateway, true), (&server, false)] {
+                assert_eq!(node.api.is_active(caller.pair(), token).await, sees, "{format}");
+            }
+            if format == "jwt" {
+                assert_eq!(parts(token).1["aud"], json!(ISSUER));
+            }
+        }
+    }
 }

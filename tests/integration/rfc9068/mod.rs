@@ -4,6 +4,7 @@
 //! - [`verify`] what is refused: every way in which a text can pretend to be one
 //! - [`state`] that a signed token can be revoked, approved and outlived like any other
 //! - [`keys`] publication, rotation and removal
+//! - [`once`] that each signature is checked once
 //! - [`nodes`] several nodes, restarts, digest keys that come and go, a store that is away
 //! - [`forge`] tokens as an attacker would make them, with and without our keys
 
@@ -11,6 +12,7 @@ mod forge;
 mod issue;
 mod keys;
 mod nodes;
+mod once;
 mod state;
 mod verify;
 

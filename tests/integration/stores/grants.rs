@@ -1,7 +1,7 @@
 //! Grants that can be refreshed: kept with their tokens, and one refresh token put in the place of another.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use introspectd::store::{Insertion, NewGrant, Rotation, RotationOutcome};
 use introspectd::token::digest::GrantId;
@@ -11,7 +11,7 @@ use introspectd::token::time::{Stamp, UnixSeconds};
 use tokio::task::JoinSet;
 
 use super::{Subject, unstamped};
-use crate::support::{digest, grant, grant_record, record};
+use crate::support::{digest, eventually, grant, grant_record, record};
 
 over_stores! {
     a_grant_does_not_come_without_its_tokens
@@ -258,12 +258,15 @@ async fn no_rotation_is_done_after_the_revocation_was_acknowledged(subject: Subj
         let id = grant(round, expires_at).id;
         let new = NewGrant { id, record: grant_record(255, expires_at), keep_until: expires_at };
         subject.store.insert(&[], Some(&new), subject.now()).await.unwrap();
-        let acknowledged = Arc::new(AtomicBool::new(false));
+        let (acknowledged, rotated) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let rotating = tokio::spawn({
-            let (store, now, acknowledged) = (Arc::clone(&subject.store), subject.now(), Arc::clone(&acknowledged));
+            let (store, now) = (Arc::clone(&subject.store), subject.now());
+            let (acknowledged, rotated) = (Arc::clone(&acknowledged), Arc::clone(&rotated));
             async move {
                 let mut kept = store.grant(id).await.unwrap().unwrap();
+                // None is all zeros, which stands for none.
                 for (done, number) in (1..250).cycle().enumerate() {
+                    rotated.store(done, Ordering::SeqCst);
                     let to = GrantRecord { current: digest(number), previous: Some(kept.current), ..kept.clone() };
                     let rotation = Rotation { grant: id, from: kept.current, to, keep_until: expires_at, access: None };
                     let too_late = acknowledged.load(Ordering::SeqCst);
@@ -279,6 +282,11 @@ async fn no_rotation_is_done_after_the_revocation_was_acknowledged(subject: Subj
                 unreachable!("the revocation comes before that many rotations")
             }
         });
+        // Half of the revocations surely come between two rotations, whatever else the machine does; the others about as
+        // early as the first one.
+        if round % 2 == 0 {
+            eventually("a first rotation is done", async || rotated.load(Ordering::SeqCst) > 0).await;
+        }
         for _ in 0..round {
             tokio::task::yield_now().await;
         }

@@ -17,6 +17,7 @@ over_stores! {
     a_mark_is_kept_until_the_latest_end_named
     a_mark_is_read_back_as_it_was_put_in
     a_mark_that_has_changed_is_not_replaced
+    a_mark_that_was_renewed_is_another_one
     marking_an_ended_family_does_no_harm
     no_change_of_a_mark_is_lost_when_many_change_it_at_once
 }
@@ -43,6 +44,7 @@ async fn a_mark_is_read_back_as_it_was_put_in(subject: Subject) {
         access: Some(Cover { until: Stamp(1_700_000_000_000_001), reason: reason(255) }),
         refresh: Some(Reason::REQUESTED),
         exempt: (0..32).map(digest).collect(),
+        nonce: u64::MAX - 1,
     };
     let mut before = GrantMark::default();
     let of_refresh = GrantMark::default().refresh_revoked(Reason::REUSED);
@@ -67,6 +69,19 @@ async fn a_mark_that_has_changed_is_not_replaced(subject: Subject) {
     assert!(subject.change_mark(1, &revoked(), &final_one).await);
     assert!(!subject.change_mark(1, &revoked(), &revoked().approved().unwrap()).await);
     assert_eq!(subject.mark(1).await, final_one);
+}
+
+async fn a_mark_that_was_renewed_is_another_one(subject: Subject) {
+    let (first, second) = (revoked().renewed(1), revoked().renewed(2));
+    let approved = first.approved().unwrap();
+    assert!(subject.change_mark(1, &GrantMark::default(), &first).await);
+    assert!(subject.change_mark(1, &first, &second).await);
+    assert!(!subject.change_mark(1, &first, &approved).await, "revoked once more");
+    assert!(subject.change_mark(1, &second, &second.approved().unwrap()).await);
+    assert!(subject.change_mark(1, &GrantMark::default(), &second.clone().renewed(3)).await);
+    assert!(!subject.change_mark(1, &first, &approved).await, "approved and revoked again");
+    assert!(!subject.change_mark(1, &second, &approved).await, "approved and revoked again");
+    assert!(subject.mark(1).await.revokes_the_same(&revoked()));
 }
 
 async fn a_mark_can_come_before_and_after_the_tokens(subject: Subject) {

@@ -13,6 +13,7 @@ use super::{REQUESTED, Subject, client_id, reason, unstamped};
 use crate::support::{digest, eventually, record};
 
 over_stores! {
+    a_token_that_was_revoked_twice_is_approved_at_once
     a_duplicate_is_refused_and_the_first_one_stays
     a_final_reason_is_never_undone
     a_final_reason_takes_the_place_of_one_that_could_be_undone
@@ -292,5 +293,21 @@ async fn of_approvals_beside_a_final_revocation_none_outlives_it(subject: Subjec
         }
         changes.join_all().await;
         assert_eq!(subject.read(number).await.unwrap().state, State::Revoked(Reason::REUSED));
+    }
+}
+
+async fn a_token_that_was_revoked_twice_is_approved_at_once(subject: Subject) {
+    let (token, end) = (digest(9), subject.within(60));
+    subject.insert(1, &record(end)).await;
+    let signed = async |state| subject.store.set_signed_state(token, state, end, subject.now()).await.unwrap();
+    for _ in 0..2 {
+        for outcome in [Transition::Changed, Transition::Unchanged, Transition::Unchanged] {
+            assert_eq!(subject.set_state(1, REQUESTED).await, outcome);
+            assert_eq!(signed(REQUESTED).await, outcome);
+        }
+        for outcome in [Transition::Changed, Transition::Unchanged] {
+            assert_eq!(subject.set_state(1, State::Approved).await, outcome);
+            assert_eq!(signed(State::Approved).await, outcome);
+        }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod jose;
 pub(crate) mod life;
 pub(crate) mod node;
 pub(crate) mod program;
+pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod redis;
 

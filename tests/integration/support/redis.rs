@@ -166,6 +166,11 @@ impl RedisServer {
         list.lines().count() - 1
     }
 
+    /// The port that it takes connections at.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its URL, over the network.
     pub(crate) fn url(&self) -> String {
         match self.encryption {

@@ -41,6 +41,8 @@ impl Changes<'_> {
         Ok(Insertion::Done)
     }
 
+    /// Never [`Transition::Overtaken`]: writes are applied in the order in which they were queued, so an approval whose
+    /// caller has given up, too, comes before every revocation that is asked for later, and is undone by that.
     pub(super) fn set_state(&mut self, digest: TokenDigest, state: State, now: Now) -> Result<Transition, Stop> {
         let Some((stored, record)) = self.kept.token(digest)? else { return Ok(Transition::Absent) };
         // Only approving looks at the clock: a revocation holds whatever the clock says later.
@@ -54,6 +56,7 @@ impl Changes<'_> {
         Ok(transition)
     }
 
+    /// Never [`Transition::Overtaken`], for the same reason.
     pub(super) fn set_signed_state(
         &mut self,
         token: TokenDigest,

@@ -10,6 +10,8 @@ pub(in super::super) const ABSENT: i64 = 0;
 pub(in super::super) const UNCHANGED: i64 = 1;
 /// It was in another state before.
 pub(in super::super) const CHANGED: i64 = 2;
+/// It is not approved: its tombstone is not the one that was seen.
+pub(in super::super) const OVERTAKEN: i64 = 3;
 /// It is revoked for good: this, and the reason.
 pub(in super::super) const FINAL: i64 = 256;
 
@@ -52,9 +54,11 @@ local state = string.sub(head, 2, 2)
 /// - ARGV: the reason as one byte
 /// - Reply: [`ABSENT`], [`UNCHANGED`] (revoked already: the first reason stays, unless it can be undone and the new one
 ///   cannot) or [`CHANGED`]
+///
+/// As long as it could be approved, its tombstone is stamped anew: an approval that named the one before is void.
 pub(in super::super) static REVOKE: LazyLock<Script> = LazyLock::new(|| {
     let body = "\
-if state ~= '\\0' and (state ~= '\\1' or ARGV[1] == '\\1') then return 1 end
+if state ~= '\\0' and state ~= '\\1' then return 1 end
 redis.call('SETRANGE', KEYS[1], 1, ARGV[1])
 redis.call('SET', KEYS[2], stamp .. ARGV[1], 'PXAT', expires)
 if state == '\\0' then return 2 end
@@ -66,8 +70,8 @@ return 1
 /// Approves a token again; its expiry stays.
 ///
 /// - KEYS: record, tombstone
-/// - ARGV: the caller's time in milliseconds
-/// - Reply: as of [`REVOKE`], or [`FINAL`] and the reason
+/// - ARGV: the caller's time in milliseconds, the tombstone that the caller has seen
+/// - Reply: as of [`REVOKE`], [`OVERTAKEN`], or [`FINAL`] and the reason
 ///
 /// `SETRANGE` keeps the time to live. The tombstone is deleted rather than left to expire: that, too, is broadcast.
 pub(in super::super) static APPROVE: LazyLock<Script> = LazyLock::new(|| {
@@ -75,6 +79,7 @@ pub(in super::super) static APPROVE: LazyLock<Script> = LazyLock::new(|| {
 if expires <= tonumber(ARGV[1]) then return 0 end
 if state == '\\0' then return 1 end
 if state ~= '\\1' then return 256 + string.byte(state) end
+if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 3 end
 redis.call('SETRANGE', KEYS[1], 1, '\\0')
 redis.call('DEL', KEYS[2])
 return 2
@@ -97,9 +102,11 @@ end
 /// - KEYS: tombstone
 /// - ARGV: the reason as one byte, until when to keep it in milliseconds
 /// - Reply: as of [`REVOKE`]; [`ABSENT`] when that moment has passed
+///
+/// The tombstone is stamped anew as by [`REVOKE`].
 pub(in super::super) static REVOKE_SIGNED: LazyLock<Script> = LazyLock::new(|| {
     let body = "\
-if state ~= '\\0' and (state ~= '\\1' or ARGV[1] == '\\1') then return 1 end
+if state ~= '\\0' and state ~= '\\1' then return 1 end
 expires = math.max(expires, tonumber(ARGV[2]))
 if expires <= millis then return 0 end
 redis.call('SET', KEYS[1], stamp .. ARGV[1], 'PXAT', expires)
@@ -112,11 +119,13 @@ return 1
 /// Approves a signed token again.
 ///
 /// - KEYS: tombstone
-/// - Reply: [`UNCHANGED`], [`CHANGED`], or [`FINAL`] and the reason
+/// - ARGV: the tombstone that the caller has seen
+/// - Reply: [`UNCHANGED`], [`CHANGED`], [`OVERTAKEN`], or [`FINAL`] and the reason
 pub(in super::super) static APPROVE_SIGNED: LazyLock<Script> = LazyLock::new(|| {
     let body = "\
 if state == '\\0' then return 1 end
 if state ~= '\\1' then return 256 + string.byte(state) end
+if kept ~= ARGV[1] then return 3 end
 redis.call('DEL', KEYS[1])
 return 2
 ";
