@@ -76,8 +76,8 @@ pub enum StartError {
 
 /// How often the store is asked whether it answers.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// For how long a store may fail before the node says that it is not ready. A failover takes some seconds, and all nodes
-/// going away together would turn it into an outage of everything.
+/// For how long a store may fail before the node says that it is not ready. A failover takes some seconds, and all
+/// nodes going away together would turn it into an outage of everything.
 const PROBE_GRACE: u32 = 10;
 
 impl App {

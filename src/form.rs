@@ -1,5 +1,5 @@
-//! `application/x-www-form-urlencoded` as OAuth uses it (RFC 6749 appendix B): strict, and without a copy where nothing is
-//! escaped.
+//! `application/x-www-form-urlencoded` as OAuth uses it (RFC 6749 appendix B): strict, and without a copy where nothing
+//! is escaped.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

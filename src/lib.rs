@@ -13,8 +13,8 @@
 //!                                                     [token]  text, digest, record, decision: pure
 //! ```
 //!
-//! Arrows point one way: sockets know HTTP, HTTP knows the service, the service knows the store, all know [`token`] and
-//! [`client`], which know nobody.
+//! Arrows point one way: sockets know HTTP, HTTP knows the service, the service knows the store, all know [`client`]
+//! and [`token`]. A client knows [`token`] and [`jose`], and these two know nobody but [`json`].
 //!
 //! # The rooms
 //!

@@ -132,8 +132,8 @@ pub async fn one(
     Ok(answer(&shown(&client, false)))
 }
 
-/// Members of a record that have ways of their own to be changed. A record that was read may be sent back whole, so they
-/// are refused only where they say something else.
+/// Members of a record that have ways of their own to be changed. A record that was read may be sent back whole, so
+/// they are refused only where they say something else.
 async fn refuse_what_cannot_be_changed(
     context: &Context,
     id: &ClientId,

@@ -1,4 +1,5 @@
-//! `POST /admin/tokens/revoke` and `/approve`: one token by value, `jti` or grant. `POST /admin/revocations`: many at once.
+//! `POST /admin/tokens/revoke` and `/approve`: one token by value, `jti` or grant. `POST /admin/revocations`: many at
+//! once.
 
 use http::{Request, StatusCode};
 use serde::Deserialize;
@@ -24,7 +25,8 @@ struct TokenRequest {
     token: Option<String>,
     jti: Option<String>,
     grant_id: Option<String>,
-    /// Read and not needed: a token is found whichever type it is said to have, as RFC 7009 section 2.1 wants of a hint.
+    /// Read and not needed: a token is found whichever type it is said to have, as RFC 7009 section 2.1 wants of a
+    /// hint.
     #[serde(rename = "token_type")]
     _token_type: Option<TokenType>,
     #[serde(default = "yes")]

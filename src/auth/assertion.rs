@@ -1,6 +1,6 @@
-//! Assertions that a client has signed: `private_key_jwt` (RFC 7521 section 4.2, RFC 7523 sections 2.2 and 3, and what its
-//! revision rfc7523bis narrows). Pure: the time is an argument, and whether an assertion was shown before is the store's to
-//! say.
+//! Assertions that a client has signed: `private_key_jwt` (RFC 7521 section 4.2, RFC 7523 sections 2.2 and 3, and what
+//! its revision rfc7523bis narrows). Pure: the time is an argument, and whether an assertion was shown before is the
+//! store's to say.
 
 use serde_json::{Map, Value};
 
@@ -55,8 +55,9 @@ impl<'a> Assertion<'a> {
     /// How far the clock of a client may be ahead of ours, in seconds.
     pub const CLOCK_SKEW: u64 = 60;
 
-    /// Reads an assertion, and of whom it is: `iss` and `sub` name the same client (RFC 7523 section 3), and `client_id`, if
-    /// the request has one, names it too (RFC 7521 section 4.2). `None` when it is malformed or does not.
+    /// Reads an assertion, and of whom it is: `iss` and `sub` name the same client (RFC 7523 section 3), and
+    /// `client_id`, if the request has one, names it too (RFC 7521 section 4.2). `None` when it is malformed or does
+    /// not.
     pub fn parse(text: &'a str, client_id: Option<&str>) -> Option<Self> {
         let compact = Compact::parse(text).ok()?;
         let claims = compact.claims().ok()?;
@@ -71,8 +72,8 @@ impl<'a> Assertion<'a> {
         &self.client_id
     }
 
-    /// Decides whether `client`, which must be the one of [`Assertion::client_id`], made this assertion for us and for now.
-    /// What is returned must not have been used before; `None` for an assertion without `jti`.
+    /// Decides whether `client`, which must be the one of [`Assertion::client_id`], made this assertion for us and for
+    /// now. What is returned must not have been used before; `None` for an assertion without `jti`.
     ///
     /// Costs a signature check for each of the client's keys that could have made it, one as a rule.
     ///
@@ -123,8 +124,8 @@ impl<'a> Assertion<'a> {
         Ok(UnixSeconds(exp))
     }
 
-    /// The issuer identifier as the sole audience (rfc7523bis): with the URL of an endpoint, or beside others, it could have
-    /// been made for somebody else, who could now use it here.
+    /// The issuer identifier as the sole audience (rfc7523bis): with the URL of an endpoint, or beside others, it could
+    /// have been made for somebody else, who could now use it here.
     fn is_for_us(&self, client: &Client, endpoints: &Endpoints) -> bool {
         let audience = match self.claims.get("aud") {
             Some(Value::String(audience)) => Some(audience.as_str()),

@@ -1,8 +1,8 @@
 //! How many tokens that turn out not to be active somebody may show: the defence against token scanning (RFC 7662
 //! section 4).
 //!
-//! The budget is spent on answers that a guess would get, and when it is gone those alone become 429, all alike. A resource
-//! server that is being flooded with garbage therefore still learns of every live token that it is active.
+//! The budget is spent on answers that a guess would get, and when it is gone those alone become 429, all alike. A
+//! resource server that is being flooded with garbage therefore still learns of every live token that it is active.
 
 use std::hash::Hash;
 use std::sync::Arc;

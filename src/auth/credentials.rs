@@ -23,8 +23,8 @@ pub enum Credentials<'a> {
     Basic {
         /// What the header holds.
         pair: BasicPair,
-        /// Whether the body holds the same once more, as lua-resty-openidc sends it; only clients that are registered for
-        /// it may (RFC 6749 section 2.3 allows one mechanism).
+        /// Whether the body holds the same once more, as lua-resty-openidc sends it; only clients that are registered
+        /// for it may (RFC 6749 section 2.3 allows one mechanism).
         repeated: bool,
     },
     /// A client identifier with a secret in the body.
@@ -36,8 +36,8 @@ pub enum Credentials<'a> {
     },
     /// What a client has signed.
     Assertion(Box<Assertion<'a>>),
-    /// A client identifier alone, over a connection with a certificate. Whether it matters is a matter of registration: a
-    /// certificate may be there for reasons of its own.
+    /// A client identifier alone, over a connection with a certificate. Whether it matters is a matter of registration:
+    /// a certificate may be there for reasons of its own.
     Certificate {
         /// `client_id`.
         id: &'a str,
@@ -93,8 +93,8 @@ impl<'a> Credentials<'a> {
     ///
     /// # Errors
     /// [`Refusal::Missing`] without any, [`Refusal::BadRequest`] with several or [`Refusal::BadBearerRequest`] if
-    /// one of them is a Bearer token, [`Refusal::InvalidClient`] for a Basic header that cannot be decoded: it is a failed
-    /// attempt like any other.
+    /// one of them is a Bearer token, [`Refusal::InvalidClient`] for a Basic header that cannot be decoded: it is a
+    /// failed attempt like any other.
     pub fn find(headers: &'a HeaderMap, body: BodyCredentials<'a>) -> Result<Self, Refusal> {
         let mut lines = headers.get_all(AUTHORIZATION).iter();
         let line = lines.next();
@@ -188,8 +188,8 @@ fn is_bearer(scheme: &[u8]) -> bool {
 /// The content of a Basic header, in the one or two ways that it can be meant.
 ///
 /// RFC 6749 section 2.3.1 wants identifier and secret form-encoded before they are joined. About half of all client
-/// libraries leave that out, and then a `%` or `+` in a secret stands for itself. So the decoded form is tried first, and
-/// the raw one only where decoding changed something or failed; both together are one attempt.
+/// libraries leave that out, and then a `%` or `+` in a secret stands for itself. So the decoded form is tried first,
+/// and the raw one only where decoding changed something or failed; both together are one attempt.
 pub struct BasicPair {
     decoded: Option<(Zeroizing<String>, Zeroizing<String>)>,
     raw: Option<(Zeroizing<String>, Zeroizing<String>)>,

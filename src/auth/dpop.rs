@@ -1,5 +1,5 @@
-//! Proofs that the sender of a request has a key: DPoP (RFC 9449 section 4). Pure: the time is an argument, and whether a
-//! proof was shown before is the store's to say.
+//! Proofs that the sender of a request has a key: DPoP (RFC 9449 section 4). Pure: the time is an argument, and whether
+//! a proof was shown before is the store's to say.
 
 use http::HeaderMap;
 use serde_json::Value;

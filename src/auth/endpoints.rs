@@ -1,7 +1,7 @@
 //! Where we are reached, as we publish it: what assertions and proofs must have been made for.
 //!
-//! Taken from the issuer alone. The `Host` of a request is the sender's to choose, and whoever has caught a proof that was
-//! made for another server would choose that server's.
+//! Taken from the issuer alone. The `Host` of a request is the sender's to choose, and whoever has caught a proof that
+//! was made for another server would choose that server's.
 
 use url::Url;
 
@@ -39,8 +39,8 @@ impl Endpoints {
         self.all.iter().any(|endpoint| **endpoint == *url)
     }
 
-    /// Whether this is the URL of the token endpoint. Compared after the normalisation of RFC 3986 section 6 and without
-    /// query and fragment, as RFC 9449 section 4.3 asks.
+    /// Whether this is the URL of the token endpoint. Compared after the normalisation of RFC 3986 section 6 and
+    /// without query and fragment, as RFC 9449 section 4.3 asks.
     pub fn is_token(&self, url: &str) -> bool {
         let Ok(mut url) = Url::parse(url) else { return false };
         url.set_query(None);

@@ -59,11 +59,6 @@ impl Caller {
         &self.client
     }
 
-    /// The client's record, to be kept.
-    pub fn shared_client(&self) -> Arc<Client> {
-        Arc::clone(&self.client)
-    }
-
     /// How it proved who it is.
     pub fn method(&self) -> &Method {
         &self.method

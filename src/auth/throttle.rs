@@ -3,8 +3,8 @@
 //! The counters are a node's own and bounded in number. Three of them watch each attempt:
 //!
 //! - **client and source**: one peer guessing at one client. A few failures, then it waits a second, doubling.
-//! - **source**: one peer guessing at many clients. Attempts that are refused by the first counter are not counted here,
-//!   so one program with a wrong secret does not stop its neighbours behind the same address.
+//! - **source**: one peer guessing at many clients. Attempts that are refused by the first counter are not counted
+//!   here, so one program with a wrong secret does not stop its neighbours behind the same address.
 //! - **client**: many peers guessing at one client.
 //!
 //! The last two do not hold up a client at a source from which it has authenticated before. So nobody can lock it out

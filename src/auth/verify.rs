@@ -104,10 +104,10 @@ impl Authenticator {
 
     /// Decides who is calling.
     ///
-    /// A failed attempt costs one argon2id for each way to read the credentials, whether or not the client exists, whatever
-    /// hash it has, and whatever else is wrong: time says no more than the answer. An assertion or a certificate costs
-    /// what it takes to check it. It is counted in the same step in which
-    /// it is found to have failed, so that hanging up early or asking many times at once is of no use.
+    /// A failed attempt costs one argon2id for each way to read the credentials, whether or not the client exists,
+    /// whatever hash it has, and whatever else is wrong: time says no more than the answer. An assertion or a
+    /// certificate costs what it takes to check it. It is counted in the same step in which it is found to have failed,
+    /// so that hanging up early or asking many times at once is of no use.
     ///
     /// # Errors
     /// [`Refused`], which never says which part of the credentials was wrong.
@@ -234,7 +234,8 @@ impl Authenticator {
         self.service.hashing.run(job).await.map_err(Refusal::from)?
     }
 
-    /// What a client has signed. It is noted as used only once it is known to be the client's: nobody else can use it up.
+    /// What a client has signed. It is noted as used only once it is known to be the client's: nobody else can use it
+    /// up.
     async fn by_assertion(&self, assertion: &Assertion<'_>, source: Source, now: Now) -> Result<Caller, Refused> {
         let id = assertion.client_id();
         self.throttle.check(id.as_str(), source, now)?;

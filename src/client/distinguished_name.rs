@@ -1,9 +1,9 @@
 //! Distinguished names as operators write them (RFC 4514), to be compared with those in certificates.
 //!
 //! Compared is what is meant and not how it is written: attribute types by their object identifier, values after
-//! unescaping, whichever string type a certificate wraps them in, and the parts of a multi-valued name in any order. Values
-//! themselves are compared character by character, without regard to the matching rules of a directory: two certificates
-//! of one authority may differ in case alone.
+//! unescaping, whichever string type a certificate wraps them in, and the parts of a multi-valued name in any order.
+//! Values themselves are compared character by character, without regard to the matching rules of a directory: two
+//! certificates of one authority may differ in case alone.
 
 use serde::{Deserialize, Serialize};
 

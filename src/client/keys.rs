@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::jose::key_set::{JwkSet, JwkSetError};
 
-/// A registered `jwks`: keys that assertions are signed with, and certificates (`x5c`). Nothing in it is secret: a private
-/// key is refused.
+/// A registered `jwks`: keys that assertions are signed with, and certificates (`x5c`). Nothing in it is secret: a
+/// private key is refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Map<String, Value>", into = "Map<String, Value>")]
 pub struct ClientKeys {
@@ -40,8 +40,8 @@ impl ClientKeys {
     /// The longest set, as JSON: it is read with the client for each of its requests.
     pub const MAX_BYTES: usize = 32 * 1024;
 
-    /// Reads a key set. A key of a type that is not used here is passed over (RFC 7517 section 5), as long as there is one
-    /// that is, or a certificate.
+    /// Reads a key set. A key of a type that is not used here is passed over (RFC 7517 section 5), as long as there is
+    /// one that is, or a certificate.
     ///
     /// # Errors
     /// [`ClientKeysError`].

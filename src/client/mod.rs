@@ -139,7 +139,8 @@ pub struct Client {
     /// Whoever runs such an endpoint elsewhere could then use them here.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub assertion_audience_endpoints: bool,
-    /// The one of `tls_client_auth_subject_dn` and its alternatives that it is registered with (RFC 8705 section 2.1.2).
+    /// The one of `tls_client_auth_subject_dn` and its alternatives that it is registered with (RFC 8705 section
+    /// 2.1.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_client_auth: Option<CertificateName>,
     /// `tls_client_certificate_bound_access_tokens` (RFC 8705 section 3.4).
@@ -238,11 +239,6 @@ impl AuthenticationMethod {
     /// Whether it is a way of sending a secret.
     pub fn has_secret(self) -> bool {
         matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
-    }
-
-    /// Whether it takes a certificate of the connection.
-    pub fn has_certificate(self) -> bool {
-        matches!(self, Self::TlsClientAuth | Self::SelfSignedTlsClientAuth)
     }
 }
 

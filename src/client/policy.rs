@@ -63,7 +63,8 @@ pub fn granted_audience(client: &Client, requested: &[Box<str>]) -> Option<Vec<B
     requested.iter().all(|resource| client.serves(resource)).then(|| requested.to_vec())
 }
 
-/// Whether `client` may ask for these authorization details: all of types that it is registered for (RFC 9396 section 5).
+/// Whether `client` may ask for these authorization details: all of types that it is registered for (RFC 9396 section
+/// 5).
 pub fn may_ask_for(client: &Client, details: &Value) -> bool {
     let registered = |kind: &str| client.authorization_details_types.iter().any(|registered| **registered == *kind);
     let asked = details.as_array().map(Vec::as_slice).unwrap_or_default();

@@ -1,8 +1,8 @@
 //! `serve --dev`: a service to try out, with clients and tokens in it from the start.
 //!
 //! Identifiers and secrets are the same on every machine, so that nodes on one Redis share them and examples can be
-//! pasted. The key that they are hashed with is used by `--dev` alone: a store that was seeded here accepts none of them
-//! once it is opened without `--dev`. Only loopback addresses are taken.
+//! pasted. The key that they are hashed with is used by `--dev` alone: a store that was seeded here accepts none of
+//! them once it is opened without `--dev`. Only loopback addresses are taken.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -38,7 +38,8 @@ enum TokenVerb {
 struct Which {
     #[command(flatten)]
     name: Name,
-    /// Leave alone what belongs to it: the access tokens of a refresh token; of an access token, the others of its grant.
+    /// Leave alone what belongs to it: the access tokens of a refresh token; of an access token, the others of its
+    /// grant.
     #[arg(long)]
     no_cascade: bool,
 }

@@ -207,8 +207,8 @@ pub struct TokensConfig {
 }
 
 impl TokensConfig {
-    /// The most that any lifetime can be set to, and so the longest that any token lives: ten years. A token that outlives its
-    /// software is not a token.
+    /// The most that any lifetime can be set to, and so the longest that any token lives: ten years. A token that
+    /// outlives its software is not a token.
     pub const LONGEST_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
 }
 
@@ -245,7 +245,8 @@ pub struct AuthenticationConfig {
     pub hashing_queue: usize,
     /// `secret_overlap`: how long the old secret keeps working after a rotation, unless the rotation says otherwise.
     pub secret_overlap: Duration,
-    /// `bearer_may_ask_about_itself`: whether an access token may be introspected with nothing but itself as credentials.
+    /// `bearer_may_ask_about_itself`: whether an access token may be introspected with nothing but itself as
+    /// credentials.
     pub bearer_may_ask_about_itself: bool,
     /// `unknown_tokens_per_second`: how many unknown tokens one caller may ask about; 0 for no limit.
     pub unknown_tokens_per_second: u32,

@@ -8,9 +8,9 @@ pub const SIGNED: &str = "application/token-introspection+jwt";
 
 /// Whether the caller prefers the signed form to plain JSON.
 ///
-/// Only a caller that names it can: a range such as `*/*` is met by JSON. JSON wins where it is named with the same weight,
-/// where nothing that is asked for can be had, and where the header cannot be read: an answer in a form that was not asked
-/// for is better than none.
+/// Only a caller that names it can: a range such as `*/*` is met by JSON. JSON wins where it is named with the same
+/// weight, where nothing that is asked for can be had, and where the header cannot be read: an answer in a form that
+/// was not asked for is better than none.
 pub fn prefers_signed(headers: &HeaderMap) -> bool {
     let mut signed = 0;
     // Of several ranges that JSON meets, the most specific one says how much it is wanted.

@@ -23,8 +23,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// The certificate of whoever sent the request, if there is one.
 ///
-/// The headers of RFC 9440 are believed from the `trusted` proxies alone; from anybody else they are as good as absent. Of a
-/// proxy, the header alone counts: a certificate of its own connection to us is the proxy's, and says nothing of the client.
+/// The headers of RFC 9440 are believed from the `trusted` proxies alone; from anybody else they are as good as absent.
+/// Of a proxy, the header alone counts: a certificate of its own connection to us is the proxy's, and says nothing of
+/// the client.
 ///
 /// # Errors
 /// 400 when a trusted proxy sends a header that cannot be read.

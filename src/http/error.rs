@@ -76,8 +76,8 @@ impl ApiError {
             .with(WWW_AUTHENTICATE, BASIC_CHALLENGE)
     }
 
-    /// 401: the request says nothing of who is calling; both ways to do so are offered (RFC 6750 section 3.1: without an
-    /// error code).
+    /// 401: the request says nothing of who is calling; both ways to do so are offered (RFC 6750 section 3.1: without
+    /// an error code).
     pub fn missing_credentials() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "invalid_client", "Client authentication is required")
             .with(WWW_AUTHENTICATE, BASIC_CHALLENGE)

@@ -101,7 +101,8 @@ fn switch(form: &Form<'_>, parameter: Parameter) -> Result<bool, ApiError> {
 }
 
 /// RFC 7662 section 2.3 wants 401 of a Bearer token that does not allow this; a client that authenticated as itself is
-/// known, and is told 403. One that only named itself has not been authenticated, which section 2.1 asks of every caller.
+/// known, and is told 403. One that only named itself has not been authenticated, which section 2.1 asks of every
+/// caller.
 fn expect_right(caller: &Caller) -> Result<(), ApiError> {
     if caller.has(Right::Introspect) {
         return Ok(());

@@ -9,9 +9,9 @@
 //! | `GET /jwks.json` | [`jwks`] |
 //! | `GET /livez`, `/readyz` | [`health`] |
 //!
-//! [`request`] and [`certificate`] read what a peer sent, [`accept`] which form of answer it wants, [`confirmation`] what
-//! its token is bound to; [`respond`] writes what it gets, [`published`] what everybody may read, [`error`] is every way to
-//! refuse it.
+//! [`request`] and [`certificate`] read what a peer sent, [`accept`] which form of answer it wants, [`confirmation`]
+//! what its token is bound to; [`respond`] writes what it gets, [`published`] what everybody may read, [`error`] is
+//! every way to refuse it.
 
 pub mod accept;
 pub mod certificate;

@@ -12,8 +12,8 @@ use super::Answer;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Answers that carry tokens, secrets or what is known of them must not be kept by anybody (RFC 6749 section 5.1), and a
-/// browser that meets one must not try to show it.
+/// Answers that carry tokens, secrets or what is known of them must not be kept by anybody (RFC 6749 section 5.1), and
+/// a browser that meets one must not try to show it.
 const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (PRAGMA, HeaderValue::from_static("no-cache")),

@@ -12,11 +12,12 @@ use crate::server::{Peer, RequestBody};
 use crate::service::revoke::Revocation;
 use crate::token::value::Presented;
 
-/// Revokes a token with everything of its grant. 200 also when there was nothing to revoke (section 2.2): not 204, which
-/// several clients take for a failure.
+/// Revokes a token with everything of its grant. 200 also when there was nothing to revoke (section 2.2): not 204,
+/// which several clients take for a failure.
 ///
 /// # Errors
-/// In this order: the body's, the caller's, the missing token, `invalid_grant` for a token of another client, the store's.
+/// In this order: the body's, the caller's, the missing token, `invalid_grant` for a token of another client, the
+/// store's.
 pub async fn handle(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
     let (head, body) = request::read(context, request, MediaType::Form).await?;
     let form = Form::parse(&body)?;
@@ -34,7 +35,8 @@ pub async fn handle(context: &Context, request: Request<RequestBody>, peer: &Pee
         }
         Revocation::NothingToDo => Ok(respond::empty(StatusCode::OK)),
         Revocation::Unknown => {
-            // Whether a text is a token of somebody else's can be told from this answer, so guesses are counted here too.
+            // Whether a text is a token of somebody else's can be told from this answer, so guesses are counted here
+            // too.
             context.spend_on_guess(caller.client(), now)?;
             Ok(respond::empty(StatusCode::OK))
         }

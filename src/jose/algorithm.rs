@@ -1,10 +1,10 @@
-//! The algorithms that are signed and verified with (RFC 7518, RFC 8037): asymmetric ones only, so that whoever verifies
-//! cannot sign.
+//! The algorithms that are signed and verified with (RFC 7518, RFC 8037): asymmetric ones only, so that whoever
+//! verifies cannot sign.
 
 use serde::{Deserialize, Serialize};
 
-/// `EdDSA` leaves open which curve is meant. RFC 9864 section 2.2 registers this name in its place, and newer libraries write
-/// it in headers and keys. What we sign ourselves keeps the name that every library knows.
+/// `EdDSA` leaves open which curve is meant. RFC 9864 section 2.2 registers this name in its place, and newer libraries
+/// write it in headers and keys. What we sign ourselves keeps the name that every library knows.
 const ED25519: &str = "Ed25519";
 
 /// A signature algorithm, by its registered name.

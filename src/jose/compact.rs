@@ -49,8 +49,8 @@ impl Header<'_> {
     }
 }
 
-/// Header members that change what the rest means. None of them is understood here, so each is refused: the first by rule
-/// (RFC 7515 section 4.1.11), the others because a text with them is compressed, encrypted or not encoded.
+/// Header members that change what the rest means. None of them is understood here, so each is refused: the first by
+/// rule (RFC 7515 section 4.1.11), the others because a text with them is compressed, encrypted or not encoded.
 const REFUSED: [&str; 10] = ["crit", "b64", "zip", "enc", "epk", "apu", "apv", "p2s", "p2c", "tag"];
 
 impl<'a> Compact<'a> {

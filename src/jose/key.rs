@@ -42,8 +42,8 @@ impl PublicKey {
 
     /// Reads a JWK.
     ///
-    /// The algorithm is what `alg` says; without one, what `algorithm` says; without either, the usual one of the key's type,
-    /// RS256 for RSA.
+    /// The algorithm is what `alg` says; without one, what `algorithm` says; without either, the usual one of the key's
+    /// type, RS256 for RSA.
     ///
     /// # Errors
     /// [`KeyError`]: for a key that has a private member above all, and for one that says it is for something else than
@@ -122,8 +122,8 @@ impl PublicKey {
         self.algorithm
     }
 
-    /// Its RFC 7638 thumbprint over SHA-256, base64url: 43 characters that name it and no other key. The `jkt` of RFC 9449
-    /// section 6.1.
+    /// Its RFC 7638 thumbprint over SHA-256, base64url: 43 characters that name it and no other key. The `jkt` of RFC
+    /// 9449 section 6.1.
     pub fn thumbprint(&self) -> String {
         // Section 3.2 asks for the required members alone, in the order of their names and without white space: that is
         // how a map of them is written.

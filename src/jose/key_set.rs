@@ -44,8 +44,8 @@ impl JwkSet {
 
     /// Reads a set.
     ///
-    /// A key of a type, a curve, an algorithm or a use that is not ours is passed over, as RFC 7517 section 5 asks; one that
-    /// claims to be ours and is wrong is refused, and a private one always.
+    /// A key of a type, a curve, an algorithm or a use that is not ours is passed over, as RFC 7517 section 5 asks; one
+    /// that claims to be ours and is wrong is refused, and a private one always.
     ///
     /// # Errors
     /// [`JwkSetError`].

@@ -8,9 +8,9 @@
 //! - [`key_set`] the public keys that a client has registered
 //! - [`error`] why any of them was refused
 //!
-//! Every signature is made and checked by aws-lc-rs; checked by way of the crate `jsonwebtoken`, made directly, because that
-//! crate reads the private key anew for each signature. What a text may look like is decided here alone and by no library's
-//! defaults: the parser is shorter than the list of them.
+//! Every signature is made and checked by aws-lc-rs; checked by way of the crate `jsonwebtoken`, made directly, because
+//! that crate reads the private key anew for each signature. What a text may look like is decided here alone and by no
+//! library's defaults: the parser is shorter than the list of them.
 
 pub mod algorithm;
 pub mod compact;

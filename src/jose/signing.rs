@@ -30,8 +30,8 @@ enum Pair {
     Rsa(RsaKeyPair),
 }
 
-/// As strong as RFC 7518 section 3.3 asks for, and a third of the cost of the next size. A key is replaced long before the
-/// size is outdated.
+/// As strong as RFC 7518 section 3.3 asks for, and a third of the cost of the next size. A key is replaced long before
+/// the size is outdated.
 const RSA_SIZE: KeySize = KeySize::Rsa2048;
 
 impl SigningKey {

@@ -1,5 +1,5 @@
-//! The certificate of a peer: asked for in the handshake, which proves that the peer has its key, and judged later by those
-//! who know whose it should be.
+//! The certificate of a peer: asked for in the handshake, which proves that the peer has its key, and judged later by
+//! those who know whose it should be.
 
 use std::fmt;
 use std::sync::Arc;

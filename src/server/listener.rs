@@ -93,8 +93,8 @@ impl ListeningSocket {
         match self {
             Self::Tcp(listener) => {
                 let (socket, address) = listener.accept().await?;
-                // Answers are single writes, which Nagle's algorithm could only delay. A failure means that the peer has
-                // gone, which reading will tell.
+                // Answers are single writes, which Nagle's algorithm could only delay. A failure means that the peer
+                // has gone, which reading will tell.
                 let _ = socket.set_nodelay(true);
                 Ok((Accepted::Tcp(socket), Some(address)))
             }

@@ -7,11 +7,11 @@
 //!                                                               +-- progress: the time each stage may take
 //! ```
 //!
-//! HTTP/1 and HTTP/2 are served on every listener: by ALPN over TLS, by the client's preface in cleartext. One timer for
-//! each connection keeps all of its time limits ([`HttpConfig`]). A panic of the handler costs one request.
+//! HTTP/1 and HTTP/2 are served on every listener: by ALPN over TLS, by the client's preface in cleartext. One timer
+//! for each connection keeps all of its time limits ([`HttpConfig`]). A panic of the handler costs one request.
 //!
-//! Answers that the server gives in the handler's place come from [`Handler::refuse`]. What hyper refuses while it parses
-//! a head (syntax, `Content-Length`, size) has a status and no body, and closes the connection.
+//! Answers that the server gives in the handler's place come from [`Handler::refuse`]. What hyper refuses while it
+//! parses a head (syntax, `Content-Length`, size) has a status and no body, and closes the connection.
 
 mod body;
 mod certificate;

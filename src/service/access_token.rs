@@ -1,7 +1,7 @@
 //! Signed access tokens (RFC 9068): a record written as claims, and read back from them.
 //!
-//! A signed token has no record in the store. All that is known of it stands in its claims, and what revoking it needs in its
-//! `jti`; only its revocation is stored. So it is looked up like any other token, but for the first read.
+//! A signed token has no record in the store. All that is known of it stands in its claims, and what revoking it needs
+//! in its `jti`; only its revocation is stored. So it is looked up like any other token, but for the first read.
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,8 +43,8 @@ pub(super) struct Verified {
 
 /// The texts whose signature was verified, so that each token costs one signature check.
 ///
-/// It says no more than "this key signed this text". Everything that can end a token is read anew for each request, and an
-/// entry is used only as long as its key is there.
+/// It says no more than "this key signed this text". Everything that can end a token is read anew for each request, and
+/// an entry is used only as long as its key is there.
 pub struct VerifiedTexts {
     /// Keyed with what no peer knows, so that none can make two texts meet.
     key: [u8; blake3::KEY_LEN],
@@ -52,8 +52,8 @@ pub struct VerifiedTexts {
     checks: AtomicU64,
 }
 
-/// The most that the cache holds, in bytes of texts and what is known from them: some twenty thousand tokens of the usual
-/// size.
+/// The most that the cache holds, in bytes of texts and what is known from them: some twenty thousand tokens of the
+/// usual size.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// What an entry takes beside its texts, about.
@@ -113,7 +113,8 @@ impl fmt::Debug for VerifiedTexts {
 }
 
 impl Service {
-    /// Signs an access token of this record. Its stamp is the moment of the store's clock, as that of a stored token is.
+    /// Signs an access token of this record. Its stamp is the moment of the store's clock, as that of a stored token
+    /// is.
     pub(super) async fn sign_access_token(
         &self,
         record: Record,
@@ -139,9 +140,9 @@ impl Service {
 
     /// The claims of RFC 9068 section 2.2, of which none of the required ones is ever left out.
     ///
-    /// `aud`: what the token is for, else the issuer itself: a token that names no resource is for nobody else (section 3 asks
-    /// for a default). `sub`: the client, for a token that speaks for no user (section 2.2), with a prefix that keeps it apart
-    /// from users (section 5).
+    /// `aud`: what the token is for, else the issuer itself: a token that names no resource is for nobody else (section
+    /// 3 asks for a default). `sub`: the client, for a token that speaks for no user (section 2.2), with a prefix that
+    /// keeps it apart from users (section 5).
     fn claims_of(&self, record: Record, jti: &str) -> Value {
         let mut claims = record.claims.to_members();
         let audience = match &record.audience[..] {
@@ -199,8 +200,8 @@ impl Service {
         }))
     }
 
-    /// RFC 9068 section 4. The check value of the `jti` comes before anything that costs more than a hash: whoever has never
-    /// had a token of ours can make us neither read the store nor check a signature.
+    /// RFC 9068 section 4. The check value of the `jti` comes before anything that costs more than a hash: whoever has
+    /// never had a token of ours can make us neither read the store nor check a signature.
     async fn verify(&self, text: &str, now: Now) -> Result<Option<Verified>, StoreError> {
         let Some((compact, claims)) = self.read_signed(text) else { return Ok(None) };
         let Some((identity, record)) = self.record_of(claims) else { return Ok(None) };
@@ -215,8 +216,8 @@ impl Service {
         Ok(Some(Verified { identity, record, kid }))
     }
 
-    /// Whether a text was signed with one of our keys although its `jti` cannot be read: its digest key is one that this node
-    /// does not have. Nothing can be done to such a token here, and nobody may be told that it was.
+    /// Whether a text was signed with one of our keys although its `jti` cannot be read: its digest key is one that
+    /// this node does not have. Nothing can be done to such a token here, and nobody may be told that it was.
     pub(super) fn is_signed_with_unknown_digest_key(&self, presented: Presented<'_>, now: Now) -> bool {
         let signed = presented.as_signed().and_then(|text| self.read_signed(text));
         let Some((compact, claims)) = signed else { return false };

@@ -8,8 +8,8 @@ use crate::token::record::Reason;
 use crate::token::time::{Now, Stamp, UnixSeconds};
 
 impl Service {
-    /// Revokes, for good, every token of an axis that was taken in before `before`, or up to now. Tokens that a refresh token
-    /// was exchanged for count as taken in when their grant was. `false` when all of that was revoked already.
+    /// Revokes, for good, every token of an axis that was taken in before `before`, or up to now. Tokens that a refresh
+    /// token was exchanged for count as taken in when their grant was. `false` when all of that was revoked already.
     ///
     /// What is issued after this has returned is not touched.
     ///
@@ -30,7 +30,8 @@ impl Service {
                 Some(until.min(self.store.clock(now).await?))
             }
         };
-        // Nothing that was issued so far lives longer, even if it was issued when a longer lifetime was allowed than now.
+        // Nothing that was issued so far lives longer, even if it was issued when a longer lifetime was allowed than
+        // now.
         let keep_until = kept_until(now.seconds().plus(TokensConfig::LONGEST_LIFETIME.as_secs()));
         self.store.raise_epoch(axis, until, reason, keep_until, now).await
     }

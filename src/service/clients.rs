@@ -130,8 +130,8 @@ impl Service {
         Ok(client)
     }
 
-    /// Makes the keys that are going to sign for this client. A verifier that fetched the published keys some time between
-    /// now and the first text then knows the one that signs it.
+    /// Makes the keys that are going to sign for this client. A verifier that fetched the published keys some time
+    /// between now and the first text then knows the one that signs it.
     ///
     /// That it fails is no reason to refuse the client: the first text makes them otherwise.
     async fn prepare_keys(&self, client: &Client, now: Now) {

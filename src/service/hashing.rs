@@ -30,8 +30,8 @@ impl HashingPool {
 
     /// Runs `work` when its turn has come.
     ///
-    /// Work that was admitted is done even if this future is dropped, and keeps its place until it is: a peer that hangs
-    /// up can neither make room for more, nor keep its attempt from being counted.
+    /// Work that was admitted is done even if this future is dropped, and keeps its place until it is: a peer that
+    /// hangs up can neither make room for more, nor keep its attempt from being counted.
     ///
     /// # Errors
     /// [`Busy`] at once when the queue is full.

@@ -63,9 +63,9 @@ pub struct Service {
 
 /// How far the clocks of two nodes, or of a node and its store, may be apart, in seconds.
 ///
-/// What revokes a token is kept for so long beyond the token's end. A signed token is judged by the node's clock and its
-/// revocation forgotten by the store's: were they kept equally long, a node whose clock is late would take a revoked token
-/// for active again just before it ends.
+/// What revokes a token is kept for so long beyond the token's end. A signed token is judged by the node's clock and
+/// its revocation forgotten by the store's: were they kept equally long, a node whose clock is late would take a
+/// revoked token for active again just before it ends.
 const CLOCK_SKEW: u64 = 300;
 
 /// Until when to keep what revokes a token that ends at `expires_at`.

@@ -4,8 +4,8 @@
 //!
 //! - Keys are digests and ids. No method is ever given a token, a secret or a password.
 //! - A write has happened for good when its method returns `Ok`: it is read by every later read on every node, and it
-//!   survives the end of our process by `kill -9`. That it survives the end of Redis rests on Redis' own settings. When a
-//!   method returns `Err`, the write may or may not have happened.
+//!   survives the end of our process by `kill -9`. That it survives the end of Redis rests on Redis' own settings. When
+//!   a method returns `Err`, the write may or may not have happened.
 //! - A read returns what is there, or `Err`. Absence is an answer (`None`), never a way to report a fault: callers turn
 //!   absence into `active:false` and a fault into 503.
 //! - A store forgets a token's record, and whatever it keeps beside it, when the token's `exp` has passed. That frees
@@ -26,8 +26,10 @@
 //!   overtaken.
 
 pub mod embedded;
+mod error;
 mod fingerprint;
 pub mod redis;
+mod values;
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,13 +39,19 @@ use bytes::Bytes;
 
 use crate::client::ClientId;
 use crate::token::digest::{GrantId, TokenDigest};
-use crate::token::epoch::{EpochAxis, Epochs};
+use crate::token::epoch::EpochAxis;
 use crate::token::grant::{GrantMark, GrantRecord};
 use crate::token::record::{Reason, Record, State};
 use crate::token::time::{Now, Stamp, UnixSeconds};
 
 use self::embedded::EmbeddedStore;
 use self::redis::RedisStore;
+
+pub use self::error::{StoreError, StoreErrorKind};
+pub use self::values::{
+    Around, ClientDocument, ClientWrite, Document, Insertion, NewGrant, Rotation, RotationOutcome, Signed,
+    Surroundings, Transition,
+};
 
 /// The store that the configuration chose.
 pub struct Store {
@@ -122,138 +130,6 @@ impl StoreOperation {
     ];
 }
 
-/// A client's record as the store holds it: opaque to the store but for what it needs to replace it safely.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientDocument {
-    /// Counts the writes to this client, from 1: a replacement must name the version that it replaces.
-    pub version: u64,
-    /// When the client was created: with its id, what tells it from a deleted client of the same id.
-    pub created: Stamp,
-    /// The record as JSON.
-    pub body: Bytes,
-}
-
-/// A token whose surroundings are asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Around<'a> {
-    /// The client that it was issued to.
-    pub client_id: &'a str,
-    /// Its `sub`.
-    pub subject: Option<&'a str>,
-    /// Its grant.
-    pub grant: Option<GrantId>,
-    /// For a token that has no record because it is signed.
-    pub signed: Option<Signed<'a>>,
-}
-
-/// A signed token, which has no record in the store unless it is revoked.
-#[derive(Clone, Copy, Debug)]
-pub struct Signed<'a> {
-    /// Its digest.
-    pub token: TokenDigest,
-    /// The `kid` of the key that signed it.
-    pub key: &'a str,
-}
-
-/// What ends a token from outside, read together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Surroundings {
-    /// The client that owns the token; `None` when there is none of that id.
-    pub client: Option<ClientDocument>,
-    /// What of its grant is revoked; nothing when the token belongs to none.
-    pub grant: GrantMark,
-    /// The epochs that may cover it. Those of a user, of a client and user, and of a key are read only for a token that has
-    /// one.
-    pub epochs: Epochs,
-    /// Why a signed token is revoked; `None` when it is not, and for a token that is not signed.
-    pub revoked: Option<Reason>,
-}
-
-/// A grant to be kept, with its first refresh token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewGrant {
-    /// Its id.
-    pub id: GrantId,
-    /// What is kept. Its stamp is written by the store.
-    pub record: GrantRecord,
-    /// Until when: the end of its refresh token or of its access token, whichever is later.
-    pub keep_until: UnixSeconds,
-}
-
-/// One refresh token to take the place of another, with the access token that is issued beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rotation {
-    /// The grant.
-    pub grant: GrantId,
-    /// The refresh token that must be the current one.
-    pub from: TokenDigest,
-    /// What the grant is replaced by: the store writes it as it is.
-    pub to: GrantRecord,
-    /// Until when to keep that, or for as long as it was to be kept before: an earlier access token may live longer than this
-    /// one, and is revoked by what is kept here.
-    pub keep_until: UnixSeconds,
-    /// The access token; none when it is signed, and needs no record.
-    pub access: Option<(TokenDigest, Record)>,
-}
-
-/// How a rotation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RotationOutcome {
-    /// Done, once and for all.
-    Done,
-    /// Not done: another refresh token is the current one by now.
-    Superseded,
-    /// Not done: the refresh token is revoked.
-    Revoked,
-    /// Not done: there is no such grant.
-    Absent,
-}
-
-/// A document that all nodes share, opaque to the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Document {
-    /// Counts the writes, from 1.
-    pub version: u64,
-    /// The document.
-    pub body: Bytes,
-}
-
-/// How putting tokens in ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Insertion {
-    /// All are kept.
-    Done,
-    /// One of the digests was there already; it is unchanged, and none of the others can be relied on.
-    Exists,
-}
-
-/// How changing a token's state ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transition {
-    /// It was in another state before.
-    Changed,
-    /// It was in that state already.
-    Unchanged,
-    /// It was revoked for this reason, which is final: it cannot be approved.
-    Final(Reason),
-    /// It was not approved: it was revoked, or revoked once more, after the approval began.
-    Overtaken,
-    /// There is no such token, or it has expired.
-    Absent,
-}
-
-/// How writing a client ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientWrite {
-    /// Written, with this version.
-    Done {
-        /// The version to name in the next replacement.
-        version: u64,
-    },
-    /// Not written: there is one of that id (creation), or it has another version or is gone (replacement).
-    Conflict,
-}
-
 /// Hands a call to the backend, and its end to the observer.
 macro_rules! call {
     ($store:ident, $operation:ident, $method:ident($($argument:expr),*)) => {
@@ -297,7 +173,8 @@ impl Store {
     /// Keeps new tokens until their `exp`, and a grant with them. A record whose stamp is 0 is stamped with the store's
     /// clock. One whose `exp` has passed is accepted and forgotten at once.
     ///
-    /// The grant is kept after the tokens or together with them: no refresh token works whose access token is not there.
+    /// The grant is kept after the tokens or together with them: no refresh token works whose access token is not
+    /// there.
     pub async fn insert(
         &self,
         tokens: &[(TokenDigest, Record)],
@@ -309,8 +186,9 @@ impl Store {
 
     /// Sets the state of a token, leaving everything else and its expiry as they are.
     ///
-    /// With [`State::Revoked`] on a token that is revoked already, the first reason stays, unless the new one is final and
-    /// the first is not. [`State::Approved`] undoes a reason that is not final, and only before the token has expired.
+    /// With [`State::Revoked`] on a token that is revoked already, the first reason stays, unless the new one is final
+    /// and the first is not. [`State::Approved`] undoes a reason that is not final, and only before the token has
+    /// expired.
     ///
     /// An approval that is carried out late, its caller long gone, never undoes a revocation that was acknowledged
     /// since it began, though that one found the token revoked and changed nothing.
@@ -348,8 +226,8 @@ impl Store {
         call!(self, Grant, grant_mark(id))
     }
 
-    /// Puts `after` in the place of the grant's mark if that still is `before`; `false` when it is not. An empty mark stands
-    /// for none. A mark is kept until `expires_at`, the end of the family.
+    /// Puts `after` in the place of the grant's mark if that still is `before`; `false` when it is not. An empty mark
+    /// stands for none. A mark is kept until `expires_at`, the end of the family.
     pub async fn mark_grant(
         &self,
         id: GrantId,
@@ -362,8 +240,9 @@ impl Store {
 
     // --- many at once ---
 
-    /// Revokes all tokens of an axis that are stamped at or before `until`; without `until`, all that were taken in so far.
-    /// One write, whatever their number. `false` when an epoch at least as late is there already; an epoch never goes back.
+    /// Revokes all tokens of an axis that are stamped at or before `until`; without `until`, all that were taken in so
+    /// far. One write, whatever their number. `false` when an epoch at least as late is there already; an epoch never
+    /// goes back.
     ///
     /// It is kept until `keep_until`, or for as long as an earlier one was to be kept.
     pub async fn raise_epoch(
@@ -377,16 +256,16 @@ impl Store {
         call!(self, RaiseEpoch, raise_epoch(axis, until, reason, keep_until, now))
     }
 
-    /// The present moment by the clock that stamps are taken from: later than every stamp given out so far, and not later
-    /// than any that is given out after it.
+    /// The present moment by the clock that stamps are taken from: later than every stamp given out so far, and not
+    /// later than any that is given out after it.
     pub async fn clock(&self, now: Now) -> Result<Stamp, StoreError> {
         call!(self, Clock, clock(now))
     }
 
     // --- what all nodes share ---
 
-    /// Notes that `what` was used; `false` when it was noted before. Forgotten at `expires_at`. Of any number of callers on
-    /// any node exactly one is told `true`. What has expired already cannot be noted, and is `false` to all.
+    /// Notes that `what` was used; `false` when it was noted before. Forgotten at `expires_at`. Of any number of
+    /// callers on any node exactly one is told `true`. What has expired already cannot be noted, and is `false` to all.
     pub async fn use_once(&self, what: [u8; 32], expires_at: UnixSeconds, now: Now) -> Result<bool, StoreError> {
         call!(self, UseOnce, use_once(what, expires_at, now))
     }
@@ -479,51 +358,3 @@ impl fmt::Debug for Store {
         self.backend.fmt(formatter)
     }
 }
-
-/// A fault of the store. Nothing can be concluded about any token from it.
-#[derive(Debug)]
-pub struct StoreError {
-    kind: StoreErrorKind,
-    detail: Box<str>,
-}
-
-/// What kind of fault, for counting and for whether to try again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum StoreErrorKind {
-    /// Not reachable, not answering in time, or closed. May pass by itself.
-    Unavailable,
-    /// Reachable and refusing: out of memory, read-only, misconfigured, disk full. May pass when an operator acts.
-    Refused,
-    /// What was read is not what was written.
-    Damaged,
-}
-
-impl StoreError {
-    /// A fault with what the log should say of it. `detail` must not hold a key, a value or a password.
-    pub fn new(kind: StoreErrorKind, detail: impl Into<Box<str>>) -> Self {
-        Self { kind, detail: detail.into() }
-    }
-
-    /// What kind of fault.
-    pub fn kind(&self) -> StoreErrorKind {
-        self.kind
-    }
-
-    /// Whether the same call may succeed later without anybody doing anything.
-    pub fn is_transient(&self) -> bool {
-        self.kind == StoreErrorKind::Unavailable
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            StoreErrorKind::Unavailable => "store unavailable",
-            StoreErrorKind::Refused => "store refused",
-            StoreErrorKind::Damaged => "store damaged",
-        };
-        write!(formatter, "{what}: {}", self.detail)
-    }
-}
-
-impl std::error::Error for StoreError {}

@@ -11,8 +11,8 @@ pub const INACTIVE: &[u8] = br#"{"active":false}"#;
 /// The answer for an active token when the caller wants to know no more than that.
 pub const ACTIVE: &[u8] = br#"{"active":true}"#;
 
-/// The same answer with one more member: for how many seconds the token is active from now on, so that a caller whose clock
-/// is wrong can keep the answer for no longer. Not a member of RFC 7662; added only when it is asked for.
+/// The same answer with one more member: for how many seconds the token is active from now on, so that a caller whose
+/// clock is wrong can keep the answer for no longer. Not a member of RFC 7662; added only when it is asked for.
 pub fn with_expires_in(mut answer: Vec<u8>, seconds: u64) -> Vec<u8> {
     answer.pop();
     answer.extend(br#","expires_in":"#);
@@ -23,8 +23,8 @@ pub fn with_expires_in(mut answer: Vec<u8>, seconds: u64) -> Vec<u8> {
 
 /// Renders the answer for an active token, with the part of its scope that the caller may see.
 ///
-/// Members that have no value are left out, never `null` or empty. Custom claims come first and cannot hold a registered
-/// name (see [`super::claims::RESERVED`]), so nothing after them can be overwritten.
+/// Members that have no value are left out, never `null` or empty. Custom claims come first and cannot hold a
+/// registered name (see [`super::claims::RESERVED`]), so nothing after them can be overwritten.
 pub fn render(identity: &Identity, record: &Record, scope: &Scope, issuer: &str) -> Vec<u8> {
     let mut json = Json::with_capacity(320 + record.claims.as_str().len() + scope.as_str().len());
     json.0.extend(br#"{"active":true"#);

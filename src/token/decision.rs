@@ -67,8 +67,8 @@ pub enum Inactive {
 
 /// Decides whether a token is active at `now`.
 ///
-/// That a refresh token is the current one of its grant is for the caller to have checked: it is the only one that has a
-/// record.
+/// That a refresh token is the current one of its grant is for the caller to have checked: it is the only one that has
+/// a record.
 ///
 /// # Errors
 /// The first reason that it is not, in the order of [`Inactive`].
@@ -176,7 +176,8 @@ mod tests {
         ]
     }
 
-    /// No epoch, and each of the five alone: before the token, in its moment, and after it; and whether it ends the token.
+    /// No epoch, and each of the five alone: before the token, in its moment, and after it; and whether it ends the
+    /// token.
     fn epochs() -> Vec<(Epochs, bool)> {
         let axes: [fn(&mut Epochs) -> &mut Option<Epoch>; 5] = [
             |epochs| &mut epochs.issuer,
@@ -196,8 +197,8 @@ mod tests {
         all
     }
 
-    /// Approved and revoked, expired and not, and every parent: each combination, and active exactly when nothing stands in
-    /// the way.
+    /// Approved and revoked, expired and not, and every parent: each combination, and active exactly when nothing
+    /// stands in the way.
     #[test]
     fn the_table_of_states() {
         let standings = [Standing::Approved, Standing::Revoked];
@@ -263,8 +264,8 @@ mod tests {
         assert_eq!(decide(TOKEN, &issued_later, &parents, NOW), Ok(()));
     }
 
-    /// The latest of all epochs decides, whichever it is: the fault of CVE-2026-8922 and CVE-2026-18218 was to ask one of
-    /// them only, or only the first that is set.
+    /// The latest of all epochs decides, whichever it is: the fault of CVE-2026-8922 and CVE-2026-18218 was to ask one
+    /// of them only, or only the first that is set.
     fn any_epochs() -> impl Strategy<Value = [Option<u64>; 5]> {
         proptest::array::uniform5(proptest::option::of(0..6_u64))
     }

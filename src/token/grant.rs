@@ -29,8 +29,8 @@ pub struct GrantRecord {
     pub access: TokenDigest,
     /// Which form the access tokens of the grant have.
     pub format: TokenFormat,
-    /// The refresh token as introspection sees it. Its `expires_at` is the current token's own end; that of its `grant` is the
-    /// end of the whole family, which no rotation moves. Its `stamp` is the moment of the grant's birth.
+    /// The refresh token as introspection sees it. Its `expires_at` is the current token's own end; that of its `grant`
+    /// is the end of the whole family, which no rotation moves. Its `stamp` is the moment of the grant's birth.
     pub token: Record,
 }
 
@@ -133,8 +133,8 @@ impl Cover {
 impl GrantMark {
     /// How many access tokens can be approved one by one while their grant stays revoked.
     pub const MAX_EXEMPT: usize = 32;
-    /// Where the reason lies in the stored form for which the refresh token is revoked; 0 when it is not. A store looks at
-    /// it in the same step in which it rotates.
+    /// Where the reason lies in the stored form for which the refresh token is revoked; 0 when it is not. A store looks
+    /// at it in the same step in which it rotates.
     pub const REFRESH_OFFSET: usize = 9;
 
     /// Whether anything is revoked.
@@ -147,8 +147,8 @@ impl GrantMark {
         self.access.is_some_and(|cover| stamp <= cover.until) && !self.exempt.contains(&token)
     }
 
-    /// The same mark after everything of the grant is revoked. A final reason takes the place of one that could be undone,
-    /// and never the other way round. What had been exempted is not any longer.
+    /// The same mark after everything of the grant is revoked. A final reason takes the place of one that could be
+    /// undone, and never the other way round. What had been exempted is not any longer.
     #[must_use]
     pub fn revoked(&self, reason: Reason) -> Self {
         let access = self.access.map_or(reason, |cover| cover.reason.or(reason));

@@ -6,73 +6,8 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::digest::{GrantId, TokenDigest};
+pub use super::key::{Key, KeyId};
 use super::value::{CheckValue, Form, Presented, REFRESH_RANDOM_BYTES, TokenValue};
-
-/// Names a key: two characters of `[0-9A-Za-z]`, carried in each token.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct KeyId([u8; Self::LENGTH]);
-
-impl KeyId {
-    /// Length of the text form.
-    pub const LENGTH: usize = 2;
-
-    /// Reads a key id; `None` unless it is two characters of `[0-9A-Za-z]`.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let id: [u8; Self::LENGTH] = bytes.try_into().ok()?;
-        id.iter().all(u8::is_ascii_alphanumeric).then_some(Self(id))
-    }
-
-    /// The two characters.
-    pub fn as_str(&self) -> &str {
-        str::from_utf8(&self.0).expect("a key id is ASCII")
-    }
-}
-
-impl fmt::Debug for KeyId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-/// One server key under its id, and the keys derived from it, one per purpose. Wiped when dropped.
-pub struct Key {
-    id: KeyId,
-    tokens: Zeroizing<[u8; 32]>,
-    imports: Zeroizing<[u8; 32]>,
-    secrets: Zeroizing<[u8; 32]>,
-    successors: Zeroizing<[u8; 32]>,
-    pub(super) identifiers: Zeroizing<[u8; 32]>,
-    pub(super) sealing: Zeroizing<[u8; 32]>,
-}
-
-impl Key {
-    /// Shortest key material taken, in bytes: the strength of the digests made from it.
-    pub const MIN_MATERIAL_BYTES: usize = 32;
-
-    /// Derives the keys from secret material of at least [`Key::MIN_MATERIAL_BYTES`]; `None` when it is shorter.
-    pub fn derive(id: KeyId, material: &[u8]) -> Option<Self> {
-        let derive = |context| Zeroizing::new(blake3::derive_key(context, material));
-        (material.len() >= Self::MIN_MATERIAL_BYTES).then(|| Self {
-            id,
-            tokens: derive("introspectd 2026 v1 token digest and check value"),
-            imports: derive("introspectd 2026 v1 digest of imported tokens"),
-            secrets: derive("introspectd 2026 v1 client secret digest"),
-            successors: derive("introspectd 2026 v1 successor of a refresh token"),
-            identifiers: derive("introspectd 2026 v1 identifier of a signed token"),
-            sealing: derive("introspectd 2026 v1 sealing of signing keys"),
-        })
-    }
-
-    pub(super) fn id(&self) -> KeyId {
-        self.id
-    }
-}
 
 /// All keys that are still in use: one makes new digests, the others recognise older ones.
 pub struct KeyRing {
@@ -139,8 +74,8 @@ impl KeyRing {
         }
         let ring = Self { active, retired, imports };
         for (position, key) in ring.keys().enumerate() {
-            if ring.keys().skip(position + 1).any(|other| other.id == key.id) {
-                return Err(KeyRingError::Repeated(key.id));
+            if ring.keys().skip(position + 1).any(|other| other.id() == key.id()) {
+                return Err(KeyRingError::Repeated(key.id()));
             }
         }
         Ok(ring)
@@ -153,7 +88,7 @@ impl KeyRing {
     pub fn mint(&self) -> Result<(TokenValue, TokenDigest), getrandom::Error> {
         let mut random = Zeroizing::new([0; 32]);
         getrandom::fill(random.as_mut_slice())?;
-        Ok(finish(&self.active, TokenValue::access_body(self.active.id, &random)))
+        Ok(finish(&self.active, TokenValue::access_body(self.active.id(), &random)))
     }
 
     /// The first refresh token of a grant: 192 bits from the operating system's generator, under the active key.
@@ -163,13 +98,13 @@ impl KeyRing {
     pub fn mint_refresh(&self, grant: GrantId) -> Result<(TokenValue, TokenDigest), getrandom::Error> {
         let mut random = Zeroizing::new([0; REFRESH_RANDOM_BYTES]);
         getrandom::fill(random.as_mut_slice())?;
-        Ok(finish(&self.active, TokenValue::refresh_body(self.active.id, grant, &random)))
+        Ok(finish(&self.active, TokenValue::refresh_body(self.active.id(), grant, &random)))
     }
 
     /// The refresh token that takes the place of `predecessor`.
     ///
-    /// It is derived from the predecessor's text with a key that only the server has. So it can be given again to a client
-    /// that never received it, without having been kept anywhere.
+    /// It is derived from the predecessor's text with a key that only the server has. So it can be given again to a
+    /// client that never received it, without having been kept anywhere.
     pub fn successor(&self, predecessor: Presented<'_>, grant: GrantId) -> (TokenValue, TokenDigest) {
         successor(&self.active, predecessor, grant)
     }
@@ -217,7 +152,7 @@ impl KeyRing {
 
     /// The keyed digest of a generated client secret, and the id of the key it was made with.
     pub fn digest_secret(&self, secret: &str) -> (KeyId, [u8; 32]) {
-        (self.active.id, digest_of_secret(&self.active, secret))
+        (self.active.id(), digest_of_secret(&self.active, secret))
     }
 
     /// Whether `secret` has this digest under the key `id`; in constant time, and false when the key is gone.
@@ -241,13 +176,13 @@ impl KeyRing {
     }
 
     pub(super) fn key(&self, id: KeyId) -> Option<&Key> {
-        self.keys().find(|key| key.id == id)
+        self.keys().find(|key| key.id() == id)
     }
 }
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_list().entries(self.keys().map(|key| key.id)).finish()
+        formatter.debug_list().entries(self.keys().map(|key| key.id())).finish()
     }
 }
 
@@ -262,7 +197,7 @@ fn successor(key: &Key, predecessor: Presented<'_>, grant: GrantId) -> (TokenVal
     let mut random = Zeroizing::new([0; REFRESH_RANDOM_BYTES]);
     let mut hasher = blake3::Hasher::new_keyed(&key.successors);
     hasher.update(predecessor.text().as_bytes()).finalize_xof().fill(random.as_mut_slice());
-    finish(key, TokenValue::refresh_body(key.id, grant, &random))
+    finish(key, TokenValue::refresh_body(key.id(), grant, &random))
 }
 
 /// One compression yields both: the first 16 bytes of the output name the token in the store, the next 6 are its check

@@ -4,7 +4,7 @@
 //! argument everywhere here.
 //!
 //! - [`value`] the text of a token, as made here and as presented by a peer
-//! - [`keyring`] the keys behind digests and check values, and their rotation
+//! - [`key`] one key behind digests and check values, [`keyring`] all of them and their rotation
 //! - [`digest`] the name under which a store knows a token; [`identity`] its `jti`, [`identifier`] that of a signed one
 //! - [`sealing`] secrets that a store may hold
 //! - [`record`] what is known of a token; [`codec`] its stored form
@@ -22,6 +22,7 @@ pub mod epoch;
 pub mod grant;
 pub mod identifier;
 pub mod identity;
+pub mod key;
 pub mod keyring;
 pub mod record;
 pub mod scope;

@@ -68,8 +68,8 @@ pub struct Grant {
     /// No token of the grant outlives this second, and no rotation moves it: a mark that revokes the grant must be kept
     /// until then.
     pub expires_at: UnixSeconds,
-    /// The stamp of the grant's birth, for tokens that a refresh token was exchanged for; 0 for those issued with it. Epochs
-    /// are compared with it: what was revoked cannot be escaped by refreshing in the same moment.
+    /// The stamp of the grant's birth, for tokens that a refresh token was exchanged for; 0 for those issued with it.
+    /// Epochs are compared with it: what was revoked cannot be escaped by refreshing in the same moment.
     pub born: Stamp,
 }
 

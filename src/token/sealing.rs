@@ -31,8 +31,8 @@ pub enum OpenError {
 pub struct SealError;
 
 impl KeyRing {
-    /// Encrypts a secret under the active key. It opens only together with the same `context`, which is not encrypted: what
-    /// it is, and whose.
+    /// Encrypts a secret under the active key. It opens only together with the same `context`, which is not encrypted:
+    /// what it is, and whose.
     ///
     /// The nonce is random: one key seals far fewer than the 2^32 secrets after which two could be alike.
     ///

@@ -81,7 +81,8 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the edge where the clock is read")]
     pub fn now(&self) -> Now {
         match self {
-            // A system clock before 1970 is a broken machine: 0 makes every token not yet valid, which is the safe side.
+            // A system clock before 1970 is a broken machine: 0 makes every token not yet valid, which is the safe
+            // side.
             Self::System => Now(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
             Self::Manual(hand) => Now(Duration::from_millis(hand.load(Ordering::Acquire))),
         }

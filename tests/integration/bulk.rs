@@ -1,7 +1,9 @@
-//! Revoking many tokens at once: by client, by user, by both, or all there are (rule 10; Apigee's A8, which leaves JWTs out).
+//! Revoking many tokens at once: by client, by user, by both, or all there are (rule 10; Apigee's A8, which leaves JWTs
+//! out).
 
 use std::time::Duration;
 
+use introspectd::token::grant::TokenFormat;
 use introspectd::token::time::{Clock, UnixSeconds};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -13,12 +15,15 @@ use crate::support::redis::{PREFIX, RedisServer};
 
 over_both_stores! {
     rule_10_before_is_the_second_from_which_tokens_live
-    rule_10_exactly_those_are_revoked
-    rule_10_many_at_the_same_moment_leave_nothing_of_before
-    rule_10_of_two_moments_the_later_one_counts
     rule_10_only_an_operator_revokes_in_bulk
     rule_10_refreshing_does_not_make_a_grant_younger
     rule_10_requests_that_make_no_sense_are_refused
+}
+
+over_both_stores_and_forms! {
+    rule_10_exactly_those_are_revoked
+    rule_10_many_at_the_same_moment_leave_nothing_of_before
+    rule_10_of_two_moments_the_later_one_counts
     rule_10_revoked_twice_is_revoked
     rule_10_what_is_issued_afterwards_lives
 }
@@ -31,7 +36,8 @@ async fn sweep(node: &Node, body: Value) -> bool {
     answer.json()["changed"].as_bool().unwrap()
 }
 
-/// The tokens of two clients for several users and for none; among the users are some whose names would fit another axis.
+/// The tokens of two clients for several users and for none; among the users are some whose names would fit another
+/// axis.
 struct Population(Vec<(Registered, Option<String>, Pair)>);
 
 impl Population {
@@ -61,9 +67,9 @@ impl Population {
     }
 }
 
-async fn rule_10_exactly_those_are_revoked(kind: Kind) {
+async fn rule_10_exactly_those_are_revoked(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let clients = [node.refresher().await, node.refresher().await];
+    let clients = [node.refresher_of(form).await, node.refresher_of(form).await];
     let one = clients[0].id.clone();
     let population = Population::issue(&node, &clients).await;
     assert!(sweep(&node, json!({"client_id": one, "sub": "alice"})).await);
@@ -90,9 +96,9 @@ async fn rule_10_exactly_those_are_revoked(kind: Kind) {
     assert_eq!(node.counter("introspect_bulk_revocations_total").await, 7);
 }
 
-async fn rule_10_what_is_issued_afterwards_lives(kind: Kind) {
+async fn rule_10_what_is_issued_afterwards_lives(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     for axis in [
         json!({"client_id": app.id}),
         json!({"sub": "alice"}),
@@ -114,8 +120,8 @@ async fn rule_10_what_is_issued_afterwards_lives(kind: Kind) {
     }
 }
 
-/// Strictly less: what was taken in before that second is revoked, what was in it is not. The stamp of the store counts, which
-/// is that of no node's clock.
+/// Strictly less: what was taken in before that second is revoked, what was in it is not. The stamp of the store
+/// counts, which is that of no node's clock.
 async fn rule_10_before_is_the_second_from_which_tokens_live(kind: Kind) {
     let node = Node::start(kind).await;
     let app = node.refresher().await;
@@ -165,9 +171,9 @@ async fn rule_10_refreshing_does_not_make_a_grant_younger(kind: Kind) {
     expect_invalid_grant(&node.refresh(&app, &third.refresh).await);
 }
 
-async fn rule_10_of_two_moments_the_later_one_counts(kind: Kind) {
+async fn rule_10_of_two_moments_the_later_one_counts(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     let pair = node.grant(&app, json!({"sub": "alice"})).await;
     for _ in 0..2 {
         sweep(&node, json!({"sub": "alice"})).await;
@@ -183,9 +189,9 @@ async fn rule_10_of_two_moments_the_later_one_counts(kind: Kind) {
     }
 }
 
-async fn rule_10_revoked_twice_is_revoked(kind: Kind) {
+async fn rule_10_revoked_twice_is_revoked(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     let pair = node.grant(&app, json!({"sub": "alice"})).await;
     let long_ago = json!({"sub": "alice", "before": node.now() - 1000});
     assert_eq!([sweep(&node, long_ago.clone()).await, sweep(&node, long_ago).await], [true, false]);
@@ -196,9 +202,9 @@ async fn rule_10_revoked_twice_is_revoked(kind: Kind) {
     }
 }
 
-async fn rule_10_many_at_the_same_moment_leave_nothing_of_before(kind: Kind) {
+async fn rule_10_many_at_the_same_moment_leave_nothing_of_before(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let clients = [node.refresher().await, node.refresher().await];
+    let clients = [node.refresher_of(form).await, node.refresher_of(form).await];
     for _ in 0..5 {
         let population = Population::issue(&node, &clients).await;
         let mut operators = JoinSet::new();
@@ -298,7 +304,8 @@ async fn rule_10_a_node_whose_clock_is_ahead_revokes_nothing_that_is_still_to_co
     );
 }
 
-/// Tokens from before `tokens.max_lifetime` was lowered live longer than it says, and must not outlive their revocation.
+/// Tokens from before `tokens.max_lifetime` was lowered live longer than it says, and must not outlive their
+/// revocation.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rule_10_a_revocation_is_kept_for_tokens_that_were_issued_for_longer_than_is_allowed_now() {
     const DAY: i64 = 24 * 3600;

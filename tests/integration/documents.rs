@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The names of all tests and of the modules that they lie in, as `module::test`, whatever the store that they run over.
+/// The names of all tests and of the modules that they lie in, as `module::test`, whatever the store that they run
+/// over.
 fn tests() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     collect(&Path::new(ROOT).join("tests/integration"), "", &mut names);

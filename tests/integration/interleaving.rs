@@ -1,8 +1,8 @@
-//! What refreshes, revocations and approvals do to each other, whichever begins first: a thousand times over each store, in
-//! this process, through the same service that the listeners call.
+//! What refreshes, revocations and approvals do to each other, whichever begins first: a thousand times over each
+//! store, in this process, through the same service that the listeners call.
 //!
-//! RFC 7009 section 2.1: the effect of a revocation is immediate. So once one was answered, nothing that anybody received
-//! before or receives later from that grant is active.
+//! RFC 7009 section 2.1: the effect of a revocation is immediate. So once one was answered, nothing that anybody
+//! received before or receives later from that grant is active.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +17,13 @@ use introspectd::service::registry::KnownClient;
 use introspectd::service::revoke::Named;
 use introspectd::token::claims::Claims;
 use introspectd::token::epoch::EpochAxis;
+use introspectd::token::grant::TokenFormat;
 use introspectd::token::record::Reason;
 use introspectd::token::scope::Scope;
 use introspectd::token::value::Presented;
 use tokio::task::JoinSet;
 
-use crate::support::node::{Kind, Node};
+use crate::support::node::{AUDIENCE, Kind, Node, Registered};
 
 over_both_stores! {
     of_approving_and_revoking_the_last_one_counts
@@ -47,13 +48,24 @@ struct Ground {
 #[derive(Clone)]
 struct Received {
     grant: String,
+    /// That of the first access token.
+    access_jti: String,
     accesses: Vec<String>,
     refreshes: Vec<String>,
 }
 
 impl Ground {
     async fn of(node: &Node) -> Self {
-        let id = ClientId::parse(&node.refresher().await.id).unwrap();
+        Self::with(node, node.refresher().await).await
+    }
+
+    /// One for each form that access tokens can have.
+    async fn of_both_forms(node: &Node) -> [Self; 2] {
+        [Self::of(node).await, Self::with(node, node.refresher_of(TokenFormat::Jwt).await).await]
+    }
+
+    async fn with(node: &Node, client: Registered) -> Self {
+        let id = ClientId::parse(&client.id).unwrap();
         Self { service: Arc::clone(&node.service), owner: node.service.registry.find(&id).await.unwrap().unwrap() }
     }
 
@@ -63,7 +75,7 @@ impl Ground {
             subject: subject.map(Into::into),
             username: None,
             scope: Scope::default(),
-            audience: vec![],
+            audience: vec![AUDIENCE.into()],
             not_before: None,
             expires_at: None,
             format: None,
@@ -74,6 +86,7 @@ impl Ground {
         let issued = self.service.issue(new, self.service.now()).await.unwrap();
         Received {
             grant: issued.grant.unwrap().to_text().as_str().to_owned(),
+            access_jti: issued.identity.to_text(),
             accesses: vec![issued.access.expose().to_owned()],
             refreshes: vec![issued.refresh.unwrap().expose().to_owned()],
         }
@@ -173,9 +186,9 @@ fn expect_both_to_have_won(refreshed: &[usize]) {
 
 async fn no_descendant_outlives_the_revocation_of_its_family(kind: Kind) {
     let node = Node::start_still(kind, &[]).await;
-    let ground = Ground::of(&node).await;
+    let grounds = Ground::of_both_forms(&node).await;
     let refreshed = rounds(|number| {
-        let ground = ground.clone();
+        let ground = grounds[number / 7 % 2].clone();
         async move {
             let mut received = ground.issue(None).await;
             for _ in 0..number % 3 {
@@ -187,7 +200,7 @@ async fn no_descendant_outlives_the_revocation_of_its_family(kind: Kind) {
             delays.1.pass().await;
             let (service, now) = (&ground.service, ground.service.now());
             // By its client with either token, also the oldest; by an operator with any name.
-            let changed = match number % 6 {
+            let changed = match number % 7 {
                 0 => service.revoke(&ground.owner.client, Presented::new(&known.refreshes[0]), now).await.map(drop),
                 1 => service.revoke(&ground.owner.client, Presented::new(&known.accesses[0]), now).await.map(drop),
                 2 => {
@@ -199,10 +212,11 @@ async fn no_descendant_outlives_the_revocation_of_its_family(kind: Kind) {
                     let last = Presented::new(known.accesses.last().unwrap());
                     service.revoke_named(Named::Value(last), true, now).await.map(drop)
                 }
-                _ => {
+                5 => {
                     let last = Presented::new(known.refreshes.last().unwrap());
                     service.revoke_named(Named::Value(last), true, now).await.map(drop)
                 }
+                _ => service.revoke_named(Named::Identifier(&known.access_jti), true, now).await.map(drop),
             };
             changed.unwrap();
             ended.store(true, Ordering::SeqCst);
@@ -217,9 +231,9 @@ async fn no_descendant_outlives_the_revocation_of_its_family(kind: Kind) {
 
 async fn no_descendant_outlives_a_bulk_revocation(kind: Kind) {
     let node = Node::start_still(kind, &[]).await;
-    let ground = Ground::of(&node).await;
+    let grounds = Ground::of_both_forms(&node).await;
     let refreshed = rounds(|number| {
-        let ground = ground.clone();
+        let ground = grounds[number / 7 % 2].clone();
         async move {
             let user = format!("user-{number}");
             let received = ground.issue(Some(user.clone())).await;
@@ -248,13 +262,13 @@ async fn no_descendant_outlives_a_bulk_revocation(kind: Kind) {
     expect_both_to_have_won(&refreshed);
 }
 
-/// The thief and the client refresh at the same time, each with what it has: whoever is told of success has nothing of it
-/// once the other has been refused.
+/// The thief and the client refresh at the same time, each with what it has: whoever is told of success has nothing of
+/// it once the other has been refused.
 async fn no_refresh_token_works_once_its_family_was_reused(kind: Kind) {
     let node = Node::start_still(kind, &[]).await;
-    let ground = Ground::of(&node).await;
+    let grounds = Ground::of_both_forms(&node).await;
     rounds(|number| {
-        let ground = ground.clone();
+        let ground = grounds[number / 7 % 2].clone();
         async move {
             let received = ground.issue(None).await;
             let spend = async |delay: Delay| {
@@ -280,18 +294,19 @@ async fn no_refresh_token_works_once_its_family_was_reused(kind: Kind) {
 /// Of two that do not overlap, the later one; of two that do, either, but for the whole grant.
 async fn of_approving_and_revoking_the_last_one_counts(kind: Kind) {
     let node = Node::start_still(kind, &[]).await;
-    let ground = Ground::of(&node).await;
+    let grounds = Ground::of_both_forms(&node).await;
     let active = rounds(|number| {
-        let ground = ground.clone();
+        let ground = grounds[number / 7 % 2].clone();
         async move {
             let received = ground.issue(None).await;
             let service = &ground.service;
             if number % 2 == 0 {
                 service.revoke_named(Named::Grant(&received.grant), true, service.now()).await.unwrap();
             }
-            let name = |way: usize| match way % 3 {
+            let name = |way: usize| match way % 4 {
                 0 => Named::Grant(&received.grant),
                 1 => Named::Value(Presented::new(&received.accesses[0])),
+                2 => Named::Identifier(&received.access_jti),
                 _ => Named::Value(Presented::new(&received.refreshes[0])),
             };
             let revoking = async {
@@ -303,7 +318,7 @@ async fn of_approving_and_revoking_the_last_one_counts(kind: Kind) {
             let approving = async {
                 Delay(number / 8).pass().await;
                 let begun = Instant::now();
-                service.approve_named(name(number / 3), true, service.now()).await.unwrap();
+                service.approve_named(name(number / 4), true, service.now()).await.unwrap();
                 (begun, Instant::now())
             };
             let (revoked, approved) = tokio::join!(revoking, approving);

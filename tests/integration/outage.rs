@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::support::api::Answer;
+use crate::support::life::Pair;
 use crate::support::node::{AUDIENCE, Node, OPERATOR, Registered};
 use crate::support::redis::RedisServer;
 use crate::support::{PATIENCE, eventually};
@@ -41,21 +42,33 @@ struct Before {
     public: Registered,
     access: String,
     refresh: String,
+    jti: Value,
+    grant: Value,
     revoked: String,
+    /// A resource server that is answered in signed texts.
+    signing: Registered,
     bearer: String,
     described: Answer,
 }
 
 impl Before {
     async fn of(node: &Node) -> Self {
-        let app = node.application().await;
-        let (access, refresh) = node.tokens(&app).await;
+        let app = node.refresher().await;
+        let issued = node.issue(&app, json!({"refresh": true})).await;
+        let Pair { access, refresh } = Pair::of(&issued);
         let revoked = node.token(&app).await;
         assert_eq!(node.api.revoke(OPERATOR, &revoked).await.status, 200);
         Self {
             public: node.client(json!({"token_endpoint_auth_method": "none"})).await,
+            signing: node
+                .client(json!({
+                    "rights": ["introspect"], "audiences": [AUDIENCE], "introspection_signed_response_alg": "ES256"
+                }))
+                .await,
             bearer: node.bearer(&app, "introspectd:introspect").await,
             described: node.api.introspect(app.pair(), &access).await,
+            jti: issued["jti"].clone(),
+            grant: issued["grant_id"].clone(),
             app,
             access,
             refresh,
@@ -81,6 +94,15 @@ impl Before {
             answer.status == 200
         })
         .await;
+        eventually("answers are signed again", async || {
+            let answer = node.api.introspect(self.signing.pair(), &self.access).await;
+            answer.header("content-type") == Some("application/token-introspection+jwt")
+        })
+        .await;
+        eventually("keys are listed again", async || {
+            node.api.admin(OPERATOR, "GET", "/admin/keys", None).await.status == 200
+        })
+        .await;
         eventually("clients are created again", async || {
             node.api.admin(OPERATOR, "POST", "/admin/clients", Some(json!({}))).await.status == 201
         })
@@ -102,7 +124,7 @@ fn expect_unavailable(what: &str, answer: &Answer) {
 
 /// Each question and each command, whose answers all need the store.
 async fn all_is_unavailable(node: &Node, before: &Before) {
-    let Before { app, public, access, refresh, revoked, bearer, .. } = before;
+    let Before { app, public, access, refresh, jti, grant, revoked, signing, bearer, .. } = before;
     let api = &node.api;
     let within = async |what: &str, answer: Answer, begun: Instant| {
         expect_unavailable(what, &answer);
@@ -132,25 +154,64 @@ async fn all_is_unavailable(node: &Node, before: &Before) {
     let named = [("token", &**access), ("client_id", &public.id)];
     expect!("revocation by a public client", api.post_bare("/revoke", &named));
     expect!("a token", api.post("/token", app.pair(), &[("grant_type", "client_credentials")]));
+    for token in [refresh, "made.elsewhere"] {
+        expect!("a refresh token", node.refresh(app, token));
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token), ("client_id", &public.id)];
+        expect!("a refresh token of a public client", api.post_bare("/token", &form));
+    }
+    let signed = async |caller: (&str, &str), token: &str| {
+        let request = api.request("POST", &api.url("/introspect")).basic_auth(caller.0, Some(caller.1));
+        let request = request.header("accept", "application/token-introspection+jwt");
+        api.send(request.form(&[("token", token)])).await
+    };
+    for token in [access, revoked, "made.elsewhere"] {
+        expect!("a signed answer for the operator", signed(OPERATOR, token));
+        expect!("a signed answer", signed(signing.pair(), token));
+        expect!("a signed answer to whoever registered for it", api.introspect(signing.pair(), token));
+    }
 
     let issue = json!({"client_id": app.id, "aud": AUDIENCE});
     let own = json!({"client_id": OPERATOR.0});
     let one = format!("/admin/clients/{}", app.id);
-    let requests: [(&str, &str, Option<Value>); 11] = [
-        ("POST", "/admin/tokens", Some(issue)),
-        ("POST", "/admin/tokens", Some(own)),
-        ("POST", "/admin/clients", Some(json!({}))),
-        ("GET", "/admin/clients", None),
-        ("GET", &one, None),
-        ("PATCH", &one, Some(json!({"client_name": "x"}))),
-        ("PUT", &one, Some(json!({}))),
-        ("POST", &format!("{one}/rotate-secret"), None),
-        ("POST", &format!("{one}/revoke"), None),
-        ("POST", &format!("{one}/approve"), None),
-        ("DELETE", &one, None),
+    let mut requests: Vec<(&str, String, Option<Value>)> = vec![
+        ("POST", "/admin/tokens".into(), Some(issue)),
+        ("POST", "/admin/tokens".into(), Some(own)),
+        ("POST", "/admin/clients".into(), Some(json!({}))),
+        ("GET", "/admin/clients".into(), None),
+        ("GET", one.clone(), None),
+        ("PATCH", one.clone(), Some(json!({"client_name": "x"}))),
+        ("PUT", one.clone(), Some(json!({}))),
+        ("POST", format!("{one}/rotate-secret"), None),
+        ("POST", format!("{one}/revoke"), None),
+        ("POST", format!("{one}/approve"), None),
+        ("DELETE", one, None),
+        ("GET", "/admin/keys".into(), None),
+        ("POST", "/admin/keys/rotate".into(), Some(json!({}))),
+        ("POST", "/admin/keys/rotate".into(), Some(json!({"use": "introspection", "algorithm": "ES256"}))),
+        ("POST", "/admin/keys/unknown/retire".into(), None),
+        ("DELETE", "/admin/keys/unknown".into(), None),
     ];
+    for action in ["revoke", "approve"] {
+        for name in
+            [json!({"token": access}), json!({"token": refresh}), json!({"jti": jti}), json!({"grant_id": grant})]
+        {
+            for cascade in [true, false] {
+                let mut body = name.clone();
+                body["cascade"] = json!(cascade);
+                requests.push(("POST", format!("/admin/tokens/{action}"), Some(body)));
+            }
+        }
+    }
+    for body in [
+        json!({"client_id": app.id}),
+        json!({"sub": "alice"}),
+        json!({"client_id": app.id, "sub": "alice", "before": 1}),
+        json!({"all": true}),
+    ] {
+        requests.push(("POST", "/admin/revocations".into(), Some(body)));
+    }
     for (method, path, body) in requests {
-        expect!(&format!("{method} {path}"), api.admin(OPERATOR, method, path, body));
+        expect!(&format!("{method} {path} {body:?}"), api.admin(OPERATOR, method, &path, body.clone()));
     }
 }
 

@@ -18,7 +18,8 @@ async fn node_with(redis: &RedisServer, settings: &[(&str, &str)]) -> Node {
     Node::over(("redis.url", redis.url()), Clock::System, settings).await
 }
 
-/// Two nodes in the midst of a key rotation took the same token over twice; revoking it at one left it alive at the other.
+/// Two nodes in the midst of a key rotation took the same token over twice; revoking it at one left it alive at the
+/// other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_is_imported_once_whatever_keys_the_nodes_have() {
     let redis = RedisServer::start().await;

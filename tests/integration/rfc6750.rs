@@ -1,5 +1,5 @@
-//! Bearer tokens as credentials at our own endpoints, RFC 6750: a test for each sentence, named by its section, over a real
-//! server on either store.
+//! Bearer tokens as credentials at our own endpoints, RFC 6750: a test for each sentence, named by its section, over a
+//! real server on either store.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! Client authentication by signed assertions: RFC 7521 section 4.2, RFC 7523, and what rfc7523bis narrows. What makes an
-//! assertion a good one is tested claim by claim beside the code; here it is that endpoints ask for all of it, and the store.
+//! Client authentication by signed assertions: RFC 7521 section 4.2, RFC 7523, and what rfc7523bis narrows. What makes
+//! an assertion a good one is tested claim by claim beside the code; here it is that endpoints ask for all of it, and
+//! the store.
 
 use std::time::Duration;
 

@@ -1,19 +1,19 @@
 //! Authorization server metadata, RFC 8414: what is published, where, and that all of it is true.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use introspectd::jose::algorithm::Algorithm;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::support::api::Answer;
 use crate::support::certificates::SecureNode;
 use crate::support::jose::{ISSUER, Signer};
-use crate::support::node::{AUDIENCE, Kind, Node, Registered};
+use crate::support::node::{AUDIENCE, Kind, Node, OPERATOR, Registered};
 use crate::support::raw;
 
 over_both_stores! {
     section_2_every_advertised_algorithm_is_taken_and_no_other
     rfc8705_3_3_certificates_are_advertised_where_they_are_asked_for
+    section_2_every_advertised_algorithm_of_signed_answers_is_used_and_no_other
     section_2_every_advertised_method_works_and_no_other
     section_2_every_advertised_grant_type_works_and_no_other
     section_2_the_members_are_those_that_are_true
@@ -23,6 +23,12 @@ over_both_stores! {
     section_3_2_there_is_head_and_no_post
     section_3_3_the_issuer_is_the_configured_text
 }
+
+/// The signature algorithms of RFC 7518, RFC 8037, RFC 8812 and RFC 9864, and what is none.
+const ALGORITHMS: [&str; 21] = [
+    "none", "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512",
+    "ES256K", "EdDSA", "Ed25519", "Ed448", "ESP256", "es256", "RSA-OAEP", "",
+];
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const PLACE: &str = "/.well-known/oauth-authorization-server";
@@ -41,15 +47,26 @@ fn path<'a>(document: &'a Value, endpoint: &str) -> &'a str {
     document[endpoint].as_str().unwrap().strip_prefix("https://as.example.com").unwrap()
 }
 
+/// A list of the document; none is published that is empty or says anything twice.
 fn names<'a>(document: &'a Value, member: &str) -> Vec<&'a str> {
-    document[member].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect()
+    let names: Vec<&str> = document[member].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let distinct: std::collections::BTreeSet<&&str> = names.iter().collect();
+    assert!(!names.is_empty() && distinct.len() == names.len(), "{member}: {names:?}");
+    names
+}
+
+/// The signature algorithms that this list of the document has, and all others.
+fn algorithms(document: &Value, member: &str) -> (Vec<&'static str>, Vec<&'static str>) {
+    let advertised = names(document, member);
+    assert!(advertised.iter().all(|name| ALGORITHMS.contains(name)), "each is to be used: {member}: {advertised:?}");
+    ALGORITHMS.into_iter().partition(|name| advertised.contains(name))
 }
 
 /// A client that is registered for `method`, as far as a client can be, and may do everything that such a client may.
 async fn client_for(node: &Node, method: &str, signer: &Signer) -> Registered {
     let mut metadata = json!({
         "rights": ["introspect", "revoke"], "audiences": [AUDIENCE], "scope": "read",
-        "grant_types": ["client_credentials"]
+        "grant_types": ["client_credentials", "refresh_token"]
     });
     match method {
         "none" => {
@@ -147,7 +164,6 @@ async fn section_2_every_advertised_method_works_and_no_other(kind: Kind) {
 async fn section_2_every_advertised_algorithm_is_taken_and_no_other(kind: Kind) {
     let node = Node::start_with(kind, &crate::rfc6749::PATIENT).await;
     let document = get(&node, PLACE, &[]).await.json();
-    let ours = Algorithm::NAMES_OF_OTHERS;
     let other = Signer::new();
     let by_other = client_for(&node, "private_key_jwt", &other).await;
     for (endpoint, form) in [
@@ -155,35 +171,58 @@ async fn section_2_every_advertised_algorithm_is_taken_and_no_other(kind: Kind) 
         ("revocation", ("token", "unknown-token")),
         ("token", ("grant_type", "client_credentials")),
     ] {
-        let advertised = names(&document, &format!("{endpoint}_endpoint_auth_signing_alg_values_supported"));
-        assert_eq!(advertised, ours, "each of them is used below");
+        let member = format!("{endpoint}_endpoint_auth_signing_alg_values_supported");
+        let (advertised, others) = algorithms(&document, &member);
         let path = path(&document, &format!("{endpoint}_endpoint"));
-        for algorithm in ours {
+        for algorithm in advertised {
             let signer = Signer::called(algorithm);
             let client = client_for(&node, "private_key_jwt", &signer).await;
             let answer = call(&node, (&client, &signer), "private_key_jwt", path, &[form]).await;
             assert_eq!(answer.status, 200, "{algorithm:?} at the {endpoint} endpoint: {}", answer.body);
         }
-        for refused in ["none", "HS256", "RS384", "RS512", "PS512", "ES384", "Ed448"] {
+        for refused in others {
             let claims = json!({"iss": by_other.id, "sub": by_other.id, "aud": ISSUER, "exp": node.now() + 60});
             let assertion = other.sign(&json!({"alg": refused}), &claims);
             let form = [form, ("client_assertion_type", ASSERTION_TYPE), ("client_assertion", &*assertion)];
             assert_eq!(node.api.post_bare(path, &form).await.refusal(), (401, "invalid_client".into()), "{refused}");
         }
     }
-    assert_eq!(names(&document, "dpop_signing_alg_values_supported"), ours);
+    let (advertised, others) = algorithms(&document, "dpop_signing_alg_values_supported");
     let app = client_for(&node, "client_secret_basic", &other).await;
     let ask = async |proof: String| {
         let request = node.api.request("POST", &node.api.url("/token")).basic_auth(&app.id, Some(&app.secret));
         node.api.send(request.header("dpop", proof).form(&[("grant_type", "client_credentials")])).await
     };
-    for algorithm in ours {
+    for algorithm in advertised {
         let answer = ask(Signer::called(algorithm).proof(&node, &json!({}))).await;
         assert_eq!(answer.status, 200, "{algorithm:?}: {}", answer.body);
     }
-    let claims = json!({"htm": "POST", "htu": format!("{ISSUER}/token"), "iat": node.now(), "jti": "1"});
-    let proof = other.sign(&json!({"typ": "dpop+jwt", "jwk": other.jwk(), "alg": "ES384"}), &claims);
-    assert_eq!(ask(proof).await.refusal(), (400, "invalid_dpop_proof".into()));
+    for refused in others {
+        let claims = json!({"htm": "POST", "htu": format!("{ISSUER}/token"), "iat": node.now(), "jti": refused});
+        let proof = other.sign(&json!({"typ": "dpop+jwt", "jwk": other.jwk(), "alg": refused}), &claims);
+        assert_eq!(ask(proof).await.refusal(), (400, "invalid_dpop_proof".into()), "{refused}");
+    }
+}
+
+/// What can be registered as `introspection_signed_response_alg` (RFC 9701 section 7), and is then signed with.
+async fn section_2_every_advertised_algorithm_of_signed_answers_is_used_and_no_other(kind: Kind) {
+    let node = Node::start(kind).await;
+    let document = get(&node, PLACE, &[]).await.json();
+    let (advertised, others) = algorithms(&document, "introspection_signing_alg_values_supported");
+    assert!(advertised.contains(&"RS256"), "what a client gets that registered nothing");
+    let metadata = |algorithm: &str| json!({"rights": ["introspect"], "introspection_signed_response_alg": algorithm});
+    for algorithm in advertised {
+        let server = node.client(metadata(algorithm)).await;
+        let answer = node.api.introspect(server.pair(), "unknown-token").await;
+        assert_eq!(answer.header("content-type"), Some("application/token-introspection+jwt"), "{}", answer.body);
+        let header = URL_SAFE_NO_PAD.decode(answer.body.split('.').next().unwrap()).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&header).unwrap()["alg"], json!(algorithm));
+    }
+    // An empty text is how a member is taken away.
+    for algorithm in others.into_iter().filter(|name| !name.is_empty()) {
+        let answer = node.api.admin(OPERATOR, "POST", "/admin/clients", Some(metadata(algorithm))).await;
+        assert_eq!(answer.refusal(), (400, "invalid_client_metadata".into()), "{algorithm}");
+    }
 }
 
 async fn rfc8705_3_3_certificates_are_advertised_where_they_are_asked_for(kind: Kind) {
@@ -220,8 +259,23 @@ async fn section_2_every_advertised_grant_type_works_and_no_other(kind: Kind) {
     let advertised = names(&document, "grant_types_supported");
     assert_eq!(names(&document, "response_types_supported"), ["none"], "there is no authorization endpoint");
     assert_eq!(document.get("authorization_endpoint"), None);
-    for grant_type in ["client_credentials", "authorization_code", "implicit", "password"] {
+    let registered = [
+        "authorization_code",
+        "implicit",
+        "password",
+        "client_credentials",
+        "refresh_token",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        "urn:ietf:params:oauth:grant-type:saml2-bearer",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+        "urn:ietf:params:oauth:grant-type:device_code",
+        "urn:openid:params:grant-type:ciba",
+    ];
+    assert!(advertised.iter().all(|name| registered.contains(name)), "each is to be used: {advertised:?}");
+    for grant_type in registered {
+        let refresh = node.tokens(&client).await.1;
         let form = [("grant_type", grant_type), ("code", "x"), ("username", "x"), ("password", "x")];
+        let form = [&form[..], &[("refresh_token", &*refresh), ("assertion", "x"), ("device_code", "x")]].concat();
         let answer = node.api.post(path(&document, "token_endpoint"), client.pair(), &form).await;
         let expected = if advertised.contains(&grant_type) { 200 } else { 400 };
         assert_eq!(answer.status, expected, "{grant_type}: {}", answer.body);
@@ -234,6 +288,24 @@ async fn section_2_the_members_are_those_that_are_true(kind: Kind) {
     let answer = get(&node, PLACE, &[]).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
     let document = answer.json();
+    // Each of these lists has a test of its own, which takes its cases from the document.
+    let lists: Vec<&String> =
+        document.as_object().unwrap().iter().filter(|(_, value)| value.is_array()).map(|(name, _)| name).collect();
+    assert_eq!(
+        lists,
+        [
+            "dpop_signing_alg_values_supported",
+            "grant_types_supported",
+            "introspection_endpoint_auth_methods_supported",
+            "introspection_endpoint_auth_signing_alg_values_supported",
+            "introspection_signing_alg_values_supported",
+            "response_types_supported",
+            "revocation_endpoint_auth_methods_supported",
+            "revocation_endpoint_auth_signing_alg_values_supported",
+            "token_endpoint_auth_methods_supported",
+            "token_endpoint_auth_signing_alg_values_supported",
+        ]
+    );
     for (name, value) in document.as_object().unwrap() {
         assert_ne!(value, &json!([]), "section 3.2: {name} has no elements and must be left out");
         assert!(!value.is_null(), "{name}");

@@ -1,5 +1,5 @@
-//! Mutual TLS, RFC 8705: clients that present certificates, to us or to a proxy of ours (RFC 9440), and tokens that are bound
-//! to them. What makes a certificate a client's is tested name by name beside the code.
+//! Mutual TLS, RFC 8705: clients that present certificates, to us or to a proxy of ours (RFC 9440), and tokens that are
+//! bound to them. What makes a certificate a client's is tested name by name beside the code.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

@@ -1,5 +1,5 @@
-//! DPoP, RFC 9449: tokens that are bound to a key of whoever asked for them. What makes a proof a good one is tested claim by
-//! claim beside the code.
+//! DPoP, RFC 9449: tokens that are bound to a key of whoever asked for them. What makes a proof a good one is tested
+//! claim by claim beside the code.
 
 use introspectd::token::time::Clock;
 use serde_json::{Value, json};

@@ -89,7 +89,8 @@ async fn section_4_14_2_a_second_use_ends_the_family(kind: Kind) {
     assert_eq!(reuses(&node).await, 3, "there is nothing left to detect");
 }
 
-/// The access tokens of a family can outlive its refresh token; whoever stole one of these has had access tokens as well.
+/// The access tokens of a family can outlive its refresh token; whoever stole one of these has had access tokens as
+/// well.
 async fn section_4_14_2_a_second_use_ends_the_family_though_its_refresh_token_has_idled_away(kind: Kind) {
     let node = Node::start_still(kind, &[("tokens.refresh_idle_lifetime", "1m")]).await;
     let app = node.refresher().await;

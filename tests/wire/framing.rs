@@ -1,4 +1,5 @@
-//! Where a message ends: RFC 9112 sections 6 and 7. Every case has another request behind it, which must not be answered.
+//! Where a message ends: RFC 9112 sections 6 and 7. Every case has another request behind it, which must not be
+//! answered.
 
 use crate::harness::{MAX_BODY, Reply, Running, SMUGGLED};
 

@@ -98,7 +98,7 @@ fn read_tokens(element: &mut Reader<'_>, tokens: &TokensConfig, record: &mut Cli
         (
             &mut record.refresh_token_idle_lifetime,
             "refresh_token_idle_lifetime",
-            "How long a refresh token works without being used; without it, until the end of its family.",
+            "How long a refresh token works without being used; without it, `tokens.refresh_idle_lifetime`.",
         ),
     ] {
         let given = element.optional_within(key, LIFETIMES, meaning).map(|WholeSeconds(lifetime)| lifetime);

@@ -303,8 +303,8 @@ pub(super) fn log(reader: &mut Reader<'_>) -> LogConfig {
     })
 }
 
-/// From 25 microseconds, where an answer from memory lies, to beyond any deadline. Common defaults start at 5 ms and would
-/// show nothing.
+/// From 25 microseconds, where an answer from memory lies, to beyond any deadline. Common defaults start at 5 ms and
+/// would show nothing.
 const LATENCY_BUCKETS_MICROSECONDS: [u64; 16] = [
     25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
 ];

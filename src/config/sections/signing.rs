@@ -5,7 +5,8 @@ use crate::config::SigningConfig;
 use crate::config::reader::Reader;
 use crate::jose::algorithm::Algorithm;
 
-/// Small texts, and taken by every library. RS256, which RFC 9068 section 2.1 wants to be supported, is one setting away.
+/// Small texts, and taken by every library. RS256, which RFC 9068 section 2.1 wants to be supported, is one setting
+/// away.
 const ALGORITHM: Algorithm = Algorithm::Es256;
 
 /// As long as verifiers keep the published keys, by what they are told.

@@ -46,8 +46,8 @@ pub async fn handle(context: &Context, request: Request<RequestBody>, peer: &Pee
     }
 }
 
-/// The answer of section 5.1. The scope is always in it: it may be less than was asked for. So are the authorization details
-/// (RFC 9396 section 7).
+/// The answer of section 5.1. The scope is always in it: it may be less than was asked for. So are the authorization
+/// details (RFC 9396 section 7).
 fn answer(issued: &IssuedToken) -> Answer {
     let mut body = json!({
         "access_token": issued.access.expose(),

@@ -115,8 +115,8 @@ impl StoredKey {
         if private.public().thumbprint() == *self.kid { Ok(private) } else { Err(OpenError::Damaged) }
     }
 
-    /// Seals the private half anew if it lies under a key that is not the active one, so that no key is needed for longer
-    /// than until the next change.
+    /// Seals the private half anew if it lies under a key that is not the active one, so that no key is needed for
+    /// longer than until the next change.
     pub(super) fn reseal(&mut self, ring: &KeyRing) -> Result<(), SigningError> {
         if !self.usable || *self.sealed_by == *ring.active_id().as_str() {
             return Ok(());

@@ -58,8 +58,8 @@ impl KeyDocument {
         Ok(())
     }
 
-    /// Lets the standby take over, as soon as it has been published for long enough. A take-over that is under way already
-    /// is left as it is.
+    /// Lets the standby take over, as soon as it has been published for long enough. A take-over that is under way
+    /// already is left as it is.
     pub(super) fn rotate(
         &mut self,
         purpose: Purpose,

@@ -4,8 +4,8 @@
 //! - `lifecycle` what may become of a key: pure
 //! - `snapshot` the keys as this node holds them
 //!
-//! Each node reads the document every few seconds, and at once when it meets a key that it does not know. A change names the
-//! version that it is made to, so that of two nodes that change at the same time one begins anew.
+//! Each node reads the document every few seconds, and at once when it meets a key that it does not know. A change
+//! names the version that it is made to, so that of two nodes that change at the same time one begins anew.
 
 mod document;
 mod lifecycle;
@@ -91,11 +91,12 @@ pub enum SigningError {
     Store(#[from] StoreError),
 }
 
-/// How often the document is read. A key signs no sooner than it has been published for `signing.publish_ahead`, so that
-/// nothing depends on this but how soon a removed key is no longer signed with.
+/// How often the document is read. A key signs no sooner than it has been published for `signing.publish_ahead`, so
+/// that nothing depends on this but how soon a removed key is no longer signed with.
 const READING_INTERVAL: Duration = Duration::from_secs(3);
 
-/// The least time between two readings that unknown keys ask for: whoever asks in between waits for the next one together.
+/// The least time between two readings that unknown keys ask for: whoever asks in between waits for the next one
+/// together.
 const LEAST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What the clocks of two nodes may differ by, in seconds: far more than they do.
@@ -168,8 +169,8 @@ impl SigningKeys {
         self.snapshot.load().signer(purpose, algorithm, now.seconds()).cloned()
     }
 
-    /// The key of this name, if what it has signed can be valid; `None` when there is none. A name that this node does not
-    /// know is looked for in the store, together with all others that are asked for meanwhile.
+    /// The key of this name, if what it has signed can be valid; `None` when there is none. A name that this node does
+    /// not know is looked for in the store, together with all others that are asked for meanwhile.
     ///
     /// # Errors
     /// [`StoreError`] when the store could not be asked: the key may be one that another node has just made.
@@ -237,8 +238,9 @@ impl SigningKeys {
 
     /// Takes a key away with everything that it has signed, at once and on every node.
     ///
-    /// First all its tokens are revoked, which every node reads with each of them; then the key is taken out of the document.
-    /// A node that has not read that yet can only sign what is revoked already. Once begun it is carried through.
+    /// First all its tokens are revoked, which every node reads with each of them; then the key is taken out of the
+    /// document. A node that has not read that yet can only sign what is revoked already. Once begun it is carried
+    /// through.
     ///
     /// # Errors
     /// [`SigningError`].

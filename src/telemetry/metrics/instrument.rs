@@ -1,4 +1,5 @@
-//! What can be counted and how: counters, gauges, histograms. Each is an index into [`Cells`], so using one costs an add.
+//! What can be counted and how: counters, gauges, histograms. Each is an index into [`Cells`], so using one costs an
+//! add.
 
 use std::marker::PhantomData;
 use std::sync::Arc;

@@ -15,8 +15,8 @@ const START: Family =
 /// All of them.
 pub(super) const FAMILIES: &[Family] = &[CPU, RESIDENT, OPEN, LIMIT, START];
 
-/// Ticks per second in `/proc`: `USER_HZ`, which the kernel's interface fixes at 100 on every architecture that we build
-/// for, whatever its own timer does.
+/// Ticks per second in `/proc`: `USER_HZ`, which the kernel's interface fixes at 100 on every architecture that we
+/// build for, whatever its own timer does.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 const fn family(name: &'static str, kind: Kind, help: &'static str) -> Family {
@@ -68,8 +68,8 @@ fn max_files() -> Option<f64> {
     }
 }
 
-/// A field of `/proc/self/stat`, counted from 1 as in proc(5). The second is the program's name in brackets and may hold
-/// spaces and brackets itself, so counting begins after the last bracket.
+/// A field of `/proc/self/stat`, counted from 1 as in proc(5). The second is the program's name in brackets and may
+/// hold spaces and brackets itself, so counting begins after the last bracket.
 fn stat_field(number: usize) -> Option<String> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     let (_, rest) = stat.rsplit_once(") ")?;

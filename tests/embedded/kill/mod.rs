@@ -4,8 +4,8 @@
 //! tokens, marks grants, raises epochs, uses things once, replaces signing keys, creates, replaces and deletes clients,
 //! while its clock runs fast so that all of it expires and is forgotten all the time. Before each write it says what it
 //! is about to do, and after the store's answer that it was acknowledged. The parent reads that, kills it at a random
-//! moment, opens the folder, and compares: what was acknowledged must be there, what was only begun must be there wholly
-//! or not at all, and no row may miss its counterpart.
+//! moment, opens the folder, and compares: what was acknowledged must be there, what was only begun must be there
+//! wholly or not at all, and no row may miss its counterpart.
 //!
 //! Of a rotation that means: the refresh token before it or the one after it works, never neither, never both, and
 //! always the one after it once that was acknowledged.

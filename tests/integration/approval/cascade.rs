@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use introspectd::token::grant::TokenFormat;
 use serde_json::{Value, json};
 
 use super::{Named, with};
 use crate::support::life::expect_invalid_grant;
 use crate::support::node::{Kind, Node};
 
-over_both_stores! {
+over_both_stores_and_forms! {
     rule_1_a_token_is_active_when_it_and_all_above_it_are
     rule_2_an_access_token_takes_its_refresh_token_along_whatever_the_cascade
     rule_3_a_refresh_token_takes_its_access_tokens_along_by_cascade
@@ -21,41 +22,38 @@ over_both_stores! {
     rule_6_what_was_exempted_is_revoked_with_the_next_revocation
 }
 
-/// Approved or not, expired or not, and the same of grant and client: one of sixteen combinations is active.
-async fn rule_1_a_token_is_active_when_it_and_all_above_it_are(kind: Kind) {
+/// Approved or not, expired or not, the same of grant and client, and covered by an epoch or not: one of 32
+/// combinations is active.
+async fn rule_1_a_token_is_active_when_it_and_all_above_it_are(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
     let server = node.resource_server().await;
-    let (good, bad) = (node.refresher().await, node.refresher().await);
+    let (good, bad) = (node.refresher_of(form).await, node.refresher_of(form).await);
     let mut tokens = Vec::new();
-    for client in [&good, &bad] {
-        for own in [true, false] {
-            for grant in [true, false] {
-                for lasting in [true, false] {
-                    let members = json!({"refresh": true, "expires_in": if lasting { 600 } else { 60 }});
-                    let issued = node.issue(client, members).await;
-                    if !own {
-                        node.decide("revoke", json!({"jti": issued["jti"], "cascade": false})).await;
-                    }
-                    if !grant {
-                        node.decide("revoke", json!({"grant_id": issued["grant_id"]})).await;
-                    }
-                    let expected = [client.id == good.id, own, grant, lasting];
-                    tokens.push((issued["access_token"].as_str().unwrap().to_owned(), expected));
-                }
-            }
+    for number in 0..32 {
+        let conditions @ [approved, own, grant, lasting, after] = [0, 1, 2, 3, 4].map(|bit| number >> bit & 1 == 0);
+        let (client, user) = (if approved { &good } else { &bad }, if after { "alice" } else { "bob" });
+        let members = json!({"refresh": true, "sub": user, "expires_in": if lasting { 600 } else { 60 }});
+        let issued = node.issue(client, members).await;
+        if !own {
+            node.decide("revoke", json!({"jti": issued["jti"], "cascade": false})).await;
         }
+        if !grant {
+            node.decide("revoke", json!({"grant_id": issued["grant_id"]})).await;
+        }
+        tokens.push((issued["access_token"].as_str().unwrap().to_owned(), conditions));
     }
+    node.operate("POST", "/admin/revocations", Some(json!({"sub": "bob"}))).await;
     node.operate("POST", &format!("/admin/clients/{}/revoke", bad.id), None).await;
     node.pass(Duration::from_mins(1)).await;
     for (token, conditions) in &tokens {
-        let expected = conditions == &[true; 4];
+        let expected = conditions == &[true; 5];
         assert_eq!(node.api.is_active(server.pair(), token).await, expected, "{conditions:?}");
     }
 }
 
-async fn rule_2_an_access_token_takes_its_refresh_token_along_whatever_the_cascade(kind: Kind) {
+async fn rule_2_an_access_token_takes_its_refresh_token_along_whatever_the_cascade(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     for (way, cascade) in [(0, None), (1, None), (0, Some(true)), (1, Some(true)), (0, Some(false)), (1, Some(false))] {
         let named = Named::issue(&node, &app).await;
         let next = node.rotate(&app, &named.pair.refresh).await;
@@ -76,9 +74,9 @@ async fn rule_2_an_access_token_takes_its_refresh_token_along_whatever_the_casca
     assert_eq!(node.alive(&app, [alone["access_token"].as_str().unwrap(), &twin]).await, [false, true]);
 }
 
-async fn rule_3_a_refresh_token_takes_its_access_tokens_along_by_cascade(kind: Kind) {
+async fn rule_3_a_refresh_token_takes_its_access_tokens_along_by_cascade(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     for cascade in [true, false] {
         for way in 0..3 {
             let named = Named::issue(&node, &app).await;
@@ -105,9 +103,9 @@ async fn rule_3_a_refresh_token_takes_its_access_tokens_along_by_cascade(kind: K
 }
 
 /// As RFC 7009 section 2.1 wants of a hint: the search is extended to the other type.
-async fn rule_4_what_type_a_token_is_said_to_have_changes_nothing(kind: Kind) {
+async fn rule_4_what_type_a_token_is_said_to_have_changes_nothing(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     for said in ["accesstoken", "refreshtoken"] {
         for cascade in [true, false] {
             for (way, name) in [(0, "access"), (1, "access"), (0, "refresh"), (1, "refresh"), (2, "refresh")] {
@@ -124,9 +122,9 @@ async fn rule_4_what_type_a_token_is_said_to_have_changes_nothing(kind: Kind) {
     }
 }
 
-async fn rule_5_the_second_time_changes_nothing(kind: Kind) {
+async fn rule_5_the_second_time_changes_nothing(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     for cascade in [true, false] {
         for name in 0..5 {
             let named = Named::issue(&node, &app).await;
@@ -152,9 +150,9 @@ async fn rule_5_the_second_time_changes_nothing(kind: Kind) {
     }
 }
 
-async fn rule_6_approving_brings_everything_back_as_it_was(kind: Kind) {
+async fn rule_6_approving_brings_everything_back_as_it_was(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let (app, server) = (node.refresher().await, node.resource_server().await);
+    let (app, server) = (node.refresher_of(form).await, node.resource_server().await);
     for revoked_by in 0..5 {
         for approved_by in 0..5 {
             let named = Named::issue(&node, &app).await;
@@ -183,9 +181,9 @@ async fn rule_6_approving_brings_everything_back_as_it_was(kind: Kind) {
     assert_eq!(named.alive(&node, &app).await, [true, true]);
 }
 
-async fn rule_6_approving_an_access_token_alone_leaves_the_others_revoked(kind: Kind) {
+async fn rule_6_approving_an_access_token_alone_leaves_the_others_revoked(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     for way in 0..2 {
         for cascade in [true, false] {
             let named = Named::issue(&node, &app).await;
@@ -208,9 +206,9 @@ async fn rule_6_approving_an_access_token_alone_leaves_the_others_revoked(kind: 
     }
 }
 
-async fn rule_6_approving_a_refresh_token_alone_leaves_old_access_tokens_revoked(kind: Kind) {
+async fn rule_6_approving_a_refresh_token_alone_leaves_old_access_tokens_revoked(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     for way in 0..3 {
         let named = Named::issue(&node, &app).await;
         assert!(node.decide("revoke", named.access()[0].clone()).await);
@@ -228,9 +226,9 @@ async fn rule_6_approving_a_refresh_token_alone_leaves_old_access_tokens_revoked
     }
 }
 
-async fn rule_6_what_is_not_revoked_is_approved_without_a_word(kind: Kind) {
+async fn rule_6_what_is_not_revoked_is_approved_without_a_word(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     let named = Named::issue(&node, &app).await;
     let alone = node.issue(&app, json!({})).await;
     for body in named.access().into_iter().chain(named.refresh()).chain([json!({"jti": alone["jti"]})]) {
@@ -242,9 +240,9 @@ async fn rule_6_what_is_not_revoked_is_approved_without_a_word(kind: Kind) {
     assert_eq!(node.counter("introspect_tokens_approved_total").await, 0);
 }
 
-async fn rule_6_what_was_exempted_is_revoked_with_the_next_revocation(kind: Kind) {
+async fn rule_6_what_was_exempted_is_revoked_with_the_next_revocation(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     let named = Named::issue(&node, &app).await;
     for _ in 0..3 {
         for revocation in

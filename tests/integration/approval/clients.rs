@@ -2,13 +2,14 @@
 
 use introspectd::client::ClientId;
 use introspectd::store::ClientWrite;
+use introspectd::token::grant::TokenFormat;
 use serde_json::{Value, json};
 
 use super::Named;
 use crate::support::life::expect_invalid_grant;
 use crate::support::node::{AUDIENCE, Kind, Node, Registered};
 
-over_both_stores! {
+over_both_stores_and_forms! {
     rule_9_a_client_is_revoked_with_everything_it_has
     rule_9_a_client_is_revoked_and_approved_once
     rule_9_an_approval_that_is_late_meets_another_client_than_it_has_read
@@ -19,9 +20,10 @@ async fn act(node: &Node, client: &Registered, action: &str) -> Value {
     node.operate("POST", &format!("/admin/clients/{}/{action}", client.id), None).await
 }
 
-async fn rule_9_a_client_is_revoked_with_everything_it_has(kind: Kind) {
+async fn rule_9_a_client_is_revoked_with_everything_it_has(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let (app, other, server) = (node.refresher().await, node.refresher().await, node.resource_server().await);
+    let (app, other, server) =
+        (node.refresher_of(form).await, node.refresher_of(form).await, node.resource_server().await);
     let (named, others) = (Named::issue(&node, &app).await, Named::issue(&node, &other).await);
     let bearer = node.bearer(&app, "introspectd:introspect").await;
     let own = [("grant_type", "client_credentials")];
@@ -54,9 +56,9 @@ async fn rule_9_a_client_is_revoked_with_everything_it_has(kind: Kind) {
     node.rotate(&app, &named.pair.refresh).await;
 }
 
-async fn rule_9_a_client_is_revoked_and_approved_once(kind: Kind) {
+async fn rule_9_a_client_is_revoked_and_approved_once(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     for (action, changed) in
         [("approve", false), ("revoke", true), ("revoke", false), ("approve", true), ("approve", false)]
     {
@@ -71,9 +73,9 @@ async fn rule_9_a_client_is_revoked_and_approved_once(kind: Kind) {
 }
 
 /// Also a revocation that finds the client revoked is written, so that an approval on its way from before cannot undo it.
-async fn rule_9_an_approval_that_is_late_meets_another_client_than_it_has_read(kind: Kind) {
+async fn rule_9_an_approval_that_is_late_meets_another_client_than_it_has_read(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let (app, store) = (node.refresher().await, &node.service.store);
+    let (app, store) = (node.refresher_of(form).await, &node.service.store);
     let id = ClientId::parse(&app.id).unwrap();
     let approved = store.client(&app.id).await.unwrap().unwrap();
     act(&node, &app, "revoke").await;
@@ -90,9 +92,9 @@ async fn rule_9_an_approval_that_is_late_meets_another_client_than_it_has_read(k
     }
 }
 
-async fn rule_9_what_was_revoked_by_itself_is_not_approved_with_its_client(kind: Kind) {
+async fn rule_9_what_was_revoked_by_itself_is_not_approved_with_its_client(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     let mut all = Vec::new();
     for _ in 0..4 {
         all.push(Named::issue(&node, &app).await);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use introspectd::token::grant::TokenFormat;
 use introspectd::token::time::Clock;
 use serde_json::json;
 
@@ -10,16 +11,16 @@ use crate::support::life::expect_invalid_grant;
 use crate::support::node::{Kind, Node};
 use crate::support::redis::{PREFIX, RedisServer};
 
-over_both_stores! {
+over_both_stores_and_forms! {
     rule_12_a_revocation_is_kept_as_long_as_any_token_of_the_grant_lives
     rule_12_a_token_that_outlives_its_refresh_token_is_revoked_with_the_grant
 }
 
 /// The first access token lives longer than the refresh token that nobody used, and than those that came after it.
-async fn rule_12_a_token_that_outlives_its_refresh_token_is_revoked_with_the_grant(kind: Kind) {
+async fn rule_12_a_token_that_outlives_its_refresh_token_is_revoked_with_the_grant(kind: Kind, form: TokenFormat) {
     let node =
         Node::start_still(kind, &[("tokens.refresh_idle_lifetime", "30s"), ("tokens.access_lifetime", "60s")]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     for by_client in [false, true] {
         let issued = node.issue(&app, json!({"refresh": true, "expires_in": 3000})).await;
         let first = issued["access_token"].as_str().unwrap();
@@ -35,9 +36,9 @@ async fn rule_12_a_token_that_outlives_its_refresh_token_is_revoked_with_the_gra
     }
 }
 
-async fn rule_12_a_revocation_is_kept_as_long_as_any_token_of_the_grant_lives(kind: Kind) {
+async fn rule_12_a_revocation_is_kept_as_long_as_any_token_of_the_grant_lives(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     let issued = node.issue(&app, json!({"refresh": true, "expires_in": 5000, "refresh_expires_in": 6000})).await;
     let next = node.rotate(&app, issued["refresh_token"].as_str().unwrap()).await;
     assert!(node.decide("revoke", json!({"token": next.access})).await);

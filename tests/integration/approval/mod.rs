@@ -32,7 +32,8 @@ impl Named {
         let issued = node.issue(app, json!({"refresh": true, "sub": "alice"})).await;
         let pair = Pair::of(&issued);
         let refresh_jti = node.api.introspect(app.pair(), &pair.refresh).await.json()["jti"].clone();
-        assert_eq!(issued["jti"].as_str().map(str::len), Some(22));
+        let signed = pair.access.contains('.');
+        assert_eq!(issued["jti"].as_str().map(str::len), Some(if signed { 88 } else { 22 }));
         assert_eq!(refresh_jti.as_str().map(str::len), Some(44));
         Self { access_jti: issued["jti"].clone(), refresh_jti, grant_id: issued["grant_id"].clone(), pair }
     }

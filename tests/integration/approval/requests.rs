@@ -1,5 +1,6 @@
 //! Who may revoke and approve, how tokens are named, and what is refused (rules 4 and 8).
 
+use introspectd::token::grant::TokenFormat;
 use serde_json::{Value, json};
 
 use super::{Named, with};
@@ -7,13 +8,16 @@ use crate::support::node::{Kind, Node, OPERATOR};
 
 over_both_stores! {
     rule_8_only_an_operator_approves
+    hostile_bodies_are_refused
+    tokens_made_elsewhere_are_revoked_and_approved
+}
+
+over_both_stores_and_forms! {
     rule_8_the_clients_own_endpoint_approves_nothing
     rule_8_who_may_revoke_for_others_revokes
     exactly_one_name_is_taken
-    hostile_bodies_are_refused
     hostile_names_name_nothing
     names_of_another_kind_name_nothing
-    tokens_made_elsewhere_are_revoked_and_approved
 }
 
 const ACTIONS: [&str; 2] = ["/admin/tokens/revoke", "/admin/tokens/approve"];
@@ -47,9 +51,9 @@ async fn rule_8_only_an_operator_approves(kind: Kind) {
 }
 
 /// Clients assume that what RFC 7009 revokes is revoked for good.
-async fn rule_8_the_clients_own_endpoint_approves_nothing(kind: Kind) {
+async fn rule_8_the_clients_own_endpoint_approves_nothing(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     let named = Named::issue(&node, &app).await;
     assert_eq!(node.api.revoke(app.pair(), &named.pair.access).await.status, 200);
     for path in ["/approve", "/admin/tokens/approve", "/oauth2/approve", "/revoke?action=approve"] {
@@ -60,9 +64,9 @@ async fn rule_8_the_clients_own_endpoint_approves_nothing(kind: Kind) {
     }
 }
 
-async fn rule_8_who_may_revoke_for_others_revokes(kind: Kind) {
+async fn rule_8_who_may_revoke_for_others_revokes(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     let helpdesk = node.client(json!({"rights": ["revoke"]})).await;
     let owner = node.api.admin(app.pair(), "POST", ACTIONS[0], Some(json!({"token": "x"}))).await;
     assert_eq!(owner.refusal(), (403, "unauthorized_client".into()), "clients have /revoke for their own");
@@ -75,9 +79,9 @@ async fn rule_8_who_may_revoke_for_others_revokes(kind: Kind) {
     }
 }
 
-async fn exactly_one_name_is_taken(kind: Kind) {
+async fn exactly_one_name_is_taken(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     let named = Named::issue(&node, &app).await;
     let (token, jti) = (&named.pair.access, &named.access_jti);
     for body in [
@@ -155,9 +159,9 @@ async fn hostile_bodies_are_refused(kind: Kind) {
 }
 
 /// A name that could be a key of the store, a pattern, or text that no key can hold.
-async fn hostile_names_name_nothing(kind: Kind) {
+async fn hostile_names_name_nothing(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     let named = Named::issue(&node, &app).await;
     let (jti, grant) = (named.refresh_jti.as_str().unwrap(), named.grant_id.as_str().unwrap());
     let long = "A".repeat(60_000);
@@ -202,9 +206,9 @@ async fn hostile_names_name_nothing(kind: Kind) {
 }
 
 /// A token is not its name, and a name is not a token.
-async fn names_of_another_kind_name_nothing(kind: Kind) {
+async fn names_of_another_kind_name_nothing(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     let named = Named::issue(&node, &app).await;
     for body in [
         json!({"jti": named.pair.access}),

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use introspectd::token::grant::TokenFormat;
 use serde_json::{Value, json};
 
 use super::{Named, with};
 use crate::support::life::expect_invalid_grant;
 use crate::support::node::{Kind, Node, OPERATOR};
 
-over_both_stores! {
+over_both_stores_and_forms! {
     rule_6_what_has_expired_is_not_there
     rule_6_a_grant_is_there_as_long_as_its_family
     rule_6_what_is_not_there_cannot_be_approved
@@ -32,9 +33,9 @@ async fn expect_final(node: &Node, name: &Value, said: &str) {
     }
 }
 
-async fn rule_7_a_spent_refresh_token_stays_spent(kind: Kind) {
+async fn rule_7_a_spent_refresh_token_stays_spent(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     let named = Named::issue(&node, &app).await;
     let next = node.rotate(&app, &named.pair.refresh).await;
     for revoked in [false, true] {
@@ -54,9 +55,9 @@ async fn rule_7_a_spent_refresh_token_stays_spent(kind: Kind) {
     assert_eq!(node.alive(&app, [&named.pair.refresh, &next.refresh]).await, [false, true]);
 }
 
-async fn rule_7_a_family_that_was_reused_stays_dead(kind: Kind) {
+async fn rule_7_a_family_that_was_reused_stays_dead(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     let named = Named::issue(&node, &app).await;
     let next = node.rotate(&app, &named.pair.refresh).await;
     expect_invalid_grant(&node.refresh(&app, &named.pair.refresh).await);
@@ -79,9 +80,9 @@ async fn rule_7_a_family_that_was_reused_stays_dead(kind: Kind) {
 }
 
 /// A theft is seen though nothing works any longer: approval must not give the thief's family back.
-async fn rule_7_reuse_is_final_though_the_grant_was_revoked_on_request(kind: Kind) {
+async fn rule_7_reuse_is_final_though_the_grant_was_revoked_on_request(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     for cascade in [true, false] {
         let named = Named::issue(&node, &app).await;
         let next = node.rotate(&app, &named.pair.refresh).await;
@@ -101,9 +102,9 @@ async fn rule_7_reuse_is_final_though_the_grant_was_revoked_on_request(kind: Kin
 
 /// Neither the refresh token that was revoked itself, nor one that another client sends, nor one within its time of
 /// grace.
-async fn rule_7_only_reuse_is_final(kind: Kind) {
+async fn rule_7_only_reuse_is_final(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[("tokens.refresh_grace", "10s")]).await;
-    let (app, other) = (node.refresher().await, node.refresher().await);
+    let (app, other) = (node.refresher_of(form).await, node.refresher_of(form).await);
     let named = Named::issue(&node, &app).await;
     let next = node.rotate(&app, &named.pair.refresh).await;
     assert!(node.decide("revoke", named.refresh()[2].clone()).await);
@@ -116,9 +117,9 @@ async fn rule_7_only_reuse_is_final(kind: Kind) {
     assert_eq!(node.alive(&app, [&named.pair.access, &next.access, &next.refresh]).await, [true; 3]);
 }
 
-async fn rule_7_what_was_revoked_in_bulk_stays_revoked(kind: Kind) {
+async fn rule_7_what_was_revoked_in_bulk_stays_revoked(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     for axis in [
         json!({"client_id": app.id}),
         json!({"sub": "alice"}),
@@ -141,9 +142,9 @@ async fn rule_7_what_was_revoked_in_bulk_stays_revoked(kind: Kind) {
     }
 }
 
-async fn rule_7_tokens_of_a_revoked_client_wait_for_it(kind: Kind) {
+async fn rule_7_tokens_of_a_revoked_client_wait_for_it(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let (app, server) = (node.refresher().await, node.resource_server().await);
+    let (app, server) = (node.refresher_of(form).await, node.resource_server().await);
     let named = Named::issue(&node, &app).await;
     assert!(node.decide("revoke", named.access()[0].clone()).await);
     node.operate("POST", &format!("/admin/clients/{}/revoke", app.id), None).await;
@@ -156,9 +157,10 @@ async fn rule_7_tokens_of_a_revoked_client_wait_for_it(kind: Kind) {
     assert_eq!(named.alive(&node, &app).await, [true, true]);
 }
 
-async fn rule_7_tokens_of_a_deleted_client_stay_dead(kind: Kind) {
+async fn rule_7_tokens_of_a_deleted_client_stay_dead(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
     let mut metadata = crate::support::life::refreshing();
+    metadata["access_token_format"] = json!(form);
     metadata["client_id"] = json!("phoenix");
     let first = node.client(metadata.clone()).await;
     let named = Named::issue(&node, &first).await;
@@ -175,9 +177,9 @@ async fn rule_7_tokens_of_a_deleted_client_stay_dead(kind: Kind) {
     assert!(!node.api.is_active(OPERATOR, &named.pair.access).await);
 }
 
-async fn rule_6_what_has_expired_is_not_there(kind: Kind) {
+async fn rule_6_what_has_expired_is_not_there(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     let named = Named::issue(&node, &app).await;
     let revoked = Named::issue(&node, &app).await;
     let alone = node.issue(&app, json!({"expires_in": 60})).await;
@@ -200,10 +202,13 @@ async fn rule_6_what_has_expired_is_not_there(kind: Kind) {
     }
 }
 
-async fn rule_6_what_is_not_there_cannot_be_approved(kind: Kind) {
+async fn rule_6_what_is_not_there_cannot_be_approved(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
-    let elsewhere = Node::start_still(Kind::Embedded, &[]).await;
-    let unknown = Named::issue(&elsewhere, &elsewhere.refresher().await).await;
+    // The name of a signed token says all that there is to know: only another key makes one that is not there.
+    let key = json!([{"id": "t1", "secret": "another digest key of the tests, 32 bytes"}]).to_string();
+    let settings: &[(&str, &str)] = if form == TokenFormat::Jwt { &[("keys.digest", &key)] } else { &[] };
+    let elsewhere = Node::start_still(Kind::Embedded, settings).await;
+    let unknown = Named::issue(&elsewhere, &elsewhere.refresher_of(form).await).await;
     for name in unknown.access().iter().chain(&unknown.refresh()) {
         for action in ["approve", "revoke"] {
             let answer = node.ask_operator(&format!("/admin/tokens/{action}"), name.clone()).await;
@@ -214,9 +219,9 @@ async fn rule_6_what_is_not_there_cannot_be_approved(kind: Kind) {
 }
 
 /// The access tokens of a grant can outlive a refresh token that nobody uses, and have a name by which all come back.
-async fn rule_6_a_grant_is_there_as_long_as_its_family(kind: Kind) {
+async fn rule_6_a_grant_is_there_as_long_as_its_family(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[("tokens.refresh_idle_lifetime", "1m")]).await;
-    let app = node.refresher().await;
+    let app = node.refresher_of(form).await;
     let named = Named::issue(&node, &app).await;
     assert!(node.decide("revoke", named.refresh()[2].clone()).await);
     node.pass(Duration::from_mins(1)).await;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::node::AUDIENCE;
 use crate::support::program::{Finished, Program, run, run_with};
 
 /// A service and how to call it from the command line.
@@ -149,6 +150,265 @@ fn tokens_are_issued_asked_about_and_revoked_from_the_command_line() {
     let unknown = service.run(&["token", "issue", "--for", "nobody"]);
     assert_eq!(unknown.code, Some(1));
     assert!(unknown.stderr.contains("400") && unknown.stderr.contains("invalid_request"), "{}", unknown.stderr);
+}
+
+/// A token, by each of its names and with both cascades: whoever presses Ctrl+C on a leak has no time for surprises.
+#[test]
+fn tokens_are_revoked_and_approved_by_each_of_their_names() {
+    let service = Service::start();
+    let create = ["client", "create", "--id", "app", "--rights", "introspect", "--audiences", AUDIENCE];
+    let created = service.json(&[&create[..], &["--grant-types", "client_credentials,refresh_token"]].concat());
+    // A refresh token is shown to nobody but its owner.
+    let owner = [("ITD_CLIENT_ID", "app"), ("ITD_CLIENT_SECRET", created["client_secret"].as_str().unwrap())];
+    let is_active = |token: &str| {
+        let introspect = ["token", "introspect", token, "--format", "json"];
+        service.changed("ITD_CLIENT_SECRET", &owner, &introspect).json()["active"].as_bool().unwrap()
+    };
+    for form in ["opaque", "jwt"] {
+        let issue = ["token", "issue", "--for", "app", "--aud", AUDIENCE, "--refresh", "--token-format", form];
+        let issued = service.json(&issue);
+        let text = |name: &str| issued[name].as_str().unwrap();
+        let (access, refresh) = (text("access_token"), text("refresh_token"));
+        assert_eq!(access.split('.').count(), if form == "jwt" { 3 } else { 1 });
+        let alive = || [access, refresh].map(is_active);
+        assert_eq!(alive(), [true, true]);
+        for name in [&[access][..], &["--jti", text("jti")], &["--grant-id", text("grant_id")]] {
+            let by_grant = name[0] == "--grant-id";
+            for alone in [true, false] {
+                let cascade: &[&str] = if alone { &["--no-cascade"] } else { &[] };
+                let verb = |verb: &'static str, cascade: &[&'static str]| {
+                    let arguments = [&["token", verb], cascade, name].concat();
+                    service.json(&arguments)
+                };
+                let own = name == [access] && !alone;
+                let revoked = if own { json!({"revoked": true}) } else { json!({"changed": true}) };
+                assert_eq!(verb("revoke", cascade), revoked, "{form} {name:?} {alone}");
+                assert_eq!(alive(), [by_grant && alone, false], "{form} {name:?} {alone}");
+                assert_eq!(verb("approve", &["--no-cascade"]), json!({"changed": true}), "{form} {name:?} {alone}");
+                assert_eq!(alive(), [!by_grant || alone, by_grant], "{form} {name:?} {alone}");
+                service.json(&["token", "approve", "--grant-id", text("grant_id")]);
+                assert_eq!(alive(), [true, true], "{form} {name:?} {alone}");
+            }
+        }
+        assert_eq!(service.table(&["token", "revoke", "--jti", text("jti")]), [["changed", "true"]]);
+        assert_eq!(service.table(&["token", "approve", "--jti", text("jti")]), [["changed", "true"]]);
+        let by_input = service.run_with(&["token", "revoke", "-", "--no-cascade"], &format!("{access}\n"));
+        assert_eq!((by_input.code, &*by_input.stdout), (Some(0), "changed  true\n"), "{by_input:?}");
+        let by_input = service.run_with(&["token", "approve", "-"], access);
+        assert_eq!((by_input.code, &*by_input.stdout), (Some(0), "changed  true\n"), "{by_input:?}");
+        for verb in ["revoke", "approve"] {
+            for wrong in [
+                &[][..],
+                &["--no-cascade"],
+                &[access, "--jti", "x"],
+                &[access, "--grant-id", "x"],
+                &["--jti", "x", "--grant-id", "x"],
+            ] {
+                assert_eq!(service.run(&[&["token", verb], wrong].concat()).code, Some(2), "{verb} {wrong:?}");
+            }
+            let unknown = service.run(&["token", verb, "--jti", "AAAAAAAAAAAAAAAAAAAAAA", "--no-cascade"]);
+            assert_eq!(unknown.code, Some(1), "{unknown:?}");
+            assert!(unknown.stderr.contains("404"), "{}", unknown.stderr);
+        }
+        assert_eq!(alive(), [true, true]);
+    }
+}
+
+#[test]
+fn many_tokens_are_revoked_at_once_from_the_command_line() {
+    let service = Service::start();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let (early, late) = ((now - 3600).to_string(), (now + 3600).to_string());
+    for form in ["opaque", "jwt"] {
+        let issue = || {
+            let issue = ["token", "issue", "--for", "dev-application", "--sub", "bob", "--aud", AUDIENCE];
+            let issued = service.json(&[&issue[..], &["--token-format", form]].concat());
+            issued["access_token"].as_str().unwrap().to_owned()
+        };
+        let is_active = |token: &str| service.json(&["token", "introspect", token])["active"] == json!(true);
+        for axis in [
+            &["--client", "dev-application"][..],
+            &["--user", "bob"],
+            &["--client", "dev-application", "--user", "bob"],
+            &["--all"],
+        ] {
+            let token = issue();
+            let before = [&["revoke", "--before", &early], axis].concat();
+            assert_eq!(service.run(&before).code, Some(0));
+            assert!(is_active(&token), "issued after that: {axis:?}");
+            assert_eq!(service.json(&[&["revoke"], axis].concat()), json!({"changed": true}), "{axis:?}");
+            assert!(!is_active(&token), "{axis:?}");
+            assert!(is_active(&issue()), "{axis:?}");
+            assert_eq!(service.table(&[&["revoke"], axis].concat()), [["changed", "true"]], "{axis:?}");
+            let future = service.run(&[&["revoke", "--before", &late], axis].concat());
+            assert_eq!(future.code, Some(1), "{future:?}");
+        }
+    }
+    for wrong in [&[][..], &["--before", "1"], &["--all", "--client", "x"], &["--all", "--user", "x"]] {
+        assert_eq!(service.run(&[&["revoke"], wrong].concat()).code, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn tokens_are_bound_and_described_in_detail_from_the_command_line() {
+    let service = Service::start();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let exp = (now + 600).to_string();
+    let issue = ["token", "issue", "--for", "dev-application", "--aud", AUDIENCE];
+    let cnf = r#"{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}"#;
+    let details = r#"[{"type": "payment", "amount": 7}]"#;
+    let issued =
+        service.json(&[&issue[..], &["--exp", &exp, "--cnf", cnf, "--authorization-details", details]].concat());
+    assert_eq!(issued["token_type"], json!("DPoP"));
+    let described = service.json(&["token", "introspect", issued["access_token"].as_str().unwrap()]);
+    assert_eq!(described["exp"], json!(now + 600));
+    assert_eq!(described["cnf"], serde_json::from_str::<Value>(cnf).unwrap());
+    assert_eq!(described["authorization_details"], serde_json::from_str::<Value>(details).unwrap());
+    for (wrong, said) in [
+        (["--cnf", "[1]"], "--cnf is no JSON object"),
+        (["--authorization-details", "{}"], "--authorization-details is no JSON array"),
+        (["--claims", "7"], "--claims is no JSON object"),
+    ] {
+        let finished = service.run(&[&issue[..], &wrong].concat());
+        assert_eq!(finished.code, Some(2), "{finished:?}");
+        assert!(finished.stderr.contains(said), "{}", finished.stderr);
+    }
+    let both = service.run(&[&issue[..], &["--exp", &exp, "--expires-in", "60"]].concat());
+    assert_eq!(both.code, Some(2), "{both:?}");
+}
+
+/// Every member that the admin listener takes, by its own name.
+#[test]
+fn rfc7591_2_all_of_a_client_is_said_on_the_command_line() {
+    let service = Service::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jwks.json");
+    let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]});
+    std::fs::write(&file, keys.to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    let members: &[&str] = &[
+        "--client-name=Signing",
+        "--token-endpoint-auth-method=private_key_jwt",
+        "--grant-types=client_credentials,refresh_token",
+        "--token-endpoint-auth-signing-alg=EdDSA",
+        "--assertion-audience-endpoints",
+        "--access-token-format=jwt",
+        "--access-token-signing-alg=ES256",
+        "--introspection-signed-response-alg=PS256",
+        "--access-token-lifetime=60",
+        "--refresh-token-lifetime=3600",
+        "--refresh-token-idle-lifetime=600",
+        "--authorization-details-types=payment,account",
+        "--dpop-bound-access-tokens",
+        "--tls-client-certificate-bound-access-tokens=false",
+        "--repeated-credentials=true",
+    ];
+    let create = ["client", "create", "--jwks", file];
+    let created = service.json(&[&create[..], members].concat());
+    let by_input = [&["client", "create", "--jwks", "-", "--format", "json"], members].concat();
+    let by_input = service.run_with(&by_input, &keys.to_string()).json();
+    for client in [&created, &by_input] {
+        for (member, value) in [
+            ("client_name", json!("Signing")),
+            ("token_endpoint_auth_method", json!("private_key_jwt")),
+            ("token_endpoint_auth_signing_alg", json!("EdDSA")),
+            ("assertion_audience_endpoints", json!(true)),
+            ("access_token_format", json!("jwt")),
+            ("access_token_signing_alg", json!("ES256")),
+            ("introspection_signed_response_alg", json!("PS256")),
+            ("access_token_lifetime", json!(60)),
+            ("refresh_token_lifetime", json!(3600)),
+            ("refresh_token_idle_lifetime", json!(600)),
+            ("authorization_details_types", json!(["payment", "account"])),
+            ("dpop_bound_access_tokens", json!(true)),
+            ("tls_client_certificate_bound_access_tokens", json!(false)),
+            ("repeated_credentials", json!(true)),
+        ] {
+            assert_eq!(client[member], value, "{member}");
+        }
+        assert_eq!(client["jwks"]["keys"][0]["x"], keys["keys"][0]["x"]);
+    }
+    let id = created["client_id"].as_str().unwrap();
+    let table = service.table(&["client", "get", id]);
+    assert!(table.contains(&vec!["access_token_format".into(), "jwt".into()]), "{table:?}");
+    let update = [
+        "client",
+        "update",
+        id,
+        "--access-token-signing-alg=",
+        "--refresh-token-lifetime=0",
+        "--dpop-bound-access-tokens=false",
+        "--authorization-details-types=",
+    ];
+    let updated = service.json(&update);
+    assert_eq!((updated.get("access_token_signing_alg"), updated.get("refresh_token_lifetime")), (None, None));
+    assert_eq!(updated["dpop_bound_access_tokens"], json!(false));
+    assert_eq!(updated["authorization_details_types"], json!([]));
+    assert_eq!(updated["access_token_format"], json!("jwt"), "the others are left");
+
+    for (flag, value) in [
+        ("--tls-client-auth-subject-dn", "CN=app,O=Example"),
+        ("--tls-client-auth-san-dns", "app.example.com"),
+        ("--tls-client-auth-san-uri", "spiffe://example.com/app"),
+        ("--tls-client-auth-san-ip", "2001:db8::1"),
+        ("--tls-client-auth-san-email", "app@example.com"),
+    ] {
+        let client = service.json(&["client", "create", "--auth-method", "tls_client_auth", flag, value]);
+        assert_eq!(client[flag[2..].replace('-', "_")], json!(value));
+        let two = service.run(&["client", "create", flag, value, "--tls-client-auth-san-dns", "b", flag, value]);
+        assert_eq!(two.code, Some(2), "{two:?}");
+    }
+    std::fs::write(file, r#"{"keys": [{"kty": "OKP", "d": "hunter2"}], nonsense"#).unwrap();
+    for (file, said) in [(file, "--jwks holds no JSON object"), ("/nowhere/jwks.json", "/nowhere/jwks.json")] {
+        let wrong = service.run(&["client", "create", "--jwks", file]);
+        assert_eq!((wrong.code, &*wrong.stdout), (Some(2), ""), "{wrong:?}");
+        assert!(wrong.stderr.contains(said) && !wrong.stderr.contains("hunter"), "{}", wrong.stderr);
+    }
+    let help = service.run(&["client", "create", "--help"]).stdout;
+    for method in [
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt",
+        "tls_client_auth",
+        "self_signed_tls_client_auth",
+        "none",
+    ] {
+        assert!(help.contains(&format!("`{method}`")), "{method} is not in the help");
+    }
+}
+
+#[test]
+fn keys_are_rotated_retired_and_removed_from_the_command_line() {
+    let service = Service::start();
+    let rotate = ["keys", "rotate", "--algorithm", "EdDSA", "--use", "introspection"];
+    let states = |keys: &Value| -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let mine = keys.as_array().unwrap().iter().filter(|key| key["algorithm"] == "EdDSA");
+        mine.map(|key| (text(&key["kid"]), text(&key["state"]))).collect()
+    };
+    let keys = states(&service.json(&rotate));
+    assert!(keys.len() >= 2, "a key and the next: {keys:?}");
+    assert_eq!(states(&service.json(&["keys", "list"])), keys);
+    let table = service.table(&["keys", "list"]);
+    assert_eq!(table[0][..4], ["KID", "ALGORITHM", "USE", "STATE"]);
+    assert!(table.iter().any(|row| row[..3] == [&*keys[0].0, "EdDSA", "introspection"]), "{table:?}");
+    let kid = keys[0].0.as_str();
+    let retired = service.json(&["keys", "retire", kid]);
+    let retired = retired.as_array().unwrap().iter().find(|key| key["kid"] == kid).unwrap();
+    assert!(
+        retired["retires_at"].is_u64(),
+        "it signs until the next one has been published for long enough: {retired}"
+    );
+    assert_eq!(service.json(&["keys", "remove", kid]), json!({"removed": kid}));
+    assert!(states(&service.json(&["keys", "list"])).iter().all(|(other, _)| other != kid));
+    let last = keys.last().unwrap().0.as_str();
+    assert_eq!(service.table(&["keys", "remove", last]), [["removed", last]]);
+    for verb in ["retire", "remove"] {
+        let gone = service.run(&["keys", verb, kid]);
+        assert_eq!((gone.code, &*gone.stdout), (Some(1), ""), "{gone:?}");
+        assert!(gone.stderr.contains("404"), "{}", gone.stderr);
+    }
+    assert_eq!(service.run(&["keys", "rotate", "--algorithm", "HS256"]).code, Some(1));
 }
 
 #[test]

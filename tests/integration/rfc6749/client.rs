@@ -152,7 +152,8 @@ async fn section_2_3_the_registered_method_is_enforced(kind: Kind) {
         (None, 200, 200, 401),
         (Some("client_secret_basic"), 200, 401, 401),
         (Some("client_secret_post"), 401, 200, 401),
-        // Naming itself is enough elsewhere, but nobody introspects without having proved who it is (RFC 7662 section 2.1).
+        // Naming itself is enough elsewhere, but nobody introspects without having proved who it is (RFC 7662 section
+        // 2.1).
         (Some("none"), 401, 401, 401),
     ] {
         let rights = if method == Some("none") { json!([]) } else { json!(["introspect"]) };

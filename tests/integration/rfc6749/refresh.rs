@@ -167,7 +167,8 @@ async fn section_6_the_refresh_token_is_required_once(kind: Kind) {
     assert_eq!(answer.json()["scope"], json!("read write"));
 }
 
-/// Expired, revoked, unknown, spent, altered, another client's, of another kind: who asks learns nothing of which it is.
+/// Expired, revoked, unknown, spent, altered, another client's, of another kind: who asks learns nothing of which it
+/// is.
 async fn section_6_whatever_is_wrong_is_refused_in_the_same_words(kind: Kind) {
     let node = Node::start_still(kind, &[]).await;
     let (app, other) = (node.refresher().await, node.refresher().await);

@@ -28,7 +28,8 @@ pub(super) fn with_hmac(header: &str, claims: &str, secret: &[u8]) -> String {
     format!("{signed}.{signature}")
 }
 
-/// A private key of the node itself, as nobody else has it: what is forged with it differs from a token in one point only.
+/// A private key of the node itself, as nobody else has it: what is forged with it differs from a token in one point
+/// only.
 pub(super) struct Stolen {
     pub(super) kid: String,
     pub(super) pkcs8: Vec<u8>,

@@ -123,8 +123,8 @@ async fn redis_text(redis: &RedisServer, key: &str) -> Result<Vec<u8>, ()> {
     }
 }
 
-/// README: every node gets a new digest key before any makes it the active one. Signing goes on through both steps, and what
-/// is sealed is sealed anew with the next change.
+/// README: every node gets a new digest key before any makes it the active one. Signing goes on through both steps, and
+/// what is sealed is sealed anew with the next change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signing_goes_on_while_the_digest_key_is_rotated() {
     let redis = RedisServer::start().await;
@@ -236,8 +236,8 @@ async fn readings(node: &Node) -> u64 {
     page.lines().find_map(|line| line.strip_prefix(series)).map_or(0, |count| count.trim().parse().unwrap())
 }
 
-/// An unknown `kid` makes the keys be read anew, but only beside a `jti` that we have made, and never more than ten times in a
-/// second whatever is asked for.
+/// An unknown `kid` makes the keys be read anew, but only beside a `jti` that we have made, and never more than ten
+/// times in a second whatever is asked for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rfc8725_3_10_unknown_keys_do_not_become_a_flood_of_reads() {
     let redis = RedisServer::start().await;

@@ -13,7 +13,7 @@ use proptest::test_runner::TestRunner;
 use tokio::task::JoinSet;
 
 use super::{Subject, reason};
-use crate::support::{around, record};
+use crate::support::{around, digest, record};
 
 over_stores! {
     an_epoch_covers_what_was_taken_in_before_it_and_nothing_after
@@ -166,16 +166,26 @@ async fn raised_in_any_order_and_at_once_the_latest_is_there(subject: Subject) {
         9 => any,
         shift => u64::from(low % 3) << (8 * (shift % 8)),
     });
-    let raises = proptest::collection::vec((stamp, 1..4_u8), 1..12);
+    let raises = proptest::collection::vec((0..5_usize, stamp, 1..4_u8), 1..30);
+    let mut of_issuer = Vec::new();
     for case in 0..60 {
         let raises = raises.new_tree(&mut runner).unwrap().current();
+        let (client_id, key) = (format!("client {case}"), format!("key {case}"));
         let user = format!("user {case}");
         let mut tasks = JoinSet::new();
-        for (until, byte) in raises.clone() {
-            let (store, user) = (Arc::clone(&subject.store), user.clone());
+        of_issuer.extend(raises.iter().filter(|raise| raise.0 == 0));
+        for (axis, until, byte) in raises.clone() {
+            let store = Arc::clone(&subject.store);
+            let (client_id, user, key) = (client_id.clone(), user.clone(), key.clone());
             let (end, now) = (subject.within(600), subject.now());
             let raise = async move {
-                let axis = EpochAxis::User(&user);
+                let axis = match axis {
+                    0 => EpochAxis::Issuer,
+                    1 => EpochAxis::Client(&client_id),
+                    2 => EpochAxis::User(&user),
+                    3 => EpochAxis::ClientUser { client_id: &client_id, subject: &user },
+                    _ => EpochAxis::Key(&key),
+                };
                 store.raise_epoch(axis, Some(Stamp(until)), reason(byte), end, now).await.unwrap()
             };
             // Every other case one by one, in the order in which they were made up.
@@ -186,9 +196,17 @@ async fn raised_in_any_order_and_at_once_the_latest_is_there(subject: Subject) {
             }
         }
         tasks.join_all().await;
-        let latest = raises.iter().map(|(until, _)| *until).max().unwrap();
-        let is_final = raises.iter().any(|(until, byte)| *until == latest && reason(*byte).is_final());
-        let found = subject.of_user(&user).await.unwrap();
-        assert_eq!((found.until, found.reason.is_final()), (Stamp(latest), is_final), "{raises:?}");
+        let signed = Signed { token: digest(9), key: &key };
+        let around = Around { client_id: &client_id, subject: Some(&user), grant: None, signed: Some(signed) };
+        let Epochs { issuer, client, user, client_user, key } = subject.epochs(around).await;
+        for (axis, found) in [issuer, client, user, client_user, key].into_iter().enumerate() {
+            // There is one issuer: what the cases before raised is still there.
+            let all = if axis == 0 { &of_issuer } else { &raises };
+            let of_axis = || all.iter().filter(|raise| raise.0 == axis);
+            let latest = of_axis().map(|(_, until, _)| *until).max();
+            let is_final = of_axis().any(|(_, until, byte)| Some(*until) == latest && reason(*byte).is_final());
+            let expected = latest.map(|until| (Stamp(until), is_final));
+            assert_eq!(found.map(|found| (found.until, found.reason.is_final())), expected, "{axis} of {raises:?}");
+        }
     }
 }

@@ -82,16 +82,16 @@ impl Signer {
         }
     }
 
-    /// An assertion by which `client_id` authenticates to the node (RFC 7523 section 3), with members in place of others; one
-    /// that is `null` is left out.
+    /// An assertion by which `client_id` authenticates to the node (RFC 7523 section 3), with members in place of
+    /// others; one that is `null` is left out.
     pub(crate) fn assertion(&self, node: &Node, client_id: &str, members: &Value) -> String {
         let claims =
             json!({"iss": client_id, "sub": client_id, "aud": ISSUER, "exp": node.now() + 60, "jti": unique()});
         self.sign(&json!({}), &with(&claims, members))
     }
 
-    /// A proof of possession for a request to the node's token endpoint (RFC 9449 section 4.2), with members in place of
-    /// others.
+    /// A proof of possession for a request to the node's token endpoint (RFC 9449 section 4.2), with members in place
+    /// of others.
     pub(crate) fn proof(&self, node: &Node, members: &Value) -> String {
         let claims = json!({"htm": "POST", "htu": format!("{ISSUER}/token"), "iat": node.now(), "jti": unique()});
         self.sign(&json!({"typ": "dpop+jwt", "jwk": self.public_members()}), &with(&claims, members))

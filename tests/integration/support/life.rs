@@ -1,6 +1,8 @@
-//! What tests of the whole life of a token need of a node: clients that refresh, pairs of tokens, and what they are worth.
+//! What tests of the whole life of a token need of a node: clients that refresh, pairs of tokens, and what they are
+//! worth.
 
 use introspectd::token::digest::TokenDigest;
+use introspectd::token::grant::TokenFormat;
 use introspectd::token::time::Stamp;
 use serde_json::{Value, json};
 
@@ -40,6 +42,13 @@ impl Node {
     /// An application that may refresh, and introspect its own tokens.
     pub(crate) async fn refresher(&self) -> Registered {
         self.client(refreshing()).await
+    }
+
+    /// The same with access tokens of this form.
+    pub(crate) async fn refresher_of(&self, form: TokenFormat) -> Registered {
+        let mut metadata = refreshing();
+        metadata["access_token_format"] = json!(form);
+        self.client(metadata).await
     }
 
     /// Issues both tokens of a new grant, with further members.

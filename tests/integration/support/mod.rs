@@ -24,6 +24,24 @@ macro_rules! over_both_stores {
     };
 }
 
+/// Makes each test four: the function is called with a kind of store and a form of access tokens, in modules of their
+/// names.
+macro_rules! over_both_stores_and_forms {
+    ($($name:ident)*) => {
+        over_both_stores_and_forms! { @form opaque Opaque $($name)* }
+        over_both_stores_and_forms! { @form jwt Jwt $($name)* }
+    };
+    (@form $module:ident $form:ident $($name:ident)*) => {
+        mod $module {
+            use introspectd::token::grant::TokenFormat::$form as FORM;
+
+            over_both_stores! { $($name)* }
+
+            $(async fn $name(kind: $crate::support::node::Kind) { super::$name(kind, FORM).await; })*
+        }
+    };
+}
+
 use std::time::{Duration, Instant};
 
 use introspectd::store::Around;

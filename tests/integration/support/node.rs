@@ -1,5 +1,5 @@
-//! A node of the service in this process: real sockets on free ports, over either store, with a clock that tests can move
-//! where the store allows it.
+//! A node of the service in this process: real sockets on free ports, over either store, with a clock that tests can
+//! move where the store allows it.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -74,8 +74,8 @@ impl Node {
         Self::start_at(kind, clock, settings).await
     }
 
-    /// A node whose clock stands still until [`Node::pass`] moves it, over either store. Redis' own clock goes on, so what
-    /// Redis itself ends, ends by the real time.
+    /// A node whose clock stands still until [`Node::pass`] moves it, over either store. Redis' own clock goes on, so
+    /// what Redis itself ends, ends by the real time.
     pub(crate) async fn start_still(kind: Kind, settings: &[(&str, &str)]) -> Self {
         Self::start_at(kind, Clock::manual(Clock::System.now().seconds()), settings).await
     }

@@ -34,8 +34,8 @@ impl RawAnswer {
     }
 }
 
-/// Sends a request on a connection of its own and reads until the server closes it. The request has to ask for that with
-/// `Connection: close`, unless it is one after which the server closes anyway.
+/// Sends a request on a connection of its own and reads until the server closes it. The request has to ask for that
+/// with `Connection: close`, unless it is one after which the server closes anyway.
 pub(crate) async fn exchange(address: SocketAddr, request: &[u8]) -> RawAnswer {
     exchange_over(TcpStream::connect(address).await.unwrap(), request).await
 }

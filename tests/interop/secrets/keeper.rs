@@ -126,8 +126,8 @@ impl Keeper {
     }
 }
 
-/// What of a PKCS #8 document nobody else may know: octets of a private key on a curve (RFC 5915, RFC 8410), and all numbers
-/// of a key for RSA but the modulus, which comes first (RFC 8017 appendix A.1.2).
+/// What of a PKCS #8 document nobody else may know: octets of a private key on a curve (RFC 5915, RFC 8410), and all
+/// numbers of a key for RSA but the modulus, which comes first (RFC 8017 appendix A.1.2).
 fn secret_parts(pkcs8: &[u8]) -> Vec<Vec<u8>> {
     fn read<'a>(mut der: &'a [u8], found: &mut Vec<(u8, &'a [u8])>) {
         while let [tag, first, rest @ ..] = der {

@@ -4,8 +4,8 @@
 //! every byte is searched that somebody other than the caller could read: the store's files and, with Redis, each value
 //! and each command that it was sent; both output streams; the metrics; the answers that do not hand out a secret. None
 //! of the tokens, secrets, passwords and keys may be there, whole or as their random part, plain or in any form of
-//! `forms`. That such a search finds what is there is proved by planting: see `a_planted_secret_is_found` for each form,
-//! and the end of [`Run::check`] for a real store.
+//! `forms`. That such a search finds what is there is proved by planting: see `a_planted_secret_is_found` for each
+//! form, and the end of [`Run::check`] for a real store.
 //!
 //! - [`search`] secrets in every form; [`keeper`] the store and what can be read of it, signing keys too
 //! - [`usage`], [`misuse`] what is done with the node; [`signer`] a client with a key

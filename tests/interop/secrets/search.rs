@@ -85,9 +85,9 @@ fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// What of a token made here nobody can guess. A refresh token begins with the id of its grant, which is no secret; of the
-/// 24 random bytes behind it, these characters hold all but the first two. Of a signed text it is the signature: what was
-/// signed may be said elsewhere.
+/// What of a token made here nobody can guess. A refresh token begins with the id of its grant, which is no secret; of
+/// the 24 random bytes behind it, these characters hold all but the first two. Of a signed text it is the signature:
+/// what was signed may be said elsewhere.
 fn random_part(token: &str) -> Option<&str> {
     if token.starts_with("itd_at_") {
         Some(&token[9..52])
