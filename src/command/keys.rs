@@ -33,11 +33,13 @@ enum KeyVerb {
     /// Take a key out of use; what it has signed stays valid.
     Retire {
         /// Its `kid`.
+        #[arg(allow_hyphen_values = true)]
         kid: String,
     },
     /// Take a key away, at once, with every token that it has signed: for a key that others have got hold of.
     Remove {
         /// Its `kid`.
+        #[arg(allow_hyphen_values = true)]
         kid: String,
     },
 }

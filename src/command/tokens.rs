@@ -51,10 +51,10 @@ struct Name {
     /// The token; `-` reads it from standard input, where others cannot see it.
     token: Option<String>,
     /// Its identifier instead, as issuing and introspection give it.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     jti: Option<String>,
     /// Its grant instead.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     grant_id: Option<String>,
 }
 
