@@ -182,7 +182,7 @@ impl KeyRing {
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_list().entries(self.keys().map(|key| key.id())).finish()
+        formatter.debug_list().entries(self.keys().map(Key::id)).finish()
     }
 }
 

@@ -1,8 +1,8 @@
 //! Client metadata as operators send and see it: the member names of RFC 7591, plus `rights` and `audiences`.
 //!
-//! - [`read`] what operators send, member by member
-//! - [`check`] what members must be to each other
-//! - [`view`](mod@view) what operators are shown
+//! - `read` what operators send, member by member
+//! - `check` what members must be to each other
+//! - `view` what operators are shown
 
 mod check;
 mod read;
