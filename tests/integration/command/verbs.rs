@@ -217,7 +217,7 @@ fn tokens_are_revoked_and_approved_by_each_of_their_names() {
 #[test]
 fn many_tokens_are_revoked_at_once_from_the_command_line() {
     let service = Service::start();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = introspectd::token::time::Clock::System.now().seconds().0;
     let (early, late) = ((now - 3600).to_string(), (now + 3600).to_string());
     for form in ["opaque", "jwt"] {
         let issue = || {
@@ -252,7 +252,7 @@ fn many_tokens_are_revoked_at_once_from_the_command_line() {
 #[test]
 fn tokens_are_bound_and_described_in_detail_from_the_command_line() {
     let service = Service::start();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = introspectd::token::time::Clock::System.now().seconds().0;
     let exp = (now + 600).to_string();
     let issue = ["token", "issue", "--for", "dev-application", "--aud", AUDIENCE];
     let cnf = r#"{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}"#;
