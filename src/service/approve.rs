@@ -1,7 +1,7 @@
 //! Bringing a token back that was revoked on request: with the expiry, the times and the name that it had before.
 //!
-//! Never what was revoked for good: a refresh token that has been exchanged or used twice, whatever an epoch covers, and what
-//! belongs to a client that is itself revoked.
+//! Never what was revoked for good: a refresh token that has been exchanged or used twice, whatever an epoch covers,
+//! and what belongs to a client that is itself revoked.
 
 use super::lookup::{Located, Surrounded};
 use super::revoke::{ATTEMPTS, Named, kept_changing};
@@ -55,8 +55,8 @@ impl From<ExemptionError> for ApproveError {
 }
 
 impl Service {
-    /// Approves a token for an operator. With `cascade` also what belongs to it: the refresh token of an access token with
-    /// everything of its grant, the access tokens of a refresh token. `false` when nothing was revoked.
+    /// Approves a token for an operator. With `cascade` also what belongs to it: the refresh token of an access token
+    /// with everything of its grant, the access tokens of a refresh token. `false` when nothing was revoked.
     ///
     /// Not carried through when this future is dropped: whoever asked was told that nothing is known, or does not
     /// listen, and may have revoked the token since.
@@ -140,8 +140,8 @@ impl Service {
         Err(kept_changing().into())
     }
 
-    /// The record of a token with whose it is. The `jti` of a signed token does not say that, but its grant does, if there is
-    /// one: `false` when it cannot be known.
+    /// The record of a token with whose it is. The `jti` of a signed token does not say that, but its grant does, if
+    /// there is one: `false` when it cannot be known.
     async fn with_owner(&self, identity: &Identity, mut record: Record) -> Result<(Record, bool), StoreError> {
         if !matches!(identity, Identity::Signed { key: None, .. }) {
             return Ok((record, true));
@@ -163,8 +163,8 @@ impl Service {
         }
     }
 
-    /// The access token that was issued last, if it was revoked by itself. That it has expired or cannot be approved is no
-    /// reason to leave the refresh token revoked.
+    /// The access token that was issued last, if it was revoked by itself. That it has expired or cannot be approved is
+    /// no reason to leave the refresh token revoked.
     async fn approve_counterpart(&self, grant: Grant, refresh: &Record, now: Now) -> Result<bool, StoreError> {
         let Some(record) = self.store.grant(grant.id).await? else {
             return Err(StoreError::new(StoreErrorKind::Unavailable, "the grant has gone meanwhile"));

@@ -5,8 +5,8 @@
 //!                  \--used again-->      theft: the whole grant ends, for good
 //! ```
 //!
-//! Within `tokens.refresh_grace` the immediate predecessor is answered with the *same* successor once more, as long as that
-//! has not been used itself: there is never more than one refresh token that works.
+//! Within `tokens.refresh_grace` the immediate predecessor is answered with the *same* successor once more, as long as
+//! that has not been used itself: there is never more than one refresh token that works.
 
 use std::sync::Arc;
 
@@ -102,7 +102,8 @@ impl Service {
     /// Exchanges a refresh token for an access token and the next refresh token.
     ///
     /// # Errors
-    /// [`RefreshError`]. The refresh token is used up only by success, and by [`RefreshError::InvalidGrant`] with `reused`.
+    /// [`RefreshError`]. The refresh token is used up only by success, and by [`RefreshError::InvalidGrant`] with
+    /// `reused`.
     pub async fn refresh(self: &Arc<Self>, request: &RefreshRequest<'_>, now: Now) -> Result<Refreshed, RefreshError> {
         let (id, presented) = self.recognise_refresh_token(request.token)?;
         for _ in 0..ATTEMPTS {
@@ -113,7 +114,8 @@ impl Service {
                 return Err(self.end_reused(&grant, family, now).await?);
             }
             self.expect_usable(request, &grant, (id, presented), now).await?;
-            // What is asked for comes last: that it is too much must not hide a second use, nor tell that there was none.
+            // What is asked for comes last: that it is too much must not hide a second use, nor tell that there was
+            // none.
             let (next, successor) = self.next_of(request, &grant, family, place, now)?;
             let access = narrow(&grant.token, request)?;
             let repeated = place == Place::Previous;
@@ -295,8 +297,8 @@ struct AccessRequest {
     claims: Claims,
 }
 
-/// Narrows what was granted to what is asked for. The refresh token keeps all of it (RFC 6749 section 6, RFC 8707 section 2.2,
-/// RFC 9396 section 6).
+/// Narrows what was granted to what is asked for. The refresh token keeps all of it (RFC 6749 section 6, RFC 8707
+/// section 2.2, RFC 9396 section 6).
 fn narrow(granted: &Record, request: &RefreshRequest<'_>) -> Result<AccessRequest, RefreshError> {
     let scope = match &request.scope {
         None => granted.scope.clone(),

@@ -149,8 +149,8 @@ impl Service {
         Ok(found)
     }
 
-    /// Ends a token that was found. One that has expired by our clock is revoked all the same: the clock of another node may
-    /// be behind. `false` when it was revoked already.
+    /// Ends a token that was found. One that has expired by our clock is revoked all the same: the clock of another
+    /// node may be behind. `false` when it was revoked already.
     async fn end(self: &Arc<Self>, located: Located, cascade: bool, now: Now) -> Result<bool, StoreError> {
         let service = Arc::clone(self);
         let carried_through = tokio::spawn(async move {
@@ -240,8 +240,8 @@ impl Service {
     }
 }
 
-/// How often a change is tried that another one overtakes. Each round somebody gets through, and every change is one that
-/// ends something or brings it back: nobody makes hundreds of them to one grant at once.
+/// How often a change is tried that another one overtakes. Each round somebody gets through, and every change is one
+/// that ends something or brings it back: nobody makes hundreds of them to one grant at once.
 pub(super) const ATTEMPTS: usize = 100;
 
 /// What is said after that many attempts.

@@ -43,8 +43,8 @@ const INACTIVE_SECONDS: u64 = 1;
 
 /// Signed answers that have been given before: a signature costs more than all the rest of an answer.
 ///
-/// An entry is found by the caller, the key and every byte that is signed, which were read anew for this request. So it says
-/// nothing about the state of a token.
+/// An entry is found by the caller, the key and every byte that is signed, which were read anew for this request. So it
+/// says nothing about the state of a token.
 pub struct SignedAnswers(Cache<[u8; 32], SignedAnswer, AnswerWeight>);
 
 /// Until when an answer is given again, and its text.

@@ -137,7 +137,8 @@ impl EmbeddedStore {
         self.shared.statistics()
     }
 
-    /// Reads every row and checks that all fit together. Takes a second per million tokens or so, on the calling thread.
+    /// Reads every row and checks that all fit together. Takes a second per million tokens or so, on the calling
+    /// thread.
     pub fn audit(&self) -> Result<Audit, StoreError> {
         self.shared.read(audit::audit)
     }

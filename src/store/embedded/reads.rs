@@ -103,8 +103,8 @@ impl EmbeddedStore {
         })
     }
 
-    /// Answers as long as reads work and the writer lives. It does not write: readiness is asked for every second or so,
-    /// and a full disk must not take a node away that can still introspect.
+    /// Answers as long as reads work and the writer lives. It does not write: readiness is asked for every second or
+    /// so, and a full disk must not take a node away that can still introspect.
     pub async fn probe(&self) -> Result<(), StoreError> {
         if self.shared.queue.is_closed() {
             return Err(StoreError::new(StoreErrorKind::Unavailable, "the store is closed"));

@@ -1,4 +1,5 @@
-//! Connections beside the hot path, for work whose replies are long: a pool, from which each is taken by one call alone.
+//! Connections beside the hot path, for work whose replies are long: a pool, from which each is taken by one call
+//! alone.
 //!
 //! Replies come in order, so a page of a thousand clients on a shared connection would hold up every introspection that
 //! was asked after it.

@@ -84,8 +84,8 @@ impl RedisStore {
     /// See [`crate::store::Store::delete_client`].
     ///
     /// The record goes first. If it is there again after its entry has gone, another node has created the client
-    /// meanwhile, and gets the entry back. One server runs the three commands back to back; in Redis Cluster, where they
-    /// go to two, there is time for that.
+    /// meanwhile, and gets the entry back. One server runs the three commands back to back; in Redis Cluster, where
+    /// they go to two, there is time for that.
     pub async fn delete_client(&self, id: &ClientId) -> Result<bool, StoreError> {
         let key = self.keys.client(id.as_str());
         let mut unlink = redis::cmd("UNLINK");

@@ -165,8 +165,8 @@ impl Endpoint {
     }
 }
 
-/// Asks the server whether it is a primary, and one that knows what we need. Any user may: `HELLO` is open to everybody,
-/// unlike `ROLE` and even `PING`.
+/// Asks the server whether it is a primary, and one that knows what we need. Any user may: `HELLO` is open to
+/// everybody, unlike `ROLE` and even `PING`.
 ///
 /// A replica answers reads like a primary does, and late: after a failover, a connection that stayed behind would show
 /// revoked tokens as active.

@@ -20,8 +20,8 @@
 //! kept by a digest of it.
 //!
 //! What stands in braces is the hash tag: in Redis Cluster a token and its tombstone share a slot, and so do a grant
-//! and its mark, so one script may touch both; everything else lies wherever it falls. Tombstones, marks and epochs have
-//! prefixes of their own (`r:`, `e:`) because those are what a near cache must hear of.
+//! and its mark, so one script may touch both; everything else lies wherever it falls. Tombstones, marks and epochs
+//! have prefixes of their own (`r:`, `e:`) because those are what a near cache must hear of.
 //!
 //! What ends tokens that may have no record is kept a little longer than told: see [`super::CLOCK_GRACE`].
 

@@ -67,7 +67,8 @@ impl RedisStore {
         Ok(Self { connections, administration, keys: Keys::new(&config.key_prefix) })
     }
 
-    /// See [`crate::store::Store::probe`]. Asks through a connection of the hot path: what is ready is what requests use.
+    /// See [`crate::store::Store::probe`]. Asks through a connection of the hot path: what is ready is what requests
+    /// use.
     pub async fn probe(&self) -> Result<(), StoreError> {
         Ok(self.connections.begin()?.check().await?)
     }

@@ -72,7 +72,8 @@ async fn rule_9_a_client_is_revoked_and_approved_once(kind: Kind, form: TokenFor
     }
 }
 
-/// Also a revocation that finds the client revoked is written, so that an approval on its way from before cannot undo it.
+/// Also a revocation that finds the client revoked is written, so that an approval on its way from before cannot undo
+/// it.
 async fn rule_9_an_approval_that_is_late_meets_another_client_than_it_has_read(kind: Kind, form: TokenFormat) {
     let node = Node::start_still(kind, &[]).await;
     let (app, store) = (node.refresher_of(form).await, &node.service.store);

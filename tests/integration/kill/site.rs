@@ -65,8 +65,8 @@ impl Site {
         self.program.api().clone()
     }
 
-    /// Lets clients refresh and revoke until a kill at a random moment, and brings everything up again. Gives what was to
-    /// be revoked meanwhile.
+    /// Lets clients refresh and revoke until a kill at a random moment, and brings everything up again. Gives what was
+    /// to be revoked meanwhile.
     pub(super) async fn live_through(&mut self, families: &mut Vec<Family>, tally: &mut Tally) -> Vec<Ended> {
         let mut refreshing = JoinSet::new();
         for family in families.drain(..) {
@@ -103,8 +103,8 @@ impl Site {
         ended
     }
 
-    /// How many access tokens of these grants nobody was given and no grant knows of: each is left of a rotation that did
-    /// not get to its second step.
+    /// How many access tokens of these grants nobody was given and no grant knows of: each is left of a rotation that
+    /// did not get to its second step.
     pub(super) async fn unknown_access_tokens(&self, families: &[Family]) -> usize {
         let known: HashSet<TokenDigest> = families.iter().flat_map(|family| family.accesses.iter().copied()).collect();
         let grants: HashSet<GrantId> = families.iter().map(|family| family.id).collect();

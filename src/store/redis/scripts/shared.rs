@@ -54,8 +54,8 @@ return raised
 /// - Reply: [`super::DONE`]; [`super::NOT_DONE`] when it was noted before, or has expired by either clock
 ///
 /// `SET` alone would say of what has expired by Redis' clock that it was noted, and to everybody. Allowed when memory
-/// is full: a client that proves itself with a signed assertion could not revoke its tokens otherwise, and what is noted
-/// goes when the assertion ends.
+/// is full: a client that proves itself with a signed assertion could not revoke its tokens otherwise, and what is
+/// noted goes when the assertion ends.
 pub(in super::super) static USE_ONCE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         ALLOW_OOM,
