@@ -28,9 +28,7 @@ struct RotateRequest {
 /// # Errors
 /// 401, 403, 503.
 pub async fn list(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
-    let (head, _) = request.into_parts();
-    let now = context.service.now();
-    authorise(context, &head, peer, now, &[Right::Admin]).await?;
+    let now = expect_operator(context, request, peer).await?;
     all(context, now).await
 }
 
@@ -59,9 +57,7 @@ pub async fn retire(
     request: Request<RequestBody>,
     peer: &Peer,
 ) -> Result<Answer, ApiError> {
-    let (head, _) = request.into_parts();
-    let now = context.service.now();
-    authorise(context, &head, peer, now, &[Right::Admin]).await?;
+    let now = expect_operator(context, request, peer).await?;
     context.service.signing.retire(kid, now).await.map_err(refuse)?;
     all(context, now).await
 }
@@ -76,11 +72,17 @@ pub async fn remove(
     request: Request<RequestBody>,
     peer: &Peer,
 ) -> Result<Answer, ApiError> {
+    let now = expect_operator(context, request, peer).await?;
+    context.service.signing.remove(kid, now).await.map_err(refuse)?;
+    Ok(respond::empty(StatusCode::NO_CONTENT))
+}
+
+/// Decides whether an operator asks, with a request whose body does not matter; the moment at which it was decided.
+async fn expect_operator(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Now, ApiError> {
     let (head, _) = request.into_parts();
     let now = context.service.now();
     authorise(context, &head, peer, now, &[Right::Admin]).await?;
-    context.service.signing.remove(kid, now).await.map_err(refuse)?;
-    Ok(respond::empty(StatusCode::NO_CONTENT))
+    Ok(now)
 }
 
 async fn all(context: &Context, now: Now) -> Result<Answer, ApiError> {

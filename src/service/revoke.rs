@@ -212,14 +212,12 @@ impl Service {
         grant: Grant,
         change: impl Fn(&GrantMark) -> GrantMark,
     ) -> Result<bool, StoreError> {
-        let mut first = None;
         for _ in 0..ATTEMPTS {
             let before = self.store.grant_mark(grant.id).await?;
             let after = change(&before);
             let changed = !after.revokes_the_same(&before);
-            // Somebody else revoked the same since we began: what could be late has been overtaken by that.
-            let renewed = *first.get_or_insert(before.nonce) != before.nonce;
-            if !changed && (renewed || before.is_final()) {
+            // What is final no approval can undo, however late it is.
+            if !changed && before.is_final() {
                 return Ok(false);
             }
             if self.replace_mark(grant, &before, &after.renewed(nonce()?)).await? {

@@ -165,14 +165,6 @@ pub fn with_state(mut bytes: Vec<u8>, state: State) -> Vec<u8> {
     bytes
 }
 
-/// The stored bytes with another stamp, as a store writes them when it takes a record in.
-pub fn with_stamp(mut bytes: Vec<u8>, stamp: Stamp) -> Vec<u8> {
-    if let Some(place) = bytes.get_mut(STAMP_RANGE) {
-        place.copy_from_slice(&stamp.0.to_be_bytes());
-    }
-    bytes
-}
-
 pub(super) fn seconds(moment: UnixSeconds, name: &'static str) -> Result<[u8; 4], EncodeError> {
     u32::try_from(moment.0).map(u32::to_be_bytes).map_err(|_| EncodeError(name))
 }
@@ -280,7 +272,8 @@ mod tests {
         #[test]
         fn state_and_stamp_are_changed_alone(record in any_record(), stamp: u64) {
             let revoked = State::Revoked(Reason::REQUESTED);
-            let bytes = with_stamp(with_state(encode(&record).unwrap(), revoked), Stamp(stamp));
+            let mut bytes = with_state(encode(&record).unwrap(), revoked);
+            bytes[STAMP_RANGE].copy_from_slice(&stamp.to_be_bytes());
             prop_assert_eq!(decode(&bytes), Ok(Record { state: revoked, stamp: Stamp(stamp), ..record }));
         }
     }
