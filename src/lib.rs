@@ -20,6 +20,7 @@
 //!
 //! - [`token`] what a token is, and whether it is alive
 //! - [`client`] who may ask, and for what
+//! - [`coherence`] what a node may still believe of what it has read: pure
 //! - [`store`] where both are kept: one contract, two stores
 //! - [`service`] what can be done with them
 //! - [`auth`] who is calling
@@ -34,6 +35,7 @@ pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod client;
+pub mod coherence;
 pub mod command;
 pub mod config;
 pub mod form;

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::tree::Value;
-use super::{AccessLog, ClientCertificates, LogFormat, Network};
+use super::{
+    AccessLog, Acknowledge, ClientCertificates, Durability, LogFormat, Network, RedisTopology, UnsafeSettings,
+};
 use crate::client::{AuthenticationMethod, ClientId, GrantType, Right};
 use crate::jose::algorithm::Algorithm;
 use crate::token::grant::TokenFormat;
@@ -321,6 +323,11 @@ choice! {
     ClientCertificates: "none" = ClientCertificates::None, "optional" = ClientCertificates::Optional;
     LogFormat: "text" = LogFormat::Text, "json" = LogFormat::Json;
     AccessLog: "off" = AccessLog::Off, "errors" = AccessLog::Errors, "all" = AccessLog::All;
+    RedisTopology: "standalone" = RedisTopology::Standalone, "sentinel" = RedisTopology::Sentinel,
+        "cluster" = RedisTopology::Cluster;
+    UnsafeSettings: "warn" = UnsafeSettings::Warn, "refuse" = UnsafeSettings::Refuse;
+    Acknowledge: "visible" = Acknowledge::Visible, "written" = Acknowledge::Written;
+    Durability: "primary" = Durability::Primary, "replicas" = Durability::Replicas, "replay" = Durability::Replay;
     AuthenticationMethod: "client_secret_basic" = AuthenticationMethod::ClientSecretBasic,
         "client_secret_post" = AuthenticationMethod::ClientSecretPost,
         "private_key_jwt" = AuthenticationMethod::PrivateKeyJwt, "tls_client_auth" = AuthenticationMethod::TlsClientAuth,

@@ -167,6 +167,75 @@ pub struct RedisConfig {
     pub connections: usize,
     /// `ca_file`: PEM of the authority that signed Redis' certificate, for `rediss://`.
     pub ca_file: Option<PathBuf>,
+    /// `topology`: what `url` and `nodes` are addresses of.
+    pub topology: RedisTopology,
+    /// `nodes`: further addresses beside that of `url`, as `host:port`; its scheme and user hold for them too.
+    pub nodes: Vec<String>,
+    /// `sentinel_service`: the name under which the Sentinels watch the primary.
+    pub sentinel_service: String,
+    /// `sentinel_username`, when the Sentinels ask for one.
+    pub sentinel_username: Option<String>,
+    /// `sentinel_password` (or `sentinel_password_file`), when the Sentinels ask for one. A secret.
+    pub sentinel_password: Option<Secret>,
+    /// `dataset`: the only dataset that will do; without it, the one that is found or made at the first start.
+    pub dataset: Option<String>,
+    /// `unsafe_settings`: what to do when Redis' own settings may lose a revocation.
+    pub unsafe_settings: UnsafeSettings,
+    /// `[revocation]`.
+    pub revocation: RevocationConfig,
+}
+
+/// How several Redis servers belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedisTopology {
+    /// One server, at `url`.
+    Standalone,
+    /// One primary with replicas, which Sentinels watch: `url` and `nodes` are theirs.
+    Sentinel,
+    /// A Redis Cluster: `url` and `nodes` are those of some of its nodes.
+    Cluster,
+}
+
+/// What to do about settings of Redis that may lose a revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnsafeSettings {
+    /// Say so in the log and in readiness.
+    Warn,
+    /// Be not ready.
+    Refuse,
+}
+
+/// `[revocation]`: what has been reached when a revocation is answered 200.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevocationConfig {
+    /// `acknowledge`.
+    pub acknowledge: Acknowledge,
+    /// `durability`.
+    pub durability: Durability,
+    /// `replicas`: how many replicas must have a revocation, with `durability = "replicas"`.
+    pub replicas: usize,
+    /// `lease`: for how long a near cache may be used after it was last confirmed.
+    pub lease: Duration,
+}
+
+/// When a revocation is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// When no node can say active any more.
+    Visible,
+    /// When it is written; other nodes may say active for the length of a lease.
+    Written,
+}
+
+/// What a revocation survives once it has been answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// What the primary survives by its own settings.
+    Primary,
+    /// A failover to any of the replicas that have it: answered only when so many do.
+    Replicas,
+    /// A failover to any replica, as long as one node that has heard of it lives: it is written again then.
+    Replay,
 }
 
 /// `[keys]`.

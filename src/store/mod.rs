@@ -27,7 +27,6 @@
 
 pub mod embedded;
 mod error;
-mod fingerprint;
 pub mod redis;
 mod values;
 
@@ -38,6 +37,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::client::ClientId;
+use crate::coherence::Coherence;
 use crate::token::digest::{GrantId, TokenDigest};
 use crate::token::epoch::EpochAxis;
 use crate::token::grant::{GrantMark, GrantRecord};
@@ -315,6 +315,26 @@ impl Store {
     /// Deletes a client; `false` when there was none.
     pub async fn delete_client(&self, id: &ClientId) -> Result<bool, StoreError> {
         call!(self, WriteClient, delete_client(id))
+    }
+
+    // --- near caches ---
+
+    /// What this node has heard of changes, and until when it can have missed none.
+    pub fn coherence(&self) -> &Arc<Coherence> {
+        match &self.backend {
+            Backend::Embedded(store) => store.coherence(),
+            Backend::Redis(store) => store.coherence(),
+        }
+    }
+
+    /// Returns when no node can rely any longer on what was so before the writes that were acknowledged so far: to be
+    /// awaited before the end of a token is answered, also when somebody else has written it.
+    pub async fn visible(&self) -> Result<(), StoreError> {
+        match &self.backend {
+            // Its only reader has heard of a write before it was acknowledged.
+            Backend::Embedded(_) => Ok(()),
+            Backend::Redis(store) => store.visible().await,
+        }
     }
 
     // --- operation ---

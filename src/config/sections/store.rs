@@ -8,7 +8,10 @@ use redis::IntoConnectionInfo as _;
 use super::clients::repeated;
 use crate::config::reader::Reader;
 use crate::config::tree::Origin;
-use crate::config::{DigestKeyConfig, KeysConfig, RedisConfig, StoreConfig};
+use crate::config::{
+    Acknowledge, DigestKeyConfig, Durability, KeysConfig, RedisConfig, RedisTopology, RevocationConfig, StoreConfig,
+    UnsafeSettings,
+};
 use crate::token::keyring::{Key, KeyId, KeyRing};
 
 /// Beside the process, so that the first start needs no decision; a service manager sets its own.
@@ -31,6 +34,13 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_millis(250);
 /// other; more only spread the batches thinner.
 const CONNECTIONS: usize = 2;
 
+/// Long enough for a Redis that is busy for a moment, short enough that waiting for it to end is no burden on a
+/// revocation.
+const LEASE: Duration = Duration::from_millis(200);
+
+/// What the examples of Redis call it.
+const SENTINEL_SERVICE: &str = "mymaster";
+
 pub(super) fn store(reader: &mut Reader<'_>) -> StoreConfig {
     let redis_origin = redis_origin(reader);
     let path = reader.section("store", "The embedded store: durable, for one process.", |section| {
@@ -46,7 +56,11 @@ pub(super) fn store(reader: &mut Reader<'_>) -> StoreConfig {
         }
         path
     });
-    let redis = reader.section("redis", "The Redis store: for any number of nodes; used when `url` is set.", redis);
+    let revocation = revocation(reader);
+    let redis =
+        reader.section("redis", "The Redis store: for any number of nodes; used when `url` is set.", |section| {
+            redis(section, revocation)
+        });
     redis.map_or(StoreConfig::Embedded { path }, StoreConfig::Redis)
 }
 
@@ -55,11 +69,71 @@ fn redis_origin(reader: &Reader<'_>) -> Option<Origin> {
     reader.section_origin("redis", &["url", "url_file"])
 }
 
-fn redis(section: &mut Reader<'_>) -> Option<RedisConfig> {
+/// `[revocation]`: with the embedded store all of it is reached at once.
+fn revocation(reader: &mut Reader<'_>) -> RevocationConfig {
+    reader.section(
+        "revocation",
+        "What has been reached when a revocation is answered 200, with Redis; otherwise it is answered 503.",
+        |section| {
+            let acknowledge = section.value(
+                "acknowledge",
+                Acknowledge::Visible,
+                "`visible`: no node says active any more; `written`: other nodes may, for the length of a lease.",
+            );
+            let durability = section.value(
+                "durability",
+                Durability::Replay,
+                "What it survives: what the `primary` does, a failover to one of the `replicas` that have it, or a \
+                 failover to any replica because the nodes `replay` what they have heard.",
+            );
+            let replicas = section.within(
+                "replicas",
+                1,
+                1..=16,
+                "How many replicas must have it, with `durability = \"replicas\"`.",
+            );
+            let lease = section.within(
+                "lease",
+                LEASE,
+                Duration::from_millis(20)..=Duration::from_secs(5),
+                "For how long a near cache may be used after it was last confirmed. The same for all nodes.",
+            );
+            RevocationConfig { acknowledge, durability, replicas, lease }
+        },
+    )
+}
+
+fn redis(section: &mut Reader<'_>, revocation: RevocationConfig) -> Option<RedisConfig> {
     let url = section.secret(
         "url",
         false,
-        "`redis://`, `rediss://` (TLS) or `unix://`, with user, password and database number.",
+        "`redis://`, `rediss://` (TLS) or `unix://`, with user, password and database number: of the server, of a \
+         Sentinel, or of a node of the cluster.",
+    );
+    let topology = section.value(
+        "topology",
+        RedisTopology::Standalone,
+        "Whether `url` and `nodes` are addresses of a `standalone` server, of Sentinels (`sentinel`), or of nodes of a \
+         Redis Cluster (`cluster`).",
+    );
+    let nodes: Vec<String> =
+        section.value("nodes", Vec::new(), "Further Sentinels or cluster nodes beside that of `url`, as `host:port`.");
+    let sentinel_service: String = section.value(
+        "sentinel_service",
+        SENTINEL_SERVICE.into(),
+        "The name under which the Sentinels watch the primary.",
+    );
+    let sentinel_username: Option<String> = section.optional("sentinel_username", "The user name for the Sentinels.");
+    let sentinel_password = section.secret("sentinel_password", false, "The password for the Sentinels.");
+    let dataset: Option<String> = section.optional(
+        "dataset",
+        "The only dataset that will do, as the log names it; without it, the one that is found at the start or made \
+         in an empty Redis.",
+    );
+    let unsafe_settings = section.value(
+        "unsafe_settings",
+        UnsafeSettings::Warn,
+        "What to do when settings of Redis may lose a revocation: `warn`, or `refuse` to be ready.",
     );
     let key_prefix: String = section.value("key_prefix", KEY_PREFIX.into(), "Put before every key.");
     // Braces decide which Redis Cluster slot a key lives in, and that is ours to choose.
@@ -94,15 +168,59 @@ fn redis(section: &mut Reader<'_>) -> Option<RedisConfig> {
             section.reject("ca_file", "has no effect unless redis.url begins with rediss://");
         }
     }
+    if topology == RedisTopology::Standalone && !nodes.is_empty() {
+        section.reject("nodes", "has no effect unless redis.topology is `sentinel` or `cluster`");
+    }
+    for node in &nodes {
+        if !is_host_and_port(node) {
+            section.reject("nodes", "must be addresses as `host:port`");
+            break;
+        }
+    }
+    if topology != RedisTopology::Sentinel {
+        for key in ["sentinel_service", "sentinel_username", "sentinel_password", "sentinel_password_file"] {
+            if section.is_set(key) {
+                section.reject(key, "has no effect unless redis.topology is `sentinel`");
+            }
+        }
+    }
     if !section.is_set("url") && !section.is_set("url_file") {
-        for key in ["key_prefix", "connect_timeout", "response_timeout", "connections", "ca_file"] {
+        for key in [
+            "key_prefix",
+            "connect_timeout",
+            "response_timeout",
+            "connections",
+            "ca_file",
+            "topology",
+            "dataset",
+            "unsafe_settings",
+        ] {
             if section.is_set(key) {
                 section.reject(key, "has no effect without redis.url");
             }
         }
         section.set_aside();
     }
-    url.map(|url| RedisConfig { url, key_prefix, connect_timeout, response_timeout, connections, ca_file })
+    url.map(|url| RedisConfig {
+        url,
+        key_prefix,
+        connect_timeout,
+        response_timeout,
+        connections,
+        ca_file,
+        topology,
+        nodes,
+        sentinel_service,
+        sentinel_username,
+        sentinel_password,
+        dataset,
+        unsafe_settings,
+        revocation,
+    })
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 pub(super) fn keys(reader: &mut Reader<'_>) -> KeysConfig {

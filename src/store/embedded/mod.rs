@@ -52,6 +52,8 @@ use super::{
     ClientWrite, Insertion, NewGrant, Rotation, RotationOutcome, StoreError, StoreErrorKind, Transition, stored_mark,
 };
 use crate::client::ClientId;
+use crate::coherence::Coherence;
+use crate::coherence::clock::{BootClock, Moment};
 use crate::token::digest::{GrantId, TokenDigest};
 use crate::token::epoch::EpochAxis;
 use crate::token::grant::GrantMark;
@@ -116,7 +118,11 @@ impl EmbeddedStore {
         open::create_folder(path)?;
         let traffic = Arc::new(Traffic::default());
         let Opened { database, stamp, earliest } = open::open_or_create(path, &traffic)?;
+        // Nobody else writes here, so that nothing can be missed.
+        let coherence = Arc::new(Coherence::new(BootClock::System));
+        coherence.extend(Moment(u64::MAX));
         let shared = Arc::new(Shared {
+            coherence,
             access: RwLock::new(Access::Open(database)),
             queue: Queue::new(limits.max_waiting),
             stamps: Stamps::after(stamp),
@@ -130,6 +136,11 @@ impl EmbeddedStore {
             .spawn(move || writer.run())
             .map_err(|source| OpenError::System { path: path.to_owned(), source })?;
         Ok(Self { folder: path.to_owned(), shared, write_deadline: limits.write_deadline, writer: Some(writer), ended })
+    }
+
+    /// See [`crate::store::Store::coherence`].
+    pub fn coherence(&self) -> &Arc<Coherence> {
+        &self.shared.coherence
     }
 
     /// What it has done since it was opened.

@@ -9,11 +9,14 @@ use super::backend::Traffic;
 use super::fault::{Fault, Stop};
 use super::queue::Queue;
 use super::stamps::Stamps;
+use crate::coherence::Coherence;
 use crate::store::StoreError;
 
 /// Shared by the store's handle and its writer.
 #[derive(Debug)]
 pub(super) struct Shared {
+    /// Hears of every write that can end a token, before it is answered.
+    pub(super) coherence: Arc<Coherence>,
     pub(super) access: RwLock<Access>,
     pub(super) queue: Queue,
     pub(super) stamps: Stamps,

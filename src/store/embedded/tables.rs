@@ -17,7 +17,7 @@
 use bytes::Bytes;
 use redb::TableDefinition;
 
-use crate::store::fingerprint::fingerprint;
+use crate::coherence::name::fingerprint;
 use crate::store::{ClientDocument, Document, StoreError, StoreErrorKind};
 use crate::token::digest::{GrantId, TokenDigest};
 use crate::token::epoch::EpochAxis;

@@ -297,6 +297,7 @@ mod tests {
 
     use super::*;
     use crate::client::secret::Secret;
+    use crate::config::{Acknowledge, Durability, RedisTopology, RevocationConfig, UnsafeSettings};
 
     fn config(url: &str) -> RedisConfig {
         RedisConfig {
@@ -306,6 +307,19 @@ mod tests {
             response_timeout: Duration::from_secs(1),
             connections: 1,
             ca_file: None,
+            topology: RedisTopology::Standalone,
+            nodes: Vec::new(),
+            sentinel_service: String::new(),
+            sentinel_username: None,
+            sentinel_password: None,
+            dataset: None,
+            unsafe_settings: UnsafeSettings::Warn,
+            revocation: RevocationConfig {
+                acknowledge: Acknowledge::Visible,
+                durability: Durability::Primary,
+                replicas: 1,
+                lease: Duration::from_millis(200),
+            },
         }
     }
 

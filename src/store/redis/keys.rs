@@ -28,12 +28,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::store::fingerprint::fingerprint;
+use crate::coherence::name::{Name, fingerprint};
 use crate::token::digest::{GrantId, TokenDigest};
 use crate::token::epoch::EpochAxis;
 
-/// Size of what stands in a key for a name of any size: 32 characters.
-const NAME_BYTES: usize = 24;
+/// Size of what stands in a key for something that may be used once: 32 characters.
+const USED_BYTES: usize = 24;
 
 /// Writes keys, all with the configured prefix.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Keys {
 
     /// What says that a token is revoked: beside its record, or alone when it is signed.
     pub(super) fn tombstone(&self, digest: TokenDigest) -> String {
-        self.tagged("r:{", digest.to_text().as_str())
+        self.of(Name::Token(digest))
     }
 
     /// What is kept of a grant.
@@ -63,39 +63,27 @@ impl Keys {
 
     /// What of a grant is revoked.
     pub(super) fn grant_mark(&self, grant: GrantId) -> String {
-        self.tagged("e:g:{", grant.to_text().as_str())
+        self.of(Name::Grant(grant))
     }
 
     /// An epoch.
     pub(super) fn epoch(&self, axis: EpochAxis<'_>) -> String {
-        match axis {
-            EpochAxis::Issuer => [&*self.prefix, "e:i"].concat(),
-            EpochAxis::Client(client_id) => self.tagged("e:c:{", &URL_SAFE_NO_PAD.encode(client_id)),
-            EpochAxis::User(subject) => self.named("e:s:{", &[subject.as_bytes()]),
-            EpochAxis::ClientUser { client_id, subject } => {
-                self.named("e:cs:{", &[client_id.as_bytes(), subject.as_bytes()])
-            }
-            EpochAxis::Key(kid) => self.tagged("e:k:{", &URL_SAFE_NO_PAD.encode(kid)),
-        }
+        self.of(Name::Epoch(axis))
     }
 
     /// Something that may be used once.
     pub(super) fn used(&self, what: &[u8; 32]) -> String {
-        self.named("j:{", &[what])
+        self.tagged("j:{", &URL_SAFE_NO_PAD.encode(fingerprint::<USED_BYTES>(&[what])))
     }
 
     /// The signing keys.
     pub(super) fn signing_keys(&self) -> String {
-        [&*self.prefix, "k:signing"].concat()
+        self.of(Name::SigningKeys)
     }
 
-    /// A client's record.
-    ///
-    /// Whoever registers a client chooses its id, braces and wildcards included. Encoded, none of them can move the key
-    /// to another slot or be taken for a part of another key. The id may also come from a stored record, so it is any
-    /// text here.
+    /// A client's record. The id may come from a stored record, so it is any text here.
     pub(super) fn client(&self, id: &str) -> String {
-        self.tagged("c:{", &URL_SAFE_NO_PAD.encode(id))
+        self.of(Name::Client(id))
     }
 
     /// The index of clients. Its members are the ids as they are: equal scores sort by bytes, which is the order that
@@ -108,8 +96,9 @@ impl Keys {
         [&*self.prefix, kind, name, "}"].concat()
     }
 
-    fn named(&self, kind: &str, parts: &[&[u8]]) -> String {
-        self.tagged(kind, &URL_SAFE_NO_PAD.encode(fingerprint::<NAME_BYTES>(parts)))
+    /// The key of something that near caches must hear of.
+    pub(super) fn of(&self, name: Name<'_>) -> String {
+        [&*self.prefix, &name.text()].concat()
     }
 }
 

@@ -37,6 +37,8 @@ use self::connection::Connections;
 use self::fault::Fault;
 use self::keys::Keys;
 use super::StoreError;
+use crate::coherence::Coherence;
+use crate::coherence::clock::BootClock;
 use crate::config::RedisConfig;
 use crate::token::time::{Now, UnixSeconds};
 
@@ -52,6 +54,7 @@ pub struct RedisStore {
     connections: Connections,
     administration: Administration,
     keys: Keys,
+    coherence: Arc<Coherence>,
 }
 
 impl RedisStore {
@@ -64,7 +67,18 @@ impl RedisStore {
         let endpoint = Arc::new(endpoint::Endpoint::new(config)?);
         let administration = Administration::new(Arc::clone(&endpoint))?;
         let connections = Connections::open(endpoint, config.connections).await;
-        Ok(Self { connections, administration, keys: Keys::new(&config.key_prefix) })
+        let coherence = Arc::new(Coherence::new(BootClock::System));
+        Ok(Self { connections, administration, keys: Keys::new(&config.key_prefix), coherence })
+    }
+
+    /// See [`crate::store::Store::coherence`].
+    pub fn coherence(&self) -> &Arc<Coherence> {
+        &self.coherence
+    }
+
+    /// See [`crate::store::Store::visible`].
+    pub async fn visible(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     /// See [`crate::store::Store::probe`]. Asks through a connection of the hot path: what is ready is what requests

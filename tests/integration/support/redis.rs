@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use introspectd::client::secret::Secret;
-use introspectd::config::RedisConfig;
+use introspectd::config::{Acknowledge, Durability, RedisConfig, RedisTopology, RevocationConfig, UnsafeSettings};
 use introspectd::store::redis::RedisStore;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use redis::FromRedisValue;
@@ -203,6 +203,19 @@ impl RedisServer {
             response_timeout: RESPONSE_TIMEOUT,
             connections: 2,
             ca_file: (self.encryption == Encryption::Tls).then(|| self.ca_file()),
+            topology: RedisTopology::Standalone,
+            nodes: Vec::new(),
+            sentinel_service: String::new(),
+            sentinel_username: None,
+            sentinel_password: None,
+            dataset: None,
+            unsafe_settings: UnsafeSettings::Warn,
+            revocation: RevocationConfig {
+                acknowledge: Acknowledge::Visible,
+                durability: Durability::Primary,
+                replicas: 1,
+                lease: Duration::from_millis(200),
+            },
         }
     }
 
