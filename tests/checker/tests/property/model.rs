@@ -70,7 +70,11 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         ]
     };
     let several = || prop::collection::vec(named(), 1..3);
-    let issue = (0..TOKENS, prop::option::of(owner()), prop_oneof![9 => Just(u64::MAX), 1 => 0..80 * STEP]);
+    let issue = (
+        0..TOKENS,
+        prop::option::of(owner()),
+        prop_oneof![9 => Just(u64::MAX), 1 => (0..80_u64).prop_map(|steps| steps * STEP + STEP / 2)],
+    );
     let what = prop_oneof![
         4 => issue.prop_map(|(token, grant, expires)| What::Issue { token, grant, expires }),
         4 => several().prop_map(What::Revoke),
