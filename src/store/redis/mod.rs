@@ -18,6 +18,7 @@
 mod administration;
 mod clients;
 mod connection;
+mod directory;
 mod document;
 mod endpoint;
 mod fault;

@@ -1,0 +1,3 @@
+//! Which servers take writes, and what of the keys each has.
+
+pub(super) mod slots;
