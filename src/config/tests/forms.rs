@@ -58,6 +58,13 @@ imports = false
 algorithm = "RS256"
 publish_ahead = "2h"
 
+[cache]
+enabled = false
+max_bytes = 2000000
+max_age = "5s"
+negative_ttl = "250ms"
+negative_entries = 77
+
 [[clients]]
 client_id = "gateway"
 client_secret = "swordfish"
@@ -218,6 +225,16 @@ fn check_everything(config: &Config) {
         }
     );
     assert_eq!(config.signing, SigningConfig { algorithm: Algorithm::Rs256, publish_ahead: Duration::from_hours(2) });
+    assert_eq!(
+        config.cache,
+        CacheConfig {
+            enabled: false,
+            max_bytes: 2_000_000,
+            max_age: Duration::from_secs(5),
+            negative_ttl: Duration::from_millis(250),
+            negative_entries: 77,
+        }
+    );
     check_clients(config);
     assert_eq!(
         config.authentication,
