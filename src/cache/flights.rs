@@ -16,9 +16,12 @@ const SHARDS: usize = 32;
 
 /// The reads that are under way.
 pub struct Flights<K, T> {
-    shards: Box<[Mutex<HashMap<K, Joined<T>>>]>,
+    shards: Box<[Mutex<Board<K, T>>]>,
     hasher: RandomState,
 }
+
+/// Those of one shard.
+type Board<K, T> = HashMap<K, Joined<T>>;
 
 type Joined<T> = watch::Receiver<Option<T>>;
 
@@ -99,7 +102,7 @@ impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
 }
 
 impl<K: Eq + Hash, T> Flights<K, T> {
-    fn shard(&self, key: &K) -> MutexGuard<'_, HashMap<K, Joined<T>>> {
+    fn shard(&self, key: &K) -> MutexGuard<'_, Board<K, T>> {
         let place = usize::try_from(self.hasher.hash_one(key)).unwrap_or_default() % SHARDS;
         lock(&self.shards[place])
     }

@@ -44,7 +44,7 @@ pub struct Versions {
     generation: u64,
     count: u8,
     stripes: [u16; MOST_NAMES],
-    versions: [u32; MOST_NAMES],
+    counts: [u32; MOST_NAMES],
 }
 
 impl Coherence {
@@ -76,7 +76,7 @@ impl Coherence {
     /// Names beyond [`MOST_NAMES`] are a mistake of the caller's, and the result then never holds.
     pub fn sample<'a>(&self, names: impl IntoIterator<Item = Name<'a>>) -> Versions {
         let generation = self.generation.load(Ordering::Acquire);
-        let nothing = Versions { generation, count: 0, stripes: [0; MOST_NAMES], versions: [0; MOST_NAMES] };
+        let nothing = Versions { generation, count: 0, stripes: [0; MOST_NAMES], counts: [0; MOST_NAMES] };
         self.sample_further(nothing, names)
     }
 
@@ -92,7 +92,7 @@ impl Coherence {
             }
             let stripe = self.stripe_of(name.text().as_bytes());
             versions.stripes[place] = stripe;
-            versions.versions[place] = self.stripes[usize::from(stripe)].load(Ordering::Acquire);
+            versions.counts[place] = self.stripes[usize::from(stripe)].load(Ordering::Acquire);
             versions.count += 1;
         }
         versions
@@ -111,7 +111,7 @@ impl Coherence {
         self.generation.load(Ordering::Acquire) == versions.generation
             && versions.stripes[..count]
                 .iter()
-                .zip(&versions.versions[..count])
+                .zip(&versions.counts[..count])
                 .all(|(stripe, version)| self.stripes[usize::from(*stripe)].load(Ordering::Acquire) == *version)
     }
 
