@@ -11,6 +11,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 use super::dataset::Marker;
 use super::dial::Address;
+use super::directory::slots::{Redirect, RedirectKind};
 use super::fault::Fault;
 use super::fleet::Fleet;
 use super::lane::{self, State, Up};
@@ -25,6 +26,8 @@ use crate::token::epoch::Epoch;
 pub(super) struct Call {
     fleet: Arc<Fleet>,
     deadline: Instant,
+    /// Dropped when the call is over, for which whoever closes the store waits.
+    _under_way: Arc<()>,
 }
 
 /// What was read.
@@ -42,14 +45,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 impl Call {
     /// Begins a call: its deadline runs from here.
-    pub(super) fn begin(fleet: &Arc<Fleet>) -> Self {
+    pub(super) fn begin(fleet: &Arc<Fleet>) -> Result<Self, Fault> {
         let deadline = Instant::now() + fleet.common.endpoint.response_timeout();
-        Self { fleet: Arc::clone(fleet), deadline }
-    }
-
-    /// By when it must be over.
-    pub(super) fn deadline(&self) -> Instant {
-        self.deadline
+        Ok(Self { _under_way: fleet.enter()?, fleet: Arc::clone(fleet), deadline })
     }
 
     // --- reading ---
@@ -189,14 +187,21 @@ impl Call {
         let mut target = from.address.clone();
         for _ in 0..REDIRECTIONS {
             let Value::ServerError(error) = &reply else { return accept(reply) };
-            let asking = error.kind() == Some(ServerErrorKind::Ask);
-            match error.kind() {
-                Some(ServerErrorKind::Moved | ServerErrorKind::Ask) => {
-                    target = redirection(error.details(), &target).ok_or_else(Fault::unexpected_reply)?;
+            let asking = match Redirect::of(error) {
+                Some(Redirect { kind, host, port, .. }) => {
+                    target = match (host, &target) {
+                        (Some(host), _) => Address::tcp(host, port),
+                        (None, Address::Tcp { host, .. }) => Address::tcp(host.clone(), port),
+                        (None, Address::Unix(_)) => return Err(Fault::unexpected_reply()),
+                    };
+                    kind == RedirectKind::Ask
                 }
-                Some(ServerErrorKind::TryAgain) => sleep(PAUSE).await,
-                _ => return accept(reply),
-            }
+                None if error.kind() == Some(ServerErrorKind::TryAgain) => {
+                    sleep(PAUSE).await;
+                    false
+                }
+                None => return accept(reply),
+            };
             if !asking {
                 // Somebody must find out who has the slot now.
                 self.fleet.common.fence.ask();
@@ -251,16 +256,6 @@ fn is_forgotten(reply: &Value) -> bool {
     matches!(reply, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
 }
 
-/// Where `MOVED slot host:port` or `ASK slot host:port` sends us. An empty host is the one that was asked.
-fn redirection(details: Option<&str>, asked: &Address) -> Option<Address> {
-    let place = details?.split_whitespace().nth(1)?;
-    let port = place.strip_prefix(':').and_then(|port| port.parse().ok());
-    match (port, asked) {
-        (Some(port), Address::Tcp { host, .. }) => Some(Address::tcp(host.clone(), port)),
-        _ => Address::parse(place),
-    }
-}
-
 /// Waits for all of some futures; their results in order.
 async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut futures: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
@@ -283,20 +278,6 @@ async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Out
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn redirections_name_an_address() {
-        let asked = Address::tcp("10.0.0.1", 7000);
-        let to = |details: &str| redirection(Some(details), &asked).map(|address| address.to_string());
-        assert_eq!(to("3999 127.0.0.1:6381").as_deref(), Some("127.0.0.1:6381"));
-        assert_eq!(to("3999 :6381").as_deref(), Some("10.0.0.1:6381"));
-        assert_eq!(to("3999 ::1:6381").as_deref(), Some("[::1]:6381"));
-        assert_eq!(to("3999 node.example:6381").as_deref(), Some("node.example:6381"));
-        for bad in ["", "3999", "3999 nowhere", "3999 host:0"] {
-            assert_eq!(to(bad), None, "{bad}");
-        }
-        assert_eq!(redirection(None, &asked), None);
-    }
 
     #[tokio::test]
     async fn all_are_waited_for_and_come_back_in_order() {
