@@ -225,6 +225,18 @@ fn i5_inactive_after_an_approval() {
     story().mode(|mode| mode.approved_within = 5).inactive(0, 66..70).breaks(Invariant::Guess);
 }
 
+/// What it has heard to be over a node may say to be over, for as long as a fault keeps it from hearing more.
+#[test]
+fn i5_not_when_a_fault_keeps_the_approval_from_the_node() {
+    let fault = || Fault { begin: 45, end: Some(200), nodes: Some(vec![0]), ..Fault::default() };
+    let story = || Story::with_token().revoke(token(), 30..40, Done).approve(token(), 50..60, Done).fault(fault());
+    story().inactive(0, 150..160).active(0, 161..170).holds();
+    story().inactive(1, 150..160).breaks(Invariant::Guess);
+    story().inactive(0, 201 + GRACE..400).breaks(Invariant::Guess);
+    let approved_before = Story::with_token().revoke(token(), 30..35, Done).approve(token(), 36..44, Done);
+    approved_before.fault(fault()).inactive(0, 150..160).breaks(Invariant::Guess);
+}
+
 #[test]
 fn i5_not_when_something_may_have_ended_it() {
     let broken = || Story::with_token().fault(Fault { begin: 25, end: None, ..Fault::default() });
