@@ -1,0 +1,27 @@
+//! Three nodes and a real Redis under load, while what they stand on is killed, frozen, emptied, cut off and moved. All
+//! that is asked and answered is written down, and the checker says whether the promise held.
+//!
+//! - [`site`] the nodes, the faults, the judgement; [`witness`] the history; [`network`] what lies between a node and Redis
+//! - [`load`] what clients do meanwhile; [`caller`] how they do it; [`tokens`] what they do it with
+//! - [`standalone`] one Redis
+//!
+//! A history that breaks the promise is kept beside the build, and the message says where.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+#[path = "../integration/support/mod.rs"]
+#[allow(dead_code, unused_macros, reason = "it is shared with the integration tests, which need more of it")]
+mod support;
+
+mod caller;
+mod load;
+mod network;
+mod site;
+mod standalone;
+mod tokens;
+mod witness;
+
+/// Whether the long forms are wanted.
+fn is_full() -> bool {
+    std::env::var("INTROSPECTD_TEST_FULL").is_ok_and(|value| value == "1")
+}
