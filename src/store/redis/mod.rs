@@ -3,6 +3,7 @@
 //! - `endpoint` where it is; `connection` the connections of the hot path, `administration` those beside it
 //! - `tokens`, `grants`, `shared`, `clients` the contract, in four parts
 //! - `keys` what things are called there; `scripts` what must happen in one step; `document` how documents are kept
+//! - `durability` what a revocation survives; `settings` what Redis' own settings mean for that
 //! - `fault` what goes wrong, without a key, a value or a password in it
 //!
 //! Redis expires what it keeps of a token together with the token, by its own clock. Its `maxmemory-policy` must be
@@ -19,11 +20,15 @@ mod administration;
 mod clients;
 mod connection;
 mod document;
+#[allow(dead_code, reason = "the primaries take it into use")]
+mod durability;
 mod endpoint;
 mod fault;
 mod grants;
 mod keys;
 mod scripts;
+#[allow(dead_code, reason = "the primaries take it into use")]
+mod settings;
 mod shared;
 mod tokens;
 
