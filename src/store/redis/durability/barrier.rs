@@ -11,9 +11,11 @@ use std::time::Duration;
 use redis::Value;
 use tokio::time::{Instant, sleep};
 
-use super::{Conversation, Incarnation, accept, changed, run};
+use super::{Conversation, run};
 use crate::store::redis::decimal;
 use crate::store::redis::fault::Fault;
+use crate::store::redis::incarnation::{self, Incarnation};
+use crate::store::redis::link::accept;
 use crate::store::redis::scripts;
 
 /// How often a node says that it lives.
@@ -81,13 +83,12 @@ impl Member {
         conversation: &mut impl Conversation,
         deadline: Instant,
     ) -> Result<Vec<Box<str>>, Fault> {
-        let Incarnation { run_id, replication_id } = &self.incarnation;
-        let arguments = [self.node.as_bytes(), run_id.as_bytes(), replication_id.as_bytes()].map(<[u8]>::to_vec);
+        let arguments = [self.node.as_bytes().to_vec(), self.incarnation.name().into_bytes()];
         let limits = [ALIVE, FORGET].map(|limit| decimal(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)));
         let arrival = scripts::replay::ARRIVE.on([String::from(&*self.roster)], arguments.into_iter().chain(limits));
         let reply = run(conversation, &[arrival], None, deadline).await?.pop().ok_or_else(Fault::unexpected_reply)?;
         if matches!(&reply, Value::ServerError(error) if error.code() == scripts::replay::STALE) {
-            return Err(changed());
+            return Err(incarnation::changed());
         }
         let Value::Array(missing) = accept(reply)? else { return Err(Fault::unexpected_reply()) };
         let name = |name| match name {

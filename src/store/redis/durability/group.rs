@@ -13,9 +13,11 @@ use redis::{Cmd, ServerErrorKind, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Conversation, Incarnation, accept};
+use super::Conversation;
 use crate::store::redis::decimal;
 use crate::store::redis::fault::Fault;
+use crate::store::redis::incarnation::Incarnation;
+use crate::store::redis::link::accept;
 use crate::store::redis::scripts;
 
 /// How many can wait at once.
@@ -177,7 +179,7 @@ impl Commits {
         // Without a limit, which is what 0 stands for, it would wait for ever.
         wait.arg(self.terms.replicas).arg(limit.max(1));
         let deadline = Instant::now() + self.terms.limit + self.terms.response_timeout;
-        let replies = conversation.pipeline(vec![write, wait, Incarnation::question()], deadline).await?;
+        let replies = conversation.pipeline(vec![write, wait, Incarnation::ask_again()], deadline).await?;
         replies.try_into().map_err(|_| Fault::unexpected_reply())
     }
 }

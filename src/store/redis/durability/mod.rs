@@ -29,9 +29,11 @@ use redis::{Cmd, ServerErrorKind, Value};
 use tokio::time::Instant;
 
 use super::fault::Fault;
+use super::link::{Line, Link};
 use super::scripts::Invocation;
 
-/// A connection to one server, of one owner.
+/// A connection that was opened to one incarnation of a primary: it leads to no other process, but that may have stopped
+/// being a primary since.
 pub(super) trait Conversation: Send {
     /// Several commands in one round trip, by the deadline; their replies in order, errors of the server among them.
     fn pipeline(
@@ -41,65 +43,15 @@ pub(super) trait Conversation: Send {
     ) -> impl Future<Output = Result<Vec<Value>, Fault>> + Send;
 }
 
-/// One life of a primary: as long as it is the same, nothing that the primary has acknowledged is missing from it.
-///
-/// A process that restarts has another run id. One that stops being a primary and becomes one again has another
-/// replication id, since each promotion makes a new one (`shiftReplicationId` in Redis' `replication.c`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Incarnation {
-    run_id: Box<str>,
-    replication_id: Box<str>,
-}
-
-impl Incarnation {
-    /// What to send for it.
-    pub(super) fn question() -> Cmd {
-        let mut command = redis::cmd("INFO");
-        command.arg("server").arg("replication");
-        command
-    }
-
-    /// Reads the reply.
-    ///
-    /// # Errors
-    /// [`Fault::unavailable`] when it is not a primary.
-    pub(super) fn of_reply(reply: Value) -> Result<Self, Fault> {
-        let text = match accept(reply)? {
-            Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Value::VerbatimString { text, .. } => text,
-            _ => return Err(Fault::unexpected_reply()),
-        };
-        let line = |name: &str| {
-            let mut lines = text.lines().filter_map(|line| line.trim_end().split_once(':'));
-            lines.find(|(found, _)| *found == name).map(|(_, value)| value)
-        };
-        let id = |name| {
-            let is_id = |id: &&str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-            line(name).filter(is_id).map(Box::from).ok_or_else(Fault::unexpected_reply)
-        };
-        match line("role") {
-            Some("master") => Ok(Self { run_id: id("run_id")?, replication_id: id("master_replid")? }),
-            Some(_) => Err(Fault::unavailable("this Redis is a replica")),
-            None => Err(Fault::unexpected_reply()),
-        }
-    }
-
-    /// Whether a reply to [`Incarnation::question`] that came after others says that these are of this incarnation.
-    pub(super) fn expect(&self, reply: Value) -> Result<(), Fault> {
-        if Self::of_reply(reply)? == *self { Ok(()) } else { Err(changed()) }
+impl Conversation for Line {
+    async fn pipeline(&mut self, commands: Vec<Cmd>, deadline: Instant) -> Result<Vec<Value>, Fault> {
+        Self::pipeline(self, commands, deadline).await
     }
 }
 
-/// What is said when the primary is not the one that was caught up with.
-fn changed() -> Fault {
-    Fault::unavailable("this Redis has been started or promoted again meanwhile")
-}
-
-/// Turns an error that Redis answered into a fault.
-fn accept(reply: Value) -> Result<Value, Fault> {
-    match reply {
-        Value::ServerError(error) => Err(Fault::of_server(&error)),
-        reply => Ok(reply),
+impl Conversation for Link {
+    async fn pipeline(&mut self, commands: Vec<Cmd>, deadline: Instant) -> Result<Vec<Value>, Fault> {
+        Self::pipeline(self, commands, deadline).await
     }
 }
 

@@ -3,11 +3,13 @@
 use redis::{Cmd, Value};
 use tokio::time::Instant;
 
+use super::Conversation;
 use super::key::Key;
 use super::ring::{Reading, Ring, Seen, Source};
-use super::{Conversation, Incarnation, accept};
 use crate::coherence::clock::Moment;
 use crate::store::redis::fault::Fault;
+use crate::store::redis::incarnation::Incarnation;
+use crate::store::redis::link::accept;
 use crate::token::time::Stamp;
 
 /// How many keys are read in one round trip.
@@ -70,7 +72,7 @@ impl Origin {
         }
         commands.push(redis::cmd("TIME"));
         // Last: a server that was made a replica meanwhile may have lost what it is asked for.
-        commands.push(Incarnation::question());
+        commands.push(Incarnation::ask_again());
         let mut replies = conversation.pipeline(commands, deadline).await?;
         self.incarnation.expect(replies.pop().ok_or_else(Fault::unexpected_reply)?)?;
         let at = stamp(replies.pop().ok_or_else(Fault::unexpected_reply)?)?;

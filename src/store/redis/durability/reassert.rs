@@ -16,10 +16,12 @@ use super::key::Key;
 use super::merge::union;
 use super::reading::{Origin, questions, seen};
 use super::ring::{Entry, Known, Ring, Seen};
-use super::{Conversation, Incarnation, accept, run};
+use super::{Conversation, run};
 use crate::coherence::clock::Moment;
 use crate::store::redis::decimal;
 use crate::store::redis::fault::Fault;
+use crate::store::redis::incarnation::Incarnation;
+use crate::store::redis::link::accept;
 use crate::store::redis::scripts::{self, Invocation};
 use crate::store::stored_mark;
 use crate::token::grant::GrantMark;
@@ -107,7 +109,7 @@ impl Replay {
         let invocations: Vec<_> = others.iter().filter_map(|entry| self.invocation(entry)).collect();
         if !invocations.is_empty() {
             let deadline = Instant::now() + response_timeout;
-            let mut replies = run(conversation, &invocations, Some(Incarnation::question()), deadline).await?;
+            let mut replies = run(conversation, &invocations, Some(Incarnation::ask_again()), deadline).await?;
             self.origin.incarnation.expect(replies.pop().ok_or_else(Fault::unexpected_reply)?)?;
             for reply in replies {
                 match outcome(reply)? {
@@ -144,7 +146,7 @@ impl Replay {
             }
             let mut commands: Vec<_> =
                 left.iter().flat_map(|(entry, ..)| questions(&self.origin.prefix, &entry.key)).collect();
-            commands.push(Incarnation::question());
+            commands.push(Incarnation::ask_again());
             let deadline = Instant::now() + response_timeout;
             let mut replies = conversation.pipeline(commands, deadline).await?;
             self.origin.incarnation.expect(replies.pop().ok_or_else(Fault::unexpected_reply)?)?;
@@ -180,7 +182,7 @@ impl Replay {
                 continue;
             }
             let deadline = Instant::now() + response_timeout;
-            let mut replies = run(conversation, &invocations, Some(Incarnation::question()), deadline).await?;
+            let mut replies = run(conversation, &invocations, Some(Incarnation::ask_again()), deadline).await?;
             self.origin.incarnation.expect(replies.pop().ok_or_else(Fault::unexpected_reply)?)?;
             for (written, reply) in writing.into_iter().zip(replies) {
                 match outcome(reply)? {

@@ -6,6 +6,9 @@
 use std::sync::LazyLock;
 
 use super::{ALLOW_OOM, Script};
+use crate::store::redis::dataset::EPOCH_AT;
+#[cfg(doc)]
+use crate::store::redis::incarnation::Incarnation;
 use crate::token::codec;
 
 /// Compares byte by byte: Lua compares strings in the order of the locale that Redis was started in.
@@ -134,23 +137,31 @@ return 1
 /// Raises the epoch of all tokens in a marker of the same dataset.
 ///
 /// - KEYS: marker
-/// - ARGV: the marker as it was: its epoch are the last nine bytes, a stamp and a reason
+/// - ARGV: the marker as it was, see [`crate::store::redis::dataset`]
 /// - Reply: [`super::DONE`]; [`super::NOT_DONE`] when there is none, one of another dataset, or one at least as late
 ///
 /// A marker that is not there stays away: without it nothing is believed of what else is missing.
 pub(in super::super) static MARKER: LazyLock<Script> = LazyLock::new(|| {
-    let body = "\
-local kept = redis.call('GET', KEYS[1])
-if not kept or #kept ~= #ARGV[1] or string.sub(kept, 1, -10) ~= string.sub(ARGV[1], 1, -10) then return 0 end
-local theirs, ours = string.sub(kept, -9), string.sub(ARGV[1], -9)
+    let body = format!(
+        "\
+local kept, given = redis.call('GET', KEYS[1]), ARGV[1]
+local function dataset(marker) return string.sub(marker, 1, 1) .. string.sub(marker, {dataset} + 1, {dataset} + 16) end
+if not kept or #kept ~= #given or dataset(kept) ~= dataset(given) then return 0 end
+local theirs, ours = string.sub(kept, {epoch} + 1), string.sub(given, {epoch} + 1)
 local difference = order(string.sub(theirs, 1, 8), string.sub(ours, 1, 8))
 if difference > 0 then return 0 end
 if difference == 0 and (string.sub(theirs, 9) ~= '\\1' or string.sub(ours, 9) == '\\1') then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'KEEPTTL')
+redis.call('SETRANGE', KEYS[1], {epoch}, ours)
 return 1
-";
-    Script::new(ALLOW_OOM, &[ORDER, body].concat())
+",
+        dataset = DATASET_AT,
+        epoch = EPOCH_AT,
+    );
+    Script::new(ALLOW_OOM, &[ORDER, &body].concat())
 });
+
+/// Where the dataset begins in a marker.
+const DATASET_AT: usize = 2;
 
 /// The code of the error by which [`ARRIVE`] says that the primary is in another incarnation.
 pub(in super::super) const STALE: &str = "STALE";
@@ -160,8 +171,8 @@ pub(in super::super) const STALE: &str = "STALE";
 ///
 /// - KEYS: roster, a hash: for each node, 14 digits of milliseconds since 1970, then the incarnation; under `@` the
 ///   moment that the last word from before the present incarnation is from, then that incarnation
-/// - ARGV: the node; the incarnation: run id, replication id; how long before that moment a node may have been heard of
-///   to be waited for, after how long it is forgotten: milliseconds
+/// - ARGV: the node; the incarnation, as [`Incarnation::name`] has it; how long before that moment a node may have been
+///   heard of to be waited for, after how long it is forgotten: milliseconds
 /// - Reply: the nodes that are missing; an error with the code [`STALE`]
 ///
 /// Who was alive is measured by the latest of all words from before, not by the present: no node can have given any
@@ -170,11 +181,10 @@ pub(in super::super) const STALE: &str = "STALE";
 pub(in super::super) static ARRIVE: LazyLock<Script> = LazyLock::new(|| {
     let body = format!(
         "\
-local node, incarnation, alive, forget = ARGV[1], ARGV[2] .. ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local server, replication = redis.call('INFO', 'server'), redis.call('INFO', 'replication')
-if string.match(server, 'run_id:(%x+)') ~= ARGV[2] or string.match(replication, 'master_replid:(%x+)') ~= ARGV[3] then
-    return redis.error_reply('{STALE} another incarnation')
-end
+local node, incarnation, alive, forget = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local process = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+local data = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
+if process .. ':' .. data ~= incarnation then return redis.error_reply('{STALE} another incarnation') end
 local roster, words, reference, latest = redis.call('HGETALL', KEYS[1]), {{}}, nil, 0
 for place = 1, #roster, 2 do
     local name, at, of = roster[place], tonumber(string.sub(roster[place + 1], 1, 14)), string.sub(roster[place + 1], 15)

@@ -1,5 +1,6 @@
 //! Who waits for whom.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,7 +18,7 @@ async fn member(talk: &mut Talk, node: &str) -> Member {
 /// Notes in a copy of the roster that a node was alive so long ago.
 async fn was_alive(talk: &mut Talk, node: &str, ago: Duration) {
     let time: Vec<u64> = talk.command(&["TIME"]).await;
-    let word = format!("{:014}{}", time[0] * 1000 - u64::try_from(ago.as_millis()).unwrap(), "0".repeat(80));
+    let word = format!("{:014}{}", time[0] * 1000 - u64::try_from(ago.as_millis()).unwrap(), "0:0");
     let _: i64 = talk.command(&["HSET", ROSTER, node, &word]).await;
 }
 
@@ -98,10 +99,10 @@ async fn nobody_speaks_for_an_incarnation_that_has_ended() {
     let _: () = talk.command(&["REPLICAOF", "127.0.0.1", "1"]).await;
     assert!(before.refresh(&mut talk, soon()).await.is_err());
     let _: () = talk.command(&["REPLICAOF", "NO", "ONE"]).await;
-    let kept: Vec<String> = talk.command(&["HGETALL", ROSTER]).await;
+    let kept: BTreeMap<String, String> = talk.command(&["HGETALL", ROSTER]).await;
     assert!(before.refresh(&mut talk, soon()).await.is_err());
     assert!(before.arrive(&mut talk, SHORT, PATIENCE).await.is_err());
-    assert_eq!(talk.command::<Vec<String>>(&["HGETALL", ROSTER]).await, kept);
+    assert_eq!(talk.command::<BTreeMap<String, String>>(&["HGETALL", ROSTER]).await, kept);
     let after = member(&mut talk, "b").await;
     assert_eq!(names(&after.arrive(&mut talk, SHORT, PATIENCE).await.unwrap()), ["a"]);
 }

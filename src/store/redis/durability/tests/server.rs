@@ -10,8 +10,9 @@ use redis::{Cmd, FromRedisValue, Pipeline, Value};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::store::redis::durability::{Conversation, Incarnation};
+use crate::store::redis::durability::Conversation;
 use crate::store::redis::fault::Fault;
+use crate::store::redis::incarnation::Incarnation;
 
 /// How long anything may take on a busy machine.
 pub(in crate::store::redis) const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,8 +43,9 @@ impl Conversation for Talk {
 impl Talk {
     /// The incarnation of the server.
     pub(in crate::store::redis) async fn incarnation(&mut self) -> Incarnation {
-        let reply = self.pipeline(vec![Incarnation::question()], soon()).await.unwrap().pop().unwrap();
-        Incarnation::of_reply(reply).unwrap()
+        let mut replies = self.pipeline(Incarnation::ask().into(), soon()).await.unwrap();
+        let replication = replies.pop().unwrap();
+        Incarnation::read(replies.pop().unwrap(), replication).unwrap()
     }
 
     /// One command, the reply of which is no error.
@@ -99,6 +101,11 @@ impl Server {
     /// A connection.
     pub(in crate::store::redis) async fn talk(&self) -> Talk {
         try_talk(self.folder.path().join("s")).await.unwrap()
+    }
+
+    /// Where others reach it.
+    pub(in crate::store::redis) fn port(&self) -> u16 {
+        self.port
     }
 
     /// A server that follows this one, and has everything that this one has.

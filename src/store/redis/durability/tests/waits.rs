@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use redis::{Cmd, Value};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::server::{PATIENCE, Server, Talk, eventually, soon};
 use crate::store::redis::durability::Conversation;
-use crate::store::redis::durability::group::{Group, Terms, group};
+use crate::store::redis::durability::group::{Commits, Group, Terms, group};
 use crate::store::redis::fault::Fault;
+use crate::store::redis::incarnation::Incarnation;
 
 async fn terms(talk: &mut Talk, replicas: usize, limit: Duration) -> Terms {
     let incarnation = talk.incarnation().await;
@@ -72,7 +74,7 @@ async fn what_was_written_before_the_primary_was_replaced_is_not_vouched_for() {
 }
 
 /// Answers each round trip only when it is told to.
-struct Slow(tokio::sync::mpsc::Receiver<Option<i64>>, Value);
+struct Slow(mpsc::Receiver<Option<i64>>, Value);
 
 impl Conversation for Slow {
     async fn pipeline(&mut self, commands: Vec<Cmd>, _: Instant) -> Result<Vec<Value>, Fault> {
@@ -84,14 +86,12 @@ impl Conversation for Slow {
     }
 }
 
-fn slow(
-    replicas: usize,
-) -> (Group, crate::store::redis::durability::group::Commits, Slow, tokio::sync::mpsc::Sender<Option<i64>>) {
+fn slow(replicas: usize) -> (Group, Commits, Slow, mpsc::Sender<Option<i64>>) {
     let info = Value::BulkString(b"run_id:aa\r\nrole:master\r\nmaster_replid:bb\r\n".to_vec());
-    let incarnation = crate::store::redis::durability::Incarnation::of_reply(info.clone()).unwrap();
+    let incarnation = Incarnation::read(info.clone(), info.clone()).unwrap();
     let limit = Duration::from_secs(1);
     let (group, commits) = group(Terms { incarnation, key: "f".into(), replicas, limit, response_timeout: limit });
-    let (teller, told) = tokio::sync::mpsc::channel(9);
+    let (teller, told) = mpsc::channel(9);
     (group, commits, Slow(told, info), teller)
 }
 
