@@ -11,7 +11,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 use super::dataset::Marker;
 use super::dial::Address;
-use super::directory::slots::redirection;
+use super::directory::slots::{Redirect, RedirectKind};
 use super::fault::Fault;
 use super::fleet::Fleet;
 use super::lane::{self, State, Up};
@@ -26,6 +26,8 @@ use crate::token::epoch::Epoch;
 pub(super) struct Call {
     fleet: Arc<Fleet>,
     deadline: Instant,
+    /// Dropped when the call is over, for which whoever closes the store waits.
+    _under_way: Arc<()>,
 }
 
 /// What was read.
@@ -43,14 +45,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 impl Call {
     /// Begins a call: its deadline runs from here.
-    pub(super) fn begin(fleet: &Arc<Fleet>) -> Self {
+    pub(super) fn begin(fleet: &Arc<Fleet>) -> Result<Self, Fault> {
         let deadline = Instant::now() + fleet.common.endpoint.response_timeout();
-        Self { fleet: Arc::clone(fleet), deadline }
-    }
-
-    /// By when it must be over.
-    pub(super) fn deadline(&self) -> Instant {
-        self.deadline
+        Ok(Self { _under_way: fleet.enter()?, fleet: Arc::clone(fleet), deadline })
     }
 
     // --- reading ---
@@ -190,14 +187,21 @@ impl Call {
         let mut target = from.address.clone();
         for _ in 0..REDIRECTIONS {
             let Value::ServerError(error) = &reply else { return accept(reply) };
-            let asking = error.kind() == Some(ServerErrorKind::Ask);
-            match error.kind() {
-                Some(ServerErrorKind::Moved | ServerErrorKind::Ask) => {
-                    target = redirection(error.details(), &target).ok_or_else(Fault::unexpected_reply)?;
+            let asking = match Redirect::of(error) {
+                Some(Redirect { kind, host, port, .. }) => {
+                    target = match (host, &target) {
+                        (Some(host), _) => Address::tcp(host, port),
+                        (None, Address::Tcp { host, .. }) => Address::tcp(host.clone(), port),
+                        (None, Address::Unix(_)) => return Err(Fault::unexpected_reply()),
+                    };
+                    kind == RedirectKind::Ask
                 }
-                Some(ServerErrorKind::TryAgain) => sleep(PAUSE).await,
-                _ => return accept(reply),
-            }
+                None if error.kind() == Some(ServerErrorKind::TryAgain) => {
+                    sleep(PAUSE).await;
+                    false
+                }
+                None => return accept(reply),
+            };
             if !asking {
                 // Somebody must find out who has the slot now.
                 self.fleet.common.fence.ask();

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use crate::store::redis::dial::Address;
+use redis::{ServerError, ServerErrorKind};
 
 /// How many slots there are, in every cluster.
 pub(in crate::store::redis) const SLOTS: usize = 16_384;
@@ -113,18 +113,52 @@ impl fmt::Debug for SlotMap {
     }
 }
 
-// === redirections ===
+// === Redirect ===
 
-/// Where the text of a `MOVED` or `ASK` sends whoever asked the node at `asked`: `3999 127.0.0.1:6381`. An IPv6 address
-/// has no brackets there, and where no host stands it is that of the node asked. `None` for what leads nowhere.
-pub(in crate::store::redis) fn redirection(details: Option<&str>, asked: &Address) -> Option<Address> {
-    let (slot, place) = details?.split_once(' ')?;
-    number(slot).filter(|&slot| usize::from(slot) < SLOTS)?;
-    let (host, port) = place.rsplit_once(':')?;
-    let port = number(port).filter(|&port| port != 0)?;
-    match (host, asked) {
-        ("", Address::Tcp { host, .. }) => Some(Address::tcp(host.clone(), port)),
-        (host, _) => Some(Address::tcp(parse_host(host)?, port)),
+/// Where a node sends whoever asks it for a key that it does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::store::redis) struct Redirect {
+    /// For how long it holds.
+    pub(in crate::store::redis) kind: RedirectKind,
+    /// The slot that it is about.
+    pub(in crate::store::redis) slot: u16,
+    /// The host; `None` for that of the node which was asked.
+    pub(in crate::store::redis) host: Option<Box<str>>,
+    /// The port, which is not 0.
+    pub(in crate::store::redis) port: u16,
+}
+
+/// For how long a [`Redirect`] holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store::redis) enum RedirectKind {
+    /// `MOVED`: the other node has the slot. The view is out of date.
+    Moved,
+    /// `ASK`: this once, after `ASKING`: the slot is on its way, and the key not or no longer where it was.
+    Ask,
+}
+
+impl Redirect {
+    /// What an error says, if it is one of these two.
+    pub(in crate::store::redis) fn of(error: &ServerError) -> Option<Self> {
+        let kind = match error.kind()? {
+            ServerErrorKind::Moved => RedirectKind::Moved,
+            ServerErrorKind::Ask => RedirectKind::Ask,
+            _ => return None,
+        };
+        Self::parse(kind, error.details()?)
+    }
+
+    /// `3999 127.0.0.1:6381`. An IPv6 address has no brackets there; without a host it is that of the node asked.
+    fn parse(kind: RedirectKind, text: &str) -> Option<Self> {
+        let (slot, place) = text.split_once(' ')?;
+        let slot = number(slot).filter(|&slot| usize::from(slot) < SLOTS)?;
+        let (host, port) = place.rsplit_once(':')?;
+        let port = number(port).filter(|&port| port != 0)?;
+        let host = match host {
+            "" => None,
+            host => Some(parse_host(host)?.into()),
+        };
+        Some(Self { kind, slot, host, port })
     }
 }
 
@@ -170,6 +204,7 @@ static CRC_TABLE: [u16; 256] = {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use redis::{Value, parse_redis_value};
 
     use super::*;
 
@@ -229,54 +264,57 @@ mod tests {
         assert_eq!(SlotMap::single().markers_of(0).count(), MARKERS);
     }
 
+    fn redirect(reply: &str) -> Option<Redirect> {
+        let Ok(Value::ServerError(error)) = parse_redis_value(format!("-{reply}\r\n").as_bytes()) else {
+            panic!("{reply} is not an error reply");
+        };
+        Redirect::of(&error)
+    }
+
     #[test]
     fn redis_cluster_specification_redirection_errors_name_a_slot_and_a_node() {
-        let asked = Address::tcp("10.0.0.1", 7_000);
-        let to = |details: &str| redirection(Some(details), &asked).map(|address| address.to_string());
-        for (details, address) in [
-            ("3999 127.0.0.1:6381", "127.0.0.1:6381"),
-            ("16383 redis-1.example:6381", "redis-1.example:6381"),
-            ("0 2001:db8::1:65535", "[2001:db8::1]:65535"),
-            ("0 fe80::1%eth0:1", "[fe80::1%eth0]:1"),
-            ("3999 :6381", "10.0.0.1:6381"),
-        ] {
-            assert_eq!(to(details).as_deref(), Some(address), "{details}");
-        }
-        assert_eq!(redirection(Some("3999 :6381"), &Address::Unix("/run/redis".into())), None);
+        let expected = |kind, slot, host: &str, port| {
+            let host = (!host.is_empty()).then(|| host.into());
+            Some(Redirect { kind, slot, host, port })
+        };
+        let (moved, ask) = (RedirectKind::Moved, RedirectKind::Ask);
+        assert_eq!(redirect("MOVED 3999 127.0.0.1:6381"), expected(moved, 3_999, "127.0.0.1", 6_381));
+        assert_eq!(redirect("ASK 16383 redis-1.example:6381"), expected(ask, 16_383, "redis-1.example", 6_381));
+        assert_eq!(redirect("MOVED 0 2001:db8::1:65535"), expected(moved, 0, "2001:db8::1", 65_535));
+        assert_eq!(redirect("MOVED 0 fe80::1%eth0:1"), expected(moved, 0, "fe80::1%eth0", 1));
+        assert_eq!(redirect("MOVED 3999 :6381"), expected(moved, 3_999, "", 6_381));
     }
 
     #[test]
     fn redirections_that_lead_nowhere_are_none() {
-        let asked = Address::tcp("10.0.0.1", 7_000);
-        let endless = format!("1 {}:1", "a".repeat(255));
-        for details in [
-            "",
-            "3999",
-            "16384 127.0.0.1:6381",
-            "-1 127.0.0.1:6381",
-            "+1 127.0.0.1:6381",
-            "3999 127.0.0.1",
-            "3999 127.0.0.1:0",
-            "3999 127.0.0.1:65536",
-            "3999 127.0.0.1:+1",
-            "3999 127.0.0.1: 1",
-            "3999 127.0.0.1:",
-            "3999 ?:6381",
-            "3999 user@host:6381",
-            "3999  127.0.0.1:6381",
-            " 127.0.0.1:6381",
-            &endless,
+        for reply in [
+            "MOVED",
+            "MOVED 3999",
+            "MOVED 16384 127.0.0.1:6381",
+            "MOVED -1 127.0.0.1:6381",
+            "MOVED +1 127.0.0.1:6381",
+            "MOVED 3999 127.0.0.1",
+            "MOVED 3999 127.0.0.1:0",
+            "MOVED 3999 127.0.0.1:65536",
+            "MOVED 3999 127.0.0.1:+1",
+            "MOVED 3999 127.0.0.1: 1",
+            "MOVED 3999 ?:6381",
+            "MOVED 3999 user@host:6381",
+            "MOVED 3999  127.0.0.1:6381",
+            "MOVED  127.0.0.1:6381",
+            "CROSSSLOT Keys in request don't hash to the same slot",
+            "ERR MOVED 3999 127.0.0.1:6381",
         ] {
-            assert_eq!(redirection(Some(details), &asked), None, "{details}");
+            assert_eq!(redirect(reply), None, "{reply}");
         }
-        assert_eq!(redirection(None, &asked), None);
+        assert_eq!(redirect(&format!("MOVED 1 {}:1", "a".repeat(255))), None);
     }
 
     proptest! {
         #[test]
         fn any_key_has_a_slot_and_any_text_is_a_redirection_or_none(key: Vec<u8>, text: String) {
             prop_assert!(usize::from(slot_of(&key)) < SLOTS);
-            let _ = redirection(Some(&text), &Address::tcp("10.0.0.1", 7_000));
+            let _ = Redirect::parse(RedirectKind::Moved, &text);
         }
 
         #[test]
