@@ -10,6 +10,9 @@ use redis::{ServerError, ServerErrorKind};
 /// How many slots there are, in every cluster.
 pub(in crate::store::redis) const SLOTS: usize = 16_384;
 
+/// The last of them.
+const LAST: u16 = 16_383;
+
 /// How many markers of the dataset there are, each in a range of slots of its own.
 pub(in crate::store::redis) const MARKERS: usize = 128;
 
@@ -91,6 +94,11 @@ impl SlotMap {
     pub(in crate::store::redis) fn owner(&self, slot: u16) -> Option<usize> {
         let owner = *self.0.get(usize::from(slot))?;
         (owner != Self::NOBODY).then_some(usize::from(owner))
+    }
+
+    /// Whether a primary, at one place here and at another in a later map, has a slot there that it has not here.
+    pub(in crate::store::redis) fn gained(&self, own: usize, later: &Self, place: usize) -> bool {
+        (0..=LAST).any(|slot| later.owner(slot) == Some(place) && self.owner(slot) != Some(own))
     }
 
     /// The ranges whose markers lie on a primary. One that has a few slots only may have none of them.
