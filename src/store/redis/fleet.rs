@@ -187,7 +187,11 @@ impl Keeper {
                     backoff.next().min(self.pause().max(Duration::from_millis(50)))
                 }
             };
-            let _ = timeout(pause, self.common.fence.wanted()).await;
+            tokio::select! {
+                biased;
+                () = self.directory.news() => {}
+                _ = timeout(pause, self.common.fence.wanted()) => {}
+            }
         }
     }
 

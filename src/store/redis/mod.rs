@@ -123,7 +123,7 @@ impl RedisStore {
             pinned => pinned.flatten(),
         };
         let coherence = Arc::new(Coherence::new(clock));
-        let directory = Directory::new(config, &endpoint, addresses);
+        let directory = Directory::new(config, &endpoint, addresses, seed);
         let fence = Arc::new(Fence::new(config.revocation.lease, !directory.can_change()));
         let patience = endpoint.connect_timeout() + endpoint.response_timeout();
         let (prefix, revocation, connections) = (&config.key_prefix, config.revocation, config.connections);

@@ -172,7 +172,7 @@ impl Redirect {
 
 /// Digits and nothing else, where [`str::parse`] takes a sign too.
 pub(super) fn number(digits: &str) -> Option<u16> {
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 /// A host as a server of the dataset names it: an address or a name. `?` is how Redis says that it knows none.
