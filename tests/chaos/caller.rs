@@ -4,11 +4,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use checker::history::Event;
-use checker::history::event::{Answer, Change, Introspect, Issue, Outcome, Target};
+use checker::history::event::{Answer, Change, Introspect, Issue, Keys, Outcome, Owner, Target};
 use introspectd::token::time::UnixSeconds;
 use reqwest::Client;
 use serde_json::{Value, json};
 
+use crate::cluster::shards_of;
 use crate::support::node::OPERATOR;
 use crate::support::program::Program;
 use crate::tokens::Token;
@@ -23,6 +24,7 @@ pub(crate) struct Caller {
     client: Client,
     nodes: Arc<RwLock<Vec<Program>>>,
     pub(crate) witness: Arc<Witness>,
+    is_sharded: bool,
 }
 
 /// What came back.
@@ -44,15 +46,14 @@ pub(crate) struct Wanted {
 }
 
 impl Caller {
-    pub(crate) fn new(nodes: Arc<RwLock<Vec<Program>>>, witness: Arc<Witness>) -> Self {
+    pub(crate) fn new(nodes: Arc<RwLock<Vec<Program>>>, witness: Arc<Witness>, is_sharded: bool) -> Self {
         let client = Client::builder().timeout(PATIENCE).pool_max_idle_per_host(64).build().unwrap();
-        Self { client, nodes, witness }
+        Self { client, nodes, witness, is_sharded }
     }
 
     /// Issues a token; `None` when there is none, or none that we know.
     pub(crate) async fn issue(&self, node: u16, name: &str, wanted: &Wanted) -> Option<Token> {
-        // A client that revokes tokens by the second has none that expire within the one in which they are issued.
-        let expires_at = UnixSeconds(Witness::second() + wanted.lifetime.max(1));
+        let expires_at = UnixSeconds(Witness::second() + wanted.lifetime);
         let mut body =
             json!({"client_id": wanted.client, "scope": "read", "exp": expires_at, "refresh": wanted.has_grant});
         if let Some(user) = &wanted.user {
@@ -61,7 +62,6 @@ impl Caller {
         let begin = self.witness.now();
         let reply = self.admin(node, "/admin/tokens", &body).await;
         let end = self.witness.now();
-        let expires = self.witness.moment_of(expires_at);
         let mut event = Issue {
             begin,
             end,
@@ -70,7 +70,7 @@ impl Caller {
             client: wanted.client.clone(),
             grant: None,
             user: wanted.user.clone(),
-            expires,
+            expires: self.witness.moment_of(expires_at),
             outcome: Outcome::Done,
         };
         let answer = match reply {
@@ -89,17 +89,19 @@ impl Caller {
         };
         let text = |member: &str| answer[member].as_str().unwrap_or_default().to_owned();
         event.grant = wanted.has_grant.then(|| text("grant_id"));
-        let grant = event.grant.clone();
-        self.witness.record(Event::Issue(event));
-        Some(Token {
+        let token = Token {
             name: name.to_owned(),
             text: text("access_token"),
             jti: text("jti"),
-            grant,
+            grant: event.grant.clone(),
             client: wanted.client.clone(),
             user: wanted.user.clone(),
-            expires,
-        })
+        };
+        self.witness.record(Event::Issue(event));
+        if self.is_sharded {
+            self.witness.record(Event::Keys(Keys { token: name.to_owned(), shards: shards_of(&token) }));
+        }
+        Some(token)
     }
 
     /// Introspects a token.
@@ -154,7 +156,7 @@ impl Caller {
             (None, Some(user)) => json!({"sub": user}),
             (Some(client), Some(user)) => json!({"client_id": client, "sub": user}),
         };
-        let owner = checker::history::event::Owner { client: client.map(Into::into), user: user.map(Into::into) };
+        let owner = Owner { client: client.map(Into::into), user: user.map(Into::into) };
         self.change(node, "/admin/revocations", &body, vec![Target::Issued(owner)], true).await
     }
 

@@ -68,7 +68,7 @@ impl Load {
         }
         tasks.spawn(shared.clone().every(Duration::from_millis(250), async |shared| shared.approve().await));
         tasks.spawn(shared.clone().every(Duration::from_millis(1500), async |shared| shared.revoke_issued().await));
-        tasks.spawn(shared.every(Duration::from_millis(4000), async |shared| shared.pause_a_client().await));
+        tasks.spawn(shared.every(Duration::from_secs(4), async |shared| shared.pause_a_client().await));
         Self { tasks, stop }
     }
 
@@ -95,7 +95,7 @@ impl Shared {
 
     async fn ask(self, node: u16) {
         while !self.is_over() {
-            let token = if random(2) == 0 { self.tokens.any_changed() } else { self.tokens.any() };
+            let token = if random(3) == 0 { self.tokens.any_changed() } else { self.tokens.any() };
             if let Some(token) = token {
                 self.caller.introspect(node, &token).await;
             }

@@ -3,7 +3,8 @@
 //!
 //! - [`site`] the nodes, the faults, the judgement; [`witness`] the history; [`network`] what lies between a node and Redis
 //! - [`load`] what clients do meanwhile; [`caller`] how they do it; [`tokens`] what they do it with
-//! - [`standalone`] one Redis
+//! - [`standalone`] one Redis; [`sentinel`] one that is replaced; [`cluster`] several
+//! - [`losses`] what failovers lose; [`visibility`] when a revocation is seen everywhere
 //!
 //! A history that breaks the promise is kept beside the build, and the message says where.
 
@@ -14,11 +15,15 @@
 mod support;
 
 mod caller;
+mod cluster;
 mod load;
+mod losses;
 mod network;
+mod sentinel;
 mod site;
 mod standalone;
 mod tokens;
+mod visibility;
 mod witness;
 
 /// Whether the long forms are wanted.

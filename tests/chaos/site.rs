@@ -1,14 +1,14 @@
 //! Three nodes of the service, each a process of its own, over whatever Redis they are given.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
-use checker::History;
 use checker::Verdict;
+use checker::history::event::{Answer, Outcome};
 use checker::history::fault::Fault;
 use checker::history::mode::{Acknowledge, Durability};
-use checker::history::{Event, Moment};
+use checker::history::{Event, History, Moment};
 use serde_json::json;
-use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -28,6 +28,8 @@ const RECOVERY: Duration = Duration::from_secs(15);
 pub(crate) struct Setting {
     pub(crate) acknowledge: Acknowledge,
     pub(crate) durability: Durability,
+    /// Whether keys lie on shards, as [`crate::cluster`] counts them.
+    pub(crate) is_sharded: bool,
     /// Settings of each node, as environment variables: they may differ in how Redis is reached.
     pub(crate) redis: [Vec<(&'static str, String)>; NODES as usize],
 }
@@ -38,6 +40,7 @@ impl Setting {
         Self {
             acknowledge: Acknowledge::Visible,
             durability: Durability::Replay,
+            is_sharded: false,
             redis: urls.map(|url| vec![("INTROSPECTD_REDIS__URL", url)]),
         }
     }
@@ -73,7 +76,7 @@ impl Site {
             setting.redis.iter().map(|redis| [redis.clone(), variables(&setting)].concat()).collect();
         let nodes = Arc::new(RwLock::new(variables.iter().map(|variables| launch(variables)).collect::<Vec<_>>()));
         let witness = Witness::new(mode(setting.acknowledge, setting.durability));
-        let caller = Caller::new(Arc::clone(&nodes), Arc::clone(&witness));
+        let caller = Caller::new(Arc::clone(&nodes), Arc::clone(&witness), setting.is_sharded);
         for client in CLIENTS {
             caller.create_client(0, client).await;
         }
@@ -151,40 +154,45 @@ impl Site {
         self.witness.record(Event::Fault(begun.fault));
     }
 
-    /// Whether every node takes a token in, knows it, and ends it.
+    /// Whether every node takes a token in, all know it, and it ends it.
     async fn works(&self) -> bool {
-        for node in 0..NODES {
-            let wanted = Wanted { client: CLIENTS[0].to_owned(), user: None, lifetime: 60, has_grant: false };
-            let Some(token) = self.caller.issue(node, &self.name(), &wanted).await else { return false };
-            for asked in 0..NODES {
-                if self.caller.introspect(asked, &token).await != checker::history::event::Answer::Active {
-                    return false;
-                }
-            }
-            if self.caller.revoke(node, &token).await != checker::history::event::Outcome::Done {
+        let (one, two, three) = tokio::join!(self.node_works(0), self.node_works(1), self.node_works(2));
+        one && two && three
+    }
+
+    async fn node_works(&self, node: u16) -> bool {
+        let wanted = Wanted { client: CLIENTS[0].to_owned(), user: None, lifetime: 60, has_grant: false };
+        let Some(token) = self.caller.issue(node, &self.name(), &wanted).await else { return false };
+        for asked in 0..NODES {
+            if self.caller.introspect(asked, &token).await != Answer::Active {
                 return false;
             }
         }
-        true
+        self.caller.revoke(node, &token).await == Outcome::Done
     }
 
     // --- the end ---
 
-    /// Ends the load, asks every node about every token once more, and has the history judged.
-    pub(crate) async fn judge(mut self, name: &str) -> Verdict {
+    /// Ends the load, asks every node about every token once more, and gives what was seen.
+    pub(crate) async fn finish(mut self) -> (History, Vec<String>) {
         if let Some(load) = self.load.take() {
             load.end().await;
         }
-        for node in 0..NODES {
+        let ask = async |node| {
             for token in self.tokens.list() {
                 self.caller.introspect(node, &token).await;
             }
-        }
+        };
+        tokio::join!(ask(0), ask(1), ask(2));
         self.machine.abort();
-        let history = self.witness.history();
+        (self.witness.history(), self.witness.strangest())
+    }
+
+    /// The same, and has it judged: the promise must have been kept.
+    pub(crate) async fn judge(self, name: &str) -> Verdict {
+        let (history, strange) = self.finish().await;
         let verdict = checker::judge(&history).unwrap();
         println!("{name}: {verdict}");
-        let strange = self.witness.strangest();
         if !verdict.holds() || !strange.is_empty() {
             let path = keep(name, &history);
             panic!("{name}: {:?}\n{strange:#?}\nthe history is in {path}", verdict.broken);

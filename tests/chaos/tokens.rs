@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use checker::history::Moment;
 use checker::history::event::Target;
 
 /// How many tokens are asked about beside those that were changed last.
@@ -20,7 +19,6 @@ pub(crate) struct Token {
     pub(crate) grant: Option<String>,
     pub(crate) client: String,
     pub(crate) user: Option<String>,
-    pub(crate) expires: Moment,
 }
 
 impl Token {

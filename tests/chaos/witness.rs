@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use checker::history::event::Keys;
 use checker::history::fault::Fault;
 use checker::history::mode::{Acknowledge, Durability, Mode};
 use checker::history::recorder::Recorder;
@@ -66,10 +65,6 @@ impl Witness {
 
     pub(crate) fn record(&self, event: Event) {
         self.recorder.record(event);
-    }
-
-    pub(crate) fn keys(&self, token: &str, shards: Vec<u8>) {
-        self.record(Event::Keys(Keys { token: token.to_owned(), shards }));
     }
 
     /// Notes an answer that no node may ever give.
