@@ -10,6 +10,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 
 use crate::cluster::shards_of;
+use crate::support::eventually;
 use crate::support::node::OPERATOR;
 use crate::support::program::Program;
 use crate::tokens::Token;
@@ -160,17 +161,19 @@ impl Caller {
         self.change(node, "/admin/revocations", &body, vec![Target::Issued(owner)], true).await
     }
 
-    /// Creates an application with this identifier; it must not fail.
+    /// Creates an application with this identifier, as soon as the node can.
     pub(crate) async fn create_client(&self, node: u16, client: &str) {
         let body = json!({
             "client_id": client, "scope": "read",
             "grant_types": ["client_credentials", "refresh_token"]
         });
-        match self.admin(node, "/admin/clients", &body).await {
-            Reply::Status(201, _) => {}
+        eventually("a client is created", async || match self.admin(node, "/admin/clients", &body).await {
+            Reply::Status(201, _) => true,
+            Reply::Status(503, _) => false,
             Reply::Status(status, body) => panic!("no client {client}: {status} {body}"),
             Reply::Nothing => panic!("no client {client}: no answer"),
-        }
+        })
+        .await;
     }
 
     async fn change(&self, node: u16, path: &str, body: &Value, targets: Vec<Target>, revokes: bool) -> Outcome {

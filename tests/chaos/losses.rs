@@ -11,6 +11,7 @@ use crate::caller::Wanted;
 use crate::is_full;
 use crate::load::{CLIENTS, NODES, any_node};
 use crate::site::{Setting, Site};
+use crate::support::eventually;
 use crate::support::redis::RedisServer;
 use crate::support::sentinel::SentinelSet;
 
@@ -93,14 +94,17 @@ async fn fail_over(site: &Site, set: &mut SentinelSet) {
 
 /// Waits until both replicas have all that was written so far.
 async fn everywhere(primary: &RedisServer) {
-    let mut commands = redis::pipe();
-    commands.cmd("SET").arg("chaos").arg("").ignore().cmd("WAIT").arg(2).arg(5000);
-    let (reached,): (u64,) = primary.pipeline(&commands).await;
-    assert_eq!(reached, 2, "both replicas follow");
+    eventually("both replicas follow", async || {
+        let mut commands = redis::pipe();
+        commands.cmd("SET").arg("chaos").arg("").ignore().cmd("WAIT").arg(2).arg(200);
+        let (reached,): (u64,) = primary.pipeline(&commands).await;
+        reached == 2
+    })
+    .await;
 }
 
 /// Takes the replicas off the primary, which goes on alone and knows nothing of it.
 async fn hold_up(primary: &RedisServer) {
-    primary.command::<()>(&["ACL", "SETUSER", "default", "-psync"]).await;
+    primary.command::<()>(&["ACL", "SETUSER", "default", "-psync", "-sync"]).await;
     primary.command::<u64>(&["CLIENT", "KILL", "TYPE", "replica"]).await;
 }

@@ -118,8 +118,8 @@ impl Site {
         self.with_node(node, |place| *place = program);
     }
 
-    fn with_node(&self, node: u16, change: impl FnOnce(&mut Program)) {
-        change(&mut self.nodes.write().unwrap_or_else(PoisonError::into_inner)[usize::from(node)]);
+    fn with_node<T>(&self, node: u16, what: impl FnOnce(&mut Program) -> T) -> T {
+        what(&mut self.nodes.write().unwrap_or_else(PoisonError::into_inner)[usize::from(node)])
     }
 
     // --- faults ---
@@ -174,7 +174,7 @@ impl Site {
     // --- the end ---
 
     /// Ends the load, asks every node about every token once more, and gives what was seen.
-    pub(crate) async fn finish(mut self) -> (History, Vec<String>) {
+    pub(crate) async fn finish(&mut self) -> (History, Vec<String>) {
         if let Some(load) = self.load.take() {
             load.end().await;
         }
@@ -184,20 +184,37 @@ impl Site {
             }
         };
         tokio::join!(ask(0), ask(1), ask(2));
-        self.machine.abort();
         (self.witness.history(), self.witness.strangest())
     }
 
     /// The same, and has it judged: the promise must have been kept.
-    pub(crate) async fn judge(self, name: &str) -> Verdict {
+    pub(crate) async fn judge(mut self, name: &str) -> Verdict {
         let (history, strange) = self.finish().await;
         let verdict = checker::judge(&history).unwrap();
         println!("{name}: {verdict}");
         if !verdict.holds() || !strange.is_empty() {
-            let path = keep(name, &history);
+            let path = self.keep(name, &history);
             panic!("{name}: {:?}\n{strange:#?}\nthe history is in {path}", verdict.broken);
         }
         verdict
+    }
+
+    /// Writes a history down, and what the nodes said, for whoever has to find out.
+    fn keep(&self, name: &str, history: &History) -> String {
+        let path = |name: &str| format!("{}/{name}", env!("CARGO_TARGET_TMPDIR"));
+        let file = std::fs::File::create(path(&format!("{name}.jsonl"))).unwrap();
+        history.write(std::io::BufWriter::new(file)).unwrap();
+        for node in 0..NODES {
+            let log = self.with_node(node, |program| program.log());
+            std::fs::write(path(&format!("{name}.{node}.log")), log).unwrap();
+        }
+        path(&format!("{name}.jsonl"))
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.machine.abort();
     }
 }
 
@@ -225,13 +242,6 @@ impl Begun {
         self.fault.loses_since = Some(since);
         self
     }
-}
-
-/// Writes a history down for whoever has to find out.
-fn keep(name: &str, history: &History) -> String {
-    let path = format!("{}/{name}.jsonl", env!("CARGO_TARGET_TMPDIR"));
-    history.write(std::io::BufWriter::new(std::fs::File::create(&path).unwrap())).unwrap();
-    path
 }
 
 fn launch(variables: &[(&'static str, String)]) -> Program {

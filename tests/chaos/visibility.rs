@@ -50,7 +50,7 @@ async fn a_node_that_hears_late_is_found_out() {
     let slow = Way::Slow(Duration::from_millis(30));
     late.set(Weather { to_node: slow, ..Weather::default() });
     let setting = Setting::standalone([redis.url(), redis.url(), late.url()]);
-    let site = Site::start(Setting { acknowledge: Acknowledge::Written, ..setting }).await;
+    let mut site = Site::start(Setting { acknowledge: Acknowledge::Written, ..setting }).await;
     revoke(&site, 30).await;
     let (history, _) = site.finish().await;
     let kept = checker::judge(&history).unwrap();

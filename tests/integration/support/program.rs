@@ -123,7 +123,8 @@ impl Program {
         (program, text)
     }
 
-    fn log(&self) -> String {
+    /// What it has written to its standard error so far.
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.stderr.path()).unwrap()
     }
 
