@@ -82,7 +82,7 @@ impl Map for Shards {
     }
 
     fn put(&self, key: TokenDigest, value: Value) {
-        self.shard(key).write().unwrap_or_else(PoisonError::into_inner).insert(key, value);
+        self.shard(&key).write().unwrap_or_else(PoisonError::into_inner).insert(key, value);
     }
 }
 
