@@ -27,6 +27,7 @@
 //! - [`scale`] what holds at any number of tokens: bulk revocation, and memory that comes back
 //! - [`stores`] the store contract: one list of tests, run over every store
 //! - [`support`] servers, records, waiting
+//! - [`topology`] Redis in more than one process: Sentinel, and Redis Cluster
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
@@ -59,3 +60,4 @@ mod rfc9700;
 mod rfc9701;
 mod scale;
 mod stores;
+mod topology;

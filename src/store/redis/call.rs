@@ -11,12 +11,14 @@ use tokio::time::{Duration, Instant, sleep};
 
 use super::dataset::Marker;
 use super::dial::Address;
+use super::directory::slots::{Redirect, RedirectKind};
 use super::fault::Fault;
 use super::fleet::Fleet;
 use super::lane::{self, State, Up};
 use super::link::accept;
 use super::primary::Primary;
 use super::scripts::Invocation;
+use super::tracker;
 use super::{bytes, get};
 use crate::coherence::clock::Moment;
 use crate::token::epoch::Epoch;
@@ -25,6 +27,8 @@ use crate::token::epoch::Epoch;
 pub(super) struct Call {
     fleet: Arc<Fleet>,
     deadline: Instant,
+    /// Dropped when the call is over, for which whoever closes the store waits.
+    _under_way: Arc<()>,
 }
 
 /// What was read.
@@ -42,14 +46,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 impl Call {
     /// Begins a call: its deadline runs from here.
-    pub(super) fn begin(fleet: &Arc<Fleet>) -> Self {
+    pub(super) fn begin(fleet: &Arc<Fleet>) -> Result<Self, Fault> {
         let deadline = Instant::now() + fleet.common.endpoint.response_timeout();
-        Self { fleet: Arc::clone(fleet), deadline }
-    }
-
-    /// By when it must be over.
-    pub(super) fn deadline(&self) -> Instant {
-        self.deadline
+        Ok(Self { _under_way: fleet.enter()?, fleet: Arc::clone(fleet), deadline })
     }
 
     // --- reading ---
@@ -121,6 +120,8 @@ impl Call {
             by_primary.entry(primary.address.clone()).or_insert_with(|| (primary, Vec::new())).1.push(place);
         }
         let mut outcomes = vec![0; invocations.len()];
+        // This node need not wait for word of what it does itself; and of a write whose outcome is unknown none may come.
+        let _heard = Heard { fleet: &self.fleet, invocations };
         for (primary, places) in by_primary.into_values() {
             let commands: Vec<_> = places.iter().map(|place| invocations[*place].by_hash()).collect();
             let replies = self.send(&primary, &commands).await?;
@@ -189,14 +190,21 @@ impl Call {
         let mut target = from.address.clone();
         for _ in 0..REDIRECTIONS {
             let Value::ServerError(error) = &reply else { return accept(reply) };
-            let asking = error.kind() == Some(ServerErrorKind::Ask);
-            match error.kind() {
-                Some(ServerErrorKind::Moved | ServerErrorKind::Ask) => {
-                    target = redirection(error.details(), &target).ok_or_else(Fault::unexpected_reply)?;
+            let asking = match Redirect::of(error) {
+                Some(Redirect { kind, host, port, .. }) => {
+                    target = match (host, &target) {
+                        (Some(host), _) => Address::tcp(host, port),
+                        (None, Address::Tcp { host, .. }) => Address::tcp(host.clone(), port),
+                        (None, Address::Unix(_)) => return Err(Fault::unexpected_reply()),
+                    };
+                    kind == RedirectKind::Ask
                 }
-                Some(ServerErrorKind::TryAgain) => sleep(PAUSE).await,
-                _ => return accept(reply),
-            }
+                None if error.kind() == Some(ServerErrorKind::TryAgain) => {
+                    sleep(PAUSE).await;
+                    false
+                }
+                None => return accept(reply),
+            };
             if !asking {
                 // Somebody must find out who has the slot now.
                 self.fleet.common.fence.ask();
@@ -235,6 +243,21 @@ impl Call {
     }
 }
 
+/// Has this node hear of the keys of some scripts when it is dropped: after they were carried out, whatever became of
+/// them.
+struct Heard<'a> {
+    fleet: &'a Fleet,
+    invocations: &'a [Invocation],
+}
+
+impl Drop for Heard<'_> {
+    fn drop(&mut self) {
+        for key in self.invocations.iter().flat_map(Invocation::keys) {
+            tracker::hear(&self.fleet.common, key.as_bytes());
+        }
+    }
+}
+
 impl Reading {
     /// The epoch of all tokens, as far as it was read.
     pub(super) fn issuer_epoch(&self) -> Option<Epoch> {
@@ -249,16 +272,6 @@ impl Reading {
 
 fn is_forgotten(reply: &Value) -> bool {
     matches!(reply, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
-}
-
-/// Where `MOVED slot host:port` or `ASK slot host:port` sends us. An empty host is the one that was asked.
-fn redirection(details: Option<&str>, asked: &Address) -> Option<Address> {
-    let place = details?.split_whitespace().nth(1)?;
-    let port = place.strip_prefix(':').and_then(|port| port.parse().ok());
-    match (port, asked) {
-        (Some(port), Address::Tcp { host, .. }) => Some(Address::tcp(host.clone(), port)),
-        _ => Address::parse(place),
-    }
 }
 
 /// Waits for all of some futures; their results in order.
@@ -283,20 +296,6 @@ async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Out
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn redirections_name_an_address() {
-        let asked = Address::tcp("10.0.0.1", 7000);
-        let to = |details: &str| redirection(Some(details), &asked).map(|address| address.to_string());
-        assert_eq!(to("3999 127.0.0.1:6381").as_deref(), Some("127.0.0.1:6381"));
-        assert_eq!(to("3999 :6381").as_deref(), Some("10.0.0.1:6381"));
-        assert_eq!(to("3999 ::1:6381").as_deref(), Some("[::1]:6381"));
-        assert_eq!(to("3999 node.example:6381").as_deref(), Some("node.example:6381"));
-        for bad in ["", "3999", "3999 nowhere", "3999 host:0"] {
-            assert_eq!(to(bad), None, "{bad}");
-        }
-        assert_eq!(redirection(None, &asked), None);
-    }
 
     #[tokio::test]
     async fn all_are_waited_for_and_come_back_in_order() {

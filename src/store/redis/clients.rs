@@ -14,7 +14,7 @@ use crate::token::time::{Now, Stamp};
 impl RedisStore {
     /// See [`crate::store::Store::client`].
     pub async fn client(&self, client_id: &str) -> Result<Option<ClientDocument>, StoreError> {
-        let stored = self.begin().value(self.keys.client(client_id)).await?;
+        let stored = self.begin()?.value(self.keys.client(client_id)).await?;
         Ok(stored.map(document::decode_client).transpose()?)
     }
 
@@ -80,7 +80,7 @@ impl RedisStore {
         let version = document::FIRST_VERSION;
         let arguments = [version.to_be_bytes().to_vec(), body.into()];
         let invocation = scripts::clients::CREATE.on([self.keys.client(id.as_str())], arguments);
-        let call = self.begin();
+        let call = self.begin()?;
         let index = self.keys.client_index();
         call.command(&index, &self.index(id)).await?;
         let outcome = call.script(invocation).await?;
@@ -100,7 +100,7 @@ impl RedisStore {
         let replaced = [version.to_be_bytes(), created.0.to_be_bytes()].concat();
         let arguments = [replaced, next.to_be_bytes().to_vec(), body.into()];
         let invocation = scripts::clients::REPLACE.on([self.keys.client(id.as_str())], arguments);
-        let outcome = self.begin().script(invocation).await?;
+        let outcome = self.begin()?.script(invocation).await?;
         Ok(if is_done(outcome)? { ClientWrite::Done { version: next } } else { ClientWrite::Conflict })
     }
 
@@ -118,7 +118,7 @@ impl RedisStore {
         forget.arg(&index).arg(id.as_str());
         let mut look = redis::cmd("EXISTS");
         look.arg(&key);
-        let call = self.begin();
+        let call = self.begin()?;
         let Value::Int(unlinked) = call.command(&key, &unlink).await? else {
             return Err(Fault::unexpected_reply().into());
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use redis::Value;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::backoff::Backoff;
 use super::dataset::{self, DatasetId, Marker, Step};
@@ -23,6 +23,8 @@ use super::primary::{Common, Primary};
 pub(super) struct Fleet {
     pub(super) common: Arc<Common>,
     members: ArcSwap<Members>,
+    /// Shared with every call that is under way; gone when the store is being closed.
+    under_way: Mutex<Option<Arc<()>>>,
     /// Dropped with the store, which ends them.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -51,6 +53,7 @@ impl Fleet {
         let fault = Some(Fault::unavailable("not connected to Redis yet"));
         let fleet = Arc::new(Self {
             members: ArcSwap::from_pointee(Members { view: nobody, primaries: Vec::new(), fault }),
+            under_way: Mutex::new(Some(Arc::default())),
             tasks: Mutex::default(),
             common: Arc::clone(&common),
         });
@@ -88,6 +91,21 @@ impl Fleet {
             Ok(_) => primary.lanes.iter().all(|lane| matches!(&*lane.state(), State::Up(_))),
             Err(fault) => *fault != not_yet(),
         })
+    }
+
+    /// Lets a call begin; what comes back is to be dropped when it is over.
+    pub(super) fn enter(&self) -> Result<Arc<()>, Fault> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(Fault::closed)
+    }
+
+    /// Lets calls under way finish, each within its deadline, and then lets go of everything.
+    pub(super) async fn finish(&self) {
+        let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let deadline = Instant::now() + self.common.endpoint.response_timeout();
+        while under_way.as_ref().is_some_and(|calls| Arc::strong_count(calls) > 1) && Instant::now() < deadline {
+            sleep(Duration::from_millis(1)).await;
+        }
+        self.close();
     }
 
     /// Lets go of everything.

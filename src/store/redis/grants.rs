@@ -12,7 +12,7 @@ use crate::token::time::{Now, UnixSeconds};
 impl RedisStore {
     /// See [`crate::store::Store::grant`].
     pub async fn grant(&self, id: GrantId) -> Result<Option<GrantRecord>, StoreError> {
-        let Some(stored) = self.begin().value(self.keys.grant(id)).await? else { return Ok(None) };
+        let Some(stored) = self.begin()?.value(self.keys.grant(id)).await? else { return Ok(None) };
         Ok(Some(GrantRecord::decode(&stored).map_err(|error| Fault::damaged(error.to_string()))?))
     }
 
@@ -26,7 +26,7 @@ impl RedisStore {
         let keys = [self.keys.grant(rotation.grant), self.keys.grant_mark(rotation.grant)];
         let to = rotation.to.encode().map_err(unfit)?;
         let rotated = scripts::grants::ROTATE.on(keys, [rotation.from.0.to_vec(), to, moment(rotation.keep_until)]);
-        let call = self.begin();
+        let call = self.begin()?;
         if let Some(insertion) = insertion
             && !is_done(call.script(insertion).await?)?
         {
@@ -51,7 +51,7 @@ impl RedisStore {
 
     /// See [`crate::store::Store::grant_mark`].
     pub async fn grant_mark(&self, id: GrantId) -> Result<GrantMark, StoreError> {
-        let stored = self.begin().value(self.keys.grant_mark(id)).await?;
+        let stored = self.begin()?.value(self.keys.grant_mark(id)).await?;
         Ok(stored.map_or(Ok(GrantMark::default()), |stored| decode_mark(&stored))?)
     }
 
@@ -65,7 +65,7 @@ impl RedisStore {
     ) -> Result<bool, StoreError> {
         let arguments = [stored_mark(before), stored_mark(after), end_with_grace(expires_at)];
         let invocation = scripts::grants::MARK.on([self.keys.grant_mark(id)], arguments);
-        Ok(is_done(self.begin().script(invocation).await?)?)
+        Ok(is_done(self.begin()?.script(invocation).await?)?)
     }
 
     /// What keeps a new grant.

@@ -1,9 +1,15 @@
 //! The store that any number of nodes share: one Redis, or a Valkey, that takes writes.
 //!
-//! - `endpoint` where it is; `connection` the connections of the hot path, `administration` those beside it
-//! - `tokens`, `grants`, `shared`, `clients` the contract, in four parts
+//! - `tokens`, `grants`, `shared`, `clients` the contract, in four parts; `call` what each call works with
 //! - `keys` what things are called there; `scripts` what must happen in one step; `document` how documents are kept
+//! - `fleet` all primaries, `directory` who says which they are, `fence` for how long that may be believed
+//! - `primary` one of them: `incarnation` the life that it is in, `lane` the connections of the hot path,
+//!   `administration` those beside it, `tracker` the one that listens, `leases` what follows from that
+//! - `dataset` by what an emptied or foreign Redis is told from ours
+//! - `endpoint` how one gets in, [`dial`] where it is, `link` one connection, `backoff` how soon to try again
 //! - `fault` what goes wrong, without a key, a value or a password in it
+//!
+//! How all of this keeps near caches from contradicting a revocation: `docs/consistency.md`.
 //!
 //! Redis expires what it keeps of a token together with the token, by its own clock. Its `maxmemory-policy` must be
 //! `noeviction`: any other may forget a revocation. A user for this service needs no more than
@@ -11,9 +17,10 @@
 //! ```text
 //! ~<key_prefix>* +get +set +setrange +getrange +exists +del +unlink +pexpiretime +time
 //! +zadd +zrem +zrange +eval +evalsha +select +ping +unwatch
+//! +info +client|no-evict +client|tracking
 //! ```
 //!
-//! The last two are what the pool asks a connection with before it hands it out again.
+//! `PING` and `UNWATCH` are what the pool asks a connection with before it hands it out again.
 
 mod administration;
 mod backoff;
@@ -122,7 +129,7 @@ impl RedisStore {
     }
 
     /// Begins a call.
-    fn begin(&self) -> Call {
+    fn begin(&self) -> Result<Call, Fault> {
         Call::begin(&self.fleet)
     }
 
@@ -146,13 +153,13 @@ impl RedisStore {
     /// See [`crate::store::Store::probe`]. Asks through the connections of the hot path: what is ready is what requests
     /// use.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        self.begin().everywhere(&endpoint::hello()).await?.into_iter().try_for_each(endpoint::expect_primary)?;
+        self.begin()?.everywhere(&endpoint::hello()).await?.into_iter().try_for_each(endpoint::expect_primary)?;
         Ok(())
     }
 
     /// See [`crate::store::Store::close`].
     pub async fn close(&self) {
-        self.fleet.close();
+        self.fleet.finish().await;
     }
 }
 

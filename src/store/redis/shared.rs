@@ -31,7 +31,7 @@ impl RedisStore {
         };
         let until = until.map_or(Vec::new(), |until| until.0.to_be_bytes().to_vec());
         let reason = vec![reason.to_byte()];
-        let call = self.begin();
+        let call = self.begin()?;
         if axis == EpochAxis::Issuer {
             let raise =
                 |range| scripts::shared::RAISE_MARKER.on([self.keys.marker(range)], [until.clone(), reason.clone()]);
@@ -55,7 +55,7 @@ impl RedisStore {
     /// Where several servers give out stamps, now or after one has taken the place of another, it is later than any of
     /// them by what their clocks may differ, and that moment has passed by all of them when this returns.
     pub async fn clock(&self, _now: Now) -> Result<Stamp, StoreError> {
-        let replies = self.begin().everywhere(&redis::cmd("TIME")).await?;
+        let replies = self.begin()?.everywhere(&redis::cmd("TIME")).await?;
         let times = replies.into_iter().map(time).collect::<Result<Vec<_>, _>>()?;
         let latest = times.into_iter().max().unwrap_or_default();
         if self.fleet.common.has_one_clock() {
@@ -70,12 +70,12 @@ impl RedisStore {
     pub async fn use_once(&self, what: [u8; 32], expires_at: UnixSeconds, now: Now) -> Result<bool, StoreError> {
         let arguments = [moment(expires_at), milliseconds(now)];
         let invocation = scripts::shared::USE_ONCE.on([self.keys.used(&what)], arguments);
-        Ok(is_done(self.begin().script(invocation).await?)?)
+        Ok(is_done(self.begin()?.script(invocation).await?)?)
     }
 
     /// See [`crate::store::Store::signing_keys`].
     pub async fn signing_keys(&self) -> Result<Option<Document>, StoreError> {
-        let stored = self.begin().value(self.keys.signing_keys()).await?;
+        let stored = self.begin()?.value(self.keys.signing_keys()).await?;
         Ok(stored.map(document::decode).transpose()?)
     }
 
@@ -85,7 +85,7 @@ impl RedisStore {
         let before = if version == 0 { Vec::new() } else { version.to_be_bytes().to_vec() };
         let arguments = [before, next.to_be_bytes().to_vec(), body.into()];
         let invocation = scripts::shared::WRITE_DOCUMENT.on([self.keys.signing_keys()], arguments);
-        Ok(is_done(self.begin().script(invocation).await?)?)
+        Ok(is_done(self.begin()?.script(invocation).await?)?)
     }
 }
 

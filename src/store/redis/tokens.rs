@@ -19,7 +19,7 @@ impl RedisStore {
     /// See [`crate::store::Store::token`].
     pub async fn token(&self, digests: &[TokenDigest]) -> Result<Option<(TokenDigest, Record)>, StoreError> {
         let keys: Vec<_> = digests.iter().map(|digest| self.keys.token(*digest)).collect();
-        for (digest, stored) in digests.iter().zip(self.begin().read(&keys).await?.values) {
+        for (digest, stored) in digests.iter().zip(self.begin()?.read(&keys).await?.values) {
             if let Some(stored) = stored {
                 let record = codec::decode(&stored).map_err(|error| Fault::damaged(error.to_string()))?;
                 return Ok(Some((*digest, record)));
@@ -42,7 +42,7 @@ impl RedisStore {
             signed.map(|signed| keys.epoch(EpochAxis::Key(signed.key))),
         ];
         let asked_keys: Vec<_> = asked.iter().flatten().cloned().collect();
-        let call = self.begin();
+        let call = self.begin()?;
         let reading = call.read(&asked_keys).await?;
         let issuer = if reading.has_marker() { reading.issuer_epoch() } else { self.issuer_epoch(&call).await? };
         let mut values = reading.values.into_iter();
@@ -79,7 +79,7 @@ impl RedisStore {
         let tokens = tokens.iter().map(|(digest, record)| self.insertion(*digest, record, now));
         let tokens = tokens.collect::<Result<Vec<_>, Fault>>()?;
         let grant = grant.map(|grant| self.grant_insertion(grant, now)).transpose()?;
-        let call = self.begin();
+        let call = self.begin()?;
         let mut all = true;
         if !tokens.is_empty() {
             for outcome in call.scripts(&tokens).await? {
@@ -95,7 +95,7 @@ impl RedisStore {
     /// See [`crate::store::Store::set_state`].
     pub async fn set_state(&self, digest: TokenDigest, state: State, now: Now) -> Result<Transition, StoreError> {
         let keys = [self.keys.token(digest), self.keys.tombstone(digest)];
-        let call = self.begin();
+        let call = self.begin()?;
         let invocation = match state {
             State::Approved => {
                 let seen = self.tombstone(&call, digest).await?;
@@ -118,7 +118,7 @@ impl RedisStore {
             return Ok(Transition::Unchanged);
         }
         let keys = [self.keys.tombstone(token)];
-        let call = self.begin();
+        let call = self.begin()?;
         let invocation = match state {
             State::Approved => {
                 let seen = self.tombstone(&call, token).await?;
