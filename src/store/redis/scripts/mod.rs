@@ -121,6 +121,8 @@ mod tests {
             &shared::USE_ONCE,
             &shared::WRITE_DOCUMENT,
             &clients::REPLACE,
+            &clients::DELETE,
+            &shared::RAISE_MARKER,
         ];
         for script in ending {
             assert!(script.code.starts_with("#!lua flags=allow-oom\n"), "{}", script.code);
