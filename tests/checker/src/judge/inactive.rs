@@ -1,0 +1,46 @@
+//! Answers that say inactive.
+
+use super::{Bench, Finding};
+use crate::facts::operations::Operations;
+use crate::facts::{Facts, Read, Token};
+use crate::history::Moment;
+use crate::verdict::{Invariant, time};
+
+pub(super) fn judge(bench: &mut Bench<'_>, token: &Token<'_>, read: &Read) -> Finding {
+    let facts = bench.facts;
+    if read.end >= token.expires || read.begin <= token.end || can_have_been_ended(facts, token, read) {
+        return Finding::Right;
+    }
+    if token.lost_from <= read.end {
+        bench.lost_tokens.insert(token.event);
+        return Finding::Lost;
+    }
+    let overreach = token.bulks.iter().find_map(|&place| facts.bulks[place].last_answered_before(token.origin.0));
+    if let Some(bulk) = overreach {
+        return bench.broken(Invariant::Bulk, &[bulk.event, token.event, read.event], || {
+            let (node, name, late) = (read.node, token.name, time(token.origin.0 - bulk.end));
+            format!(
+                "node {node} said inactive of {name}, which was issued {late} after the last bulk revocation was answered \
+                 and which nothing else can have ended"
+            )
+        });
+    }
+    bench.broken(Invariant::Guess, &[token.event, read.event], || {
+        format!("node {} said inactive of {}, which nothing can have ended", read.node, token.name)
+    })
+}
+
+/// Whether anything can have ended the token, if only for a while, when the answer was given.
+fn can_have_been_ended(facts: &Facts<'_>, token: &Token<'_>, read: &Read) -> bool {
+    let sure_before: Moment = read.begin.saturating_sub(facts.history.mode.approved_within);
+    let by_itself = token.registers.iter().any(|&place| {
+        let register = &facts.registers[place];
+        let Some(revoked) = register.revokes.latest_end_begun_by(read.end) else { return false };
+        let outlasts =
+            |approved: Option<_>| approved.is_none_or(|by: crate::facts::operations::Operation| revoked >= by.begin);
+        outlasts(register.approves.last_answered_before(sure_before))
+            || outlasts(register.approves.last_kept_before(sure_before, read.end))
+    });
+    let covers = |bulk: &Operations| bulk.latest_end_begun_by(read.end).is_some_and(|end| end >= token.origin.0);
+    by_itself || token.bulks.iter().any(|&place| covers(&facts.bulks[place]))
+}
