@@ -175,6 +175,11 @@ impl Network {
         !self.is_cut(one, other) && !self.is_cut(other, one)
     }
 
+    /// Whether nothing is cut.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.cut.is_empty()
+    }
+
     pub(crate) fn cut(&mut self, from: Host, to: Host) {
         self.cut.insert((from, to));
     }

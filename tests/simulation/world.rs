@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::chance::Chance;
 use crate::faults::Fault;
 use crate::network::{Address, Arrival, ConnectionId, End, Host, Micros, Network, Parcel, Way};
-use crate::redis::deployment::Deployment;
-use crate::redis::keyspace::Effect;
+use crate::redis::deployment::{Deployment, Replicated, Step};
+use crate::redis::keyspace::{Effect, Entry};
 use crate::redis::server::{Outbox, ServerId};
 
 /// 2026-01-01T00:00:00Z, when every simulation begins.
@@ -29,7 +29,9 @@ pub(crate) enum Event {
     /// Those who watch over primaries look after them.
     Watch,
     /// A step of a failover or of a slot's move.
-    Step(crate::redis::deployment::Step),
+    Step(Step),
+    /// A key is put on a server, or taken from it, as a slot moves.
+    Put { server: ServerId, key: Vec<u8>, entry: Option<Entry> },
     /// Something goes wrong, or stops going wrong.
     Fault(Fault),
 }
@@ -125,12 +127,19 @@ impl World {
                 },
             },
             Event::Replication { from, to, effects, offset, history } => {
-                if self.network.is_cut(Host::Server(from), Host::Server(to)) {
-                    // It waits, and what comes after it waits behind it.
-                    self.after(RETRY, Event::Replication { from, to, effects, offset, history });
-                } else if self.deployment.replicate(from, to, &effects, offset, &history) {
-                    let delay = self.network.delay(Host::Server(to), Host::Server(from));
-                    self.after(delay, Event::Acknowledgement { from: to, to: from, offset });
+                let is_cut = self.network.is_cut(Host::Server(from), Host::Server(to));
+                let replicated = if is_cut {
+                    Replicated::Early
+                } else {
+                    self.deployment.replicate(from, to, &effects, offset, &history)
+                };
+                match replicated {
+                    Replicated::Applied => {
+                        let delay = self.network.delay(Host::Server(to), Host::Server(from));
+                        self.after(delay, Event::Acknowledgement { from: to, to: from, offset });
+                    }
+                    Replicated::Early => self.after(RETRY, Event::Replication { from, to, effects, offset, history }),
+                    Replicated::Dropped => {}
                 }
             }
             Event::Acknowledgement { from, to, offset } => {
@@ -166,6 +175,11 @@ impl World {
             Event::Step(step) => {
                 let steps = self.deployment.step(step, &self.network, &mut self.chance);
                 self.schedule(steps);
+            }
+            Event::Put { server, key, entry } => {
+                let mut out = Outbox::default();
+                self.deployment.servers[server].put(&key, entry, &mut out);
+                self.deliver(server, out);
             }
             Event::Fault(fault) => self.fault(fault),
         }

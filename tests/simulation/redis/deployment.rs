@@ -61,7 +61,7 @@ impl Deployment {
         let data = primaries + replicas;
         let address = |id: ServerId| Address { host: format!("10.0.0.{}", id + 1), port: 6379 };
         let addresses: BTreeMap<_, _> = (0..data).map(|id| (id, address(id))).collect();
-        let ranges: Vec<_> = thirds().into_iter().zip(0..).map(|((first, last), owner)| Range { first, last, owner });
+        let ranges = thirds().into_iter().zip(0..).map(|((first, last), owner)| Range { first, last, owner });
         let ranges: Vec<_> = ranges.collect();
         let servers = (0..data + sentinels).map(|id| {
             let kind = match topology {

@@ -24,6 +24,8 @@ pub(crate) enum Step {
     HearPrimary { listener: ServerId, from: ServerId, primary: ServerId, of: ServerId, epoch: u64 },
     /// A server is told whose replica it is.
     Demote { server: ServerId, from: ServerId, primary: ServerId, epoch: u64 },
+    /// A member hears that a slot has moved.
+    HearSlot { listener: ServerId, from: ServerId, slot: u16, owner: ServerId, epoch: u64 },
     /// Slots begin to move to another member.
     BeginMove { slots: Vec<u16>, from: ServerId, to: ServerId },
     /// The keys of one slot move.
@@ -94,9 +96,28 @@ impl Deployment {
         }
     }
 
+    /// Whether everybody has the same view of who the primaries are, and they have it of themselves.
+    pub(crate) fn is_agreed(&self) -> bool {
+        let known = self.known_primaries();
+        let mut acting = self.primaries();
+        acting.sort_unstable();
+        let views: Vec<_> = self.servers.iter().filter_map(watch_of).map(|watch| &watch.primary).collect();
+        let members: Vec<_> = self.servers.iter().filter_map(membership_of).collect();
+        self.replacing.is_empty()
+            && (self.topology == Topology::Standalone || known == acting)
+            && views.windows(2).all(|two| two[0] == two[1])
+            && members.windows(2).all(|two| two[0].ranges == two[1].ranges && two[0].epoch == two[1].epoch)
+            && members.iter().all(|member| member.ok && member.leaving.is_empty())
+    }
+
     /// A member that has lost touch with the majority refuses everything after a while, and for a while after.
     fn judge_members(&mut self, primaries: &[ServerId], network: &Network, now: Micros) {
         for member in 0..self.servers.len() {
+            if self.servers[member].frozen {
+                // It knows nothing of the time that passes.
+                self.suspicions.insert((member, member), now);
+                continue;
+            }
             let heard = primaries.iter().filter(|it| **it == member || self.hears(member, **it, network)).count();
             let alone = (member, member);
             let is_in_touch = heard * 2 > primaries.len();
@@ -130,6 +151,16 @@ impl Deployment {
                     return vec![step(TELL_AGAIN, it)];
                 }
                 self.hear_primary(listener, primary, of, epoch);
+                Vec::new()
+            }
+            Step::HearSlot { listener, from, slot, owner, epoch } => {
+                if !self.hears(listener, from, network) {
+                    return vec![step(TELL_AGAIN, it)];
+                }
+                if let Kind::Member(membership) = &mut self.servers[listener].kind {
+                    membership.epoch = membership.epoch.max(epoch);
+                    membership.assign([slot], owner);
+                }
                 Vec::new()
             }
             Step::Demote { server, from, primary, epoch } => {
@@ -219,7 +250,7 @@ impl Deployment {
     ) -> Steps {
         self.replacing.remove(&of);
         let server = &self.servers[replica];
-        if !server.running || server.frozen || server.replication.of != Some(of) || epoch != self.epoch {
+        if !server.running || server.frozen || server.replication.of != Some(of) {
             return Vec::new();
         }
         self.servers[replica].promote();

@@ -2,11 +2,12 @@
 //!
 //! - [`resp`] what goes over the wire; [`keyspace`] what is kept; [`commands`] what can be done with it
 //! - [`scripts`] scripts, in real Lua; [`server`] a process; [`sentinel`], [`cluster`] what it may be besides
-//! - [`deployment`] several of them together: replication, failover, slots that move
+//! - [`deployment`] several of them together; [`failover`] how a primary is replaced, and how slots move
 
 pub(crate) mod cluster;
 pub(crate) mod commands;
 pub(crate) mod deployment;
+mod failover;
 pub(crate) mod keyspace;
 pub(crate) mod resp;
 pub(crate) mod scripts;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cluster::Membership;
 use super::commands::{self, Moment, number};
-use super::keyspace::{Effect, Keyspace};
+use super::keyspace::{Effect, Entry, Keyspace};
 use super::resp::{Reply, Request, take_request};
 use super::scripts;
 use super::sentinel::Watch;
@@ -255,6 +255,20 @@ impl Server {
         self.tell_trackers(&effects);
         out.effects.extend(effects);
         self.flush(out);
+    }
+
+    /// A key comes with its slot, or goes with it.
+    pub(crate) fn put(&mut self, key: &[u8], entry: Option<Entry>, out: &mut Outbox) {
+        match entry {
+            Some(entry) => self.keyspace.set(key, entry),
+            None => {
+                self.keyspace.remove(key);
+            }
+        }
+        let effects = self.keyspace.take_effects();
+        self.replication.offset += effects.len() as u64;
+        self.tell_trackers(&effects);
+        out.effects.extend(effects);
     }
 
     /// A replica says what it has.
