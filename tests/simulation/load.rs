@@ -8,7 +8,7 @@ pub(crate) const CLIENTS: [&str; 3] = ["app", "shop", "mobile"];
 /// The users that they speak for.
 const USERS: [&str; 4] = ["ada", "ben", "cid", "dot"];
 /// Grants that tokens may belong to.
-const GRANTS: u64 = 5;
+const GRANTS: usize = 9;
 
 /// Makes up requests.
 #[derive(Debug)]
@@ -86,12 +86,14 @@ impl Load {
     pub(crate) fn issue(&mut self, now: u64) -> Request {
         self.issued += 1;
         let lives = if self.chance.happens(250) { self.chance.within(1..=4) } else { 600 };
-        let has_grant = self.chance.happens(400);
+        let grant = self.chance.happens(400).then(|| u8::try_from(self.chance.place(GRANTS)).expect("small") + 1);
+        // A grant is of one user for one client.
+        let mut owner = grant.map_or_else(|| self.chance.fork(), |grant| Chance::new(grant.into()));
         Request::Issue(Known {
             name: format!("t{}", self.issued),
-            client: self.chance.pick(&CLIENTS),
-            user: self.chance.pick(&USERS),
-            grant: has_grant.then(|| u8::try_from(self.chance.within(1..=GRANTS)).expect("small")),
+            client: *owner.pick(&CLIENTS),
+            user: *owner.pick(&USERS),
+            grant,
             expires: now + lives,
         })
     }

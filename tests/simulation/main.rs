@@ -43,7 +43,7 @@ fn try_seed(seed: u64) -> Result<checker::Verdict, String> {
     if verdict.holds() && outcome.surprises.is_empty() {
         return Ok(verdict);
     }
-    let run::Outcome_ { settings, troubles, surprises, .. } = outcome;
+    let run::Finished { settings, troubles, surprises, .. } = outcome;
     Err(format!("seed {seed}: {settings:?}, {troubles:?} {surprises:?}\n{verdict}"))
 }
 

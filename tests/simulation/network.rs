@@ -75,6 +75,8 @@ pub(crate) struct Connection {
     pub(crate) arrived: VecDeque<u8>,
     pub(crate) end: Option<End>,
     pub(crate) waker: Option<Waker>,
+    /// Its own: the order in which a node that ends lets go of its connections is not ours to say.
+    chance: Chance,
 }
 
 #[derive(Debug, Default)]
@@ -104,16 +106,19 @@ impl Network {
     /// How long something takes now from one host to another. Never less than a millisecond, which is the step in which
     /// nodes are run.
     pub(crate) fn delay(&mut self, from: Host, to: Host) -> Micros {
-        let usual = 1000 + self.chance.within(0..=1500);
-        let hiccup = if self.chance.happens(15) { self.chance.within(2_000..=60_000) } else { 0 };
+        delay(&mut self.chance) + self.slowness(from, to)
+    }
+
+    fn slowness(&self, from: Host, to: Host) -> Micros {
         let slow = |host| self.slow.get(&host).copied().unwrap_or(0);
-        usual + hiccup + slow(from) + slow(to)
+        slow(from) + slow(to)
     }
 
     /// A connection that is about to be opened.
     pub(crate) fn create(&mut self, node: usize, server: ServerId) -> ConnectionId {
         let id = self.next;
         self.next += 1;
+        let chance = self.chance.fork();
         self.connections.insert(
             id,
             Connection {
@@ -125,6 +130,7 @@ impl Network {
                 arrived: VecDeque::new(),
                 end: None,
                 waker: None,
+                chance,
             },
         );
         id
@@ -137,8 +143,10 @@ impl Network {
             return None;
         }
         let (from, to) = connection.ends(way);
-        let arrives = now + self.delay(from, to);
-        let direction = &mut self.connections.get_mut(&id)?.ways[way as usize];
+        let slowness = self.slowness(from, to);
+        let connection = self.connections.get_mut(&id)?;
+        let arrives = now + delay(&mut connection.chance) + slowness;
+        let direction = &mut connection.ways[way as usize];
         direction.latest = arrives.max(direction.latest).max(direction.stalled_until);
         direction.parcels.push_back(parcel);
         Some(direction.latest)
@@ -211,6 +219,13 @@ impl Network {
         let open = self.connections.iter().filter(|(_, it)| it.opened && it.end.is_none() && !it.lost);
         open.map(|(id, _)| *id).collect()
     }
+}
+
+/// How long something takes that nothing slows down.
+fn delay(chance: &mut Chance) -> Micros {
+    let usual = 1000 + chance.within(0..=1500);
+    let hiccup = if chance.happens(15) { chance.within(2_000..=60_000) } else { 0 };
+    usual + hiccup
 }
 
 /// What asking for the next thing on a connection brings.

@@ -1,6 +1,8 @@
 //! The requests that nodes are asked, each carried out by the product and taken down with its outcome.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use checker::history::event::{Answer, Change, Introspect, Issue, Outcome, Owner, Target};
@@ -24,6 +26,10 @@ use introspectd::token::value::{Presented, TokenKind, TokenValue};
 use crate::node::Time;
 use crate::product;
 use crate::world::BEGINNING;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// After how long whoever asks gives up.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -76,6 +82,13 @@ pub(crate) struct Desk {
     /// What must never happen and that no history tells.
     pub(crate) surprises: Arc<Mutex<Vec<String>>>,
     pub(crate) caller: Arc<Client>,
+    /// What of each grant decides which bulk revocations cover its tokens: when its first one was issued. Nothing as
+    /// long as that is not known.
+    pub(crate) births: Arc<Mutex<BTreeMap<u8, Option<Stamp>>>>,
+    /// Requests whose node has ended.
+    pub(crate) orphans: Arc<Mutex<Vec<(Moment, usize, Request)>>>,
+    /// How many requests are under way.
+    pub(crate) open: Arc<AtomicUsize>,
 }
 
 impl Desk {
@@ -84,15 +97,26 @@ impl Desk {
     }
 
     pub(crate) fn known(&self) -> Vec<Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.known).clone()
     }
 
     /// Carries a request out, and takes down how it ended; also when the node does not live to see that.
     pub(crate) async fn carry_out(self, node: usize, request: Request, service: Option<Arc<Service>>) {
+        self.open.fetch_add(1, Ordering::AcqRel);
         let mut entry = Entry { begin: self.moment(), node, request: Some(request.clone()), desk: self.clone() };
         let Some(service) = service else { return entry.done(Ended::Unavailable) };
         let ended = tokio::time::timeout(PATIENCE, self.ask(&service, &request)).await;
         entry.done(ended.unwrap_or(Ended::Unanswered));
+    }
+
+    /// Takes down what was being asked of a node when it ended, in an order that does not depend on how it did.
+    pub(crate) fn bury(&self) {
+        let mut orphans = std::mem::take(&mut *lock(&self.orphans));
+        orphans.sort_by_key(|(begin, ..)| *begin);
+        for (begin, node, request) in orphans {
+            let event = event(begin, self.moment(), node, &request, Ended::Unanswered);
+            self.recorder.record(event.expect("it is known how it ended"));
+        }
     }
 
     async fn ask(&self, service: &Arc<Service>, request: &Request) -> Ended {
@@ -108,12 +132,13 @@ impl Desk {
                 }
             }
             Request::Issue(token) => match self.issue(service, token).await {
-                Ok(Insertion::Done) => {
-                    self.known.lock().unwrap_or_else(PoisonError::into_inner).push(token.clone());
+                Ok(Some(Insertion::Done)) => {
+                    lock(&self.known).push(token.clone());
                     Ended::Done
                 }
                 // It was tried before, and nobody was told how that ended.
-                Ok(Insertion::Exists) => Ended::Unanswered,
+                Ok(Some(Insertion::Exists)) => Ended::Unanswered,
+                Ok(None) => Ended::Refused,
                 Err(error) => self.refused(&error),
             },
             Request::Revoke(token) => {
@@ -156,7 +181,17 @@ impl Desk {
         }
     }
 
-    async fn issue(&self, service: &Service, token: &Known) -> Result<Insertion, StoreError> {
+    /// Issues a token; nothing of a grant whose first token has not been answered for.
+    async fn issue(&self, service: &Service, token: &Known) -> Result<Option<Insertion>, StoreError> {
+        let birth = token.grant.and_then(|grant| {
+            let mut births = lock(&self.births);
+            let known = births.get(&grant).copied();
+            births.entry(grant).or_insert(None);
+            known
+        });
+        if birth == Some(None) {
+            return Ok(None);
+        }
         let id = ClientId::parse(token.client).expect("printable");
         let Some(owner) = service.registry.find(&id).await? else {
             return Err(StoreError::new(StoreErrorKind::Unavailable, "the client has been lost"));
@@ -179,18 +214,24 @@ impl Desk {
             grant: token.grant.map(|number| Grant {
                 id: GrantId([number; GrantId::BYTES]),
                 expires_at: UnixSeconds(BEGINNING + 3600),
-                born: Stamp(0),
+                born: birth.flatten().unwrap_or_default(),
             }),
             claims: Claims::default(),
         };
         let value = TokenValue::import(&token.text()).expect("long enough");
         let digest = service.keys.digest_of_import(&value);
-        service.store.insert(&[(digest, record)], None, now).await
+        let inserted = service.store.insert(&[(digest, record)], None, now).await?;
+        if let Some(grant) = token.grant.filter(|_| birth.is_none())
+            && let Ok(Some((_, first))) = service.store.token(&[digest]).await
+        {
+            lock(&self.births).insert(grant, Some(first.stamp));
+        }
+        Ok(Some(inserted))
     }
 
     fn refused(&self, error: &StoreError) -> Ended {
         if error.kind() == StoreErrorKind::Damaged {
-            self.surprises.lock().unwrap_or_else(PoisonError::into_inner).push(format!("damaged: {error}"));
+            lock(&self.surprises).push(format!("damaged: {error}"));
         }
         Ended::Unavailable
     }
@@ -219,70 +260,73 @@ struct Entry {
 impl Entry {
     fn done(&mut self, ended: Ended) {
         let Some(request) = self.request.take() else { return };
-        if let Some(event) = self.event(&request, ended) {
+        if let Some(event) = event(self.begin, self.desk.moment(), self.node, &request, ended) {
             self.desk.recorder.record(event);
         }
-    }
-
-    fn event(&self, request: &Request, ended: Ended) -> Option<Event> {
-        let (begin, end) = (self.begin, self.desk.moment());
-        let node = u16::try_from(self.node).expect("there are few nodes");
-        let outcome = match ended {
-            Ended::Done => Outcome::Done,
-            Ended::Unavailable => Outcome::Unavailable,
-            Ended::Unanswered => Outcome::Unanswered,
-            Ended::Active | Ended::Inactive => Outcome::Done,
-            Ended::Refused => return None,
-        };
-        let change = |targets: Vec<Target>| Change { begin, end, node, targets, outcome };
-        Some(match request {
-            Request::Introspect(token) => Event::Introspect(Introspect {
-                begin,
-                end,
-                node,
-                token: token.name.clone(),
-                answer: match ended {
-                    Ended::Active => Answer::Active,
-                    Ended::Inactive => Answer::Inactive,
-                    Ended::Unavailable => Answer::Unavailable,
-                    _ => Answer::None,
-                },
-            }),
-            Request::Issue(token) => Event::Issue(Issue {
-                begin,
-                end,
-                node,
-                token: token.name.clone(),
-                client: token.client.to_owned(),
-                grant: token.grant.map(grant_name),
-                user: Some(token.user.to_owned()),
-                expires: token.expires * 1_000_000_000,
-                outcome,
-            }),
-            Request::Revoke(token) => Event::Revoke(change(vec![token.with_its_grant()])),
-            Request::Approve(token) => {
-                let mut targets = vec![token.with_its_grant()];
-                if token.grant.is_some() {
-                    targets.push(Target::Token(token.name.clone()));
-                }
-                Event::Approve(change(targets))
-            }
-            Request::RevokeAll { client, user } => {
-                let owner = Owner { client: client.map(str::to_owned), user: user.map(str::to_owned) };
-                Event::Revoke(change(vec![Target::Issued(owner)]))
-            }
-            Request::SetClient { client, approved } => {
-                let change = change(vec![Target::Client((*client).to_owned())]);
-                if *approved { Event::Approve(change) } else { Event::Revoke(change) }
-            }
-        })
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.done(Ended::Unanswered);
+        self.desk.open.fetch_sub(1, Ordering::AcqRel);
+        if let Some(request) = self.request.take() {
+            lock(&self.desk.orphans).push((self.begin, self.node, request));
+        }
     }
+}
+
+/// What is taken down of a request.
+fn event(begin: Moment, end: Moment, node: usize, request: &Request, ended: Ended) -> Option<Event> {
+    let node = u16::try_from(node).expect("there are few nodes");
+    let outcome = match ended {
+        Ended::Done => Outcome::Done,
+        Ended::Unavailable => Outcome::Unavailable,
+        Ended::Unanswered => Outcome::Unanswered,
+        Ended::Active | Ended::Inactive => Outcome::Done,
+        Ended::Refused => return None,
+    };
+    let change = |targets: Vec<Target>| Change { begin, end, node, targets, outcome };
+    Some(match request {
+        Request::Introspect(token) => Event::Introspect(Introspect {
+            begin,
+            end,
+            node,
+            token: token.name.clone(),
+            answer: match ended {
+                Ended::Active => Answer::Active,
+                Ended::Inactive => Answer::Inactive,
+                Ended::Unavailable => Answer::Unavailable,
+                _ => Answer::None,
+            },
+        }),
+        Request::Issue(token) => Event::Issue(Issue {
+            begin,
+            end,
+            node,
+            token: token.name.clone(),
+            client: token.client.to_owned(),
+            grant: token.grant.map(grant_name),
+            user: Some(token.user.to_owned()),
+            expires: token.expires * 1_000_000_000,
+            outcome,
+        }),
+        Request::Revoke(token) => Event::Revoke(change(vec![token.with_its_grant()])),
+        Request::Approve(token) => {
+            let mut targets = vec![token.with_its_grant()];
+            if token.grant.is_some() {
+                targets.push(Target::Token(token.name.clone()));
+            }
+            Event::Approve(change(targets))
+        }
+        Request::RevokeAll { client, user } => {
+            let owner = Owner { client: client.map(str::to_owned), user: user.map(str::to_owned) };
+            Event::Revoke(change(vec![Target::Issued(owner)]))
+        }
+        Request::SetClient { client, approved } => {
+            let change = change(vec![Target::Client((*client).to_owned())]);
+            if *approved { Event::Approve(change) } else { Event::Revoke(change) }
+        }
+    })
 }
 
 /// Creates the clients that tokens are issued to; whether all are there.

@@ -1,5 +1,6 @@
 //! One run: a seed, and the history that follows from it.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use checker::History;
@@ -22,7 +23,7 @@ use crate::world::{Event as Happening, SharedWorld, World};
 
 /// What came of a run.
 #[derive(Debug)]
-pub(crate) struct Outcome_ {
+pub(crate) struct Finished {
     pub(crate) settings: Settings,
     pub(crate) troubles: Vec<String>,
     pub(crate) history: History,
@@ -49,7 +50,7 @@ struct Run {
 }
 
 /// Runs one seed to its end.
-pub(crate) fn run(seed: u64) -> Outcome_ {
+pub(crate) fn run(seed: u64) -> Finished {
     let mut chance = Chance::new(seed);
     let settings = scenario::settings(&mut chance);
     let deployment = Deployment::new(settings.topology, &mut chance.fork());
@@ -65,16 +66,18 @@ pub(crate) fn run(seed: u64) -> Outcome_ {
         known: Arc::default(),
         surprises: Arc::default(),
         caller: Arc::new(product::resource_server()),
+        births: Arc::default(),
+        orphans: Arc::default(),
+        open: Arc::default(),
     };
     let load = Load::new(chance.fork());
     let mut run = Run { world, time, nodes, desk, load, now: 0, order: chance.fork(), open: Vec::new() };
     let names = plan.iter().map(|trouble| trouble.told.fault.clone()).collect();
     run.begin();
     run.go_through(plan);
-    // What still runs ends with the nodes, and is taken down as unanswered.
-    run.nodes.clear();
+    run.turns_until("all is answered", 4_000_000, |run| run.desk.open.load(Ordering::Acquire) == 0);
     let surprises = std::mem::take(&mut *run.desk.surprises.lock().expect("nobody panics with it"));
-    Outcome_ { settings, troubles: names, history: run.desk.recorder.history(), surprises }
+    Finished { settings, troubles: names, history: run.desk.recorder.history(), surprises }
 }
 
 impl Run {
@@ -90,7 +93,10 @@ impl Run {
         for order in orders {
             match order {
                 Fault::Pause { node, duration } => self.nodes[node].pause(self.now + duration),
-                Fault::Restart { node } => self.nodes[node].restart(),
+                Fault::Restart { node } => {
+                    self.nodes[node].restart();
+                    self.desk.bury();
+                }
                 _ => {}
             }
         }

@@ -19,7 +19,7 @@ const MILLISECOND: Micros = 1000;
 /// The settings of a run.
 pub(crate) fn settings(chance: &mut Chance) -> Settings {
     Settings {
-        topology: *chance.pick(&[Topology::Standalone, Topology::Sentinel, Topology::Sentinel, Topology::Cluster]),
+        topology: *chance.pick(&[Topology::Standalone]),
         acknowledge: if chance.happens(850) { Acknowledge::Visible } else { Acknowledge::Written },
         durability: *chance.pick(&[
             Durability::Replay,
@@ -243,7 +243,7 @@ impl Maker<'_> {
                     Trouble::new("full", begin).with(0, Fault::Fill(primary, true));
                 trouble.with(duration, Fault::Fill(primary, false))
             }
-            9 if self.chance.happens(400) => {
+            9 if self.chance.happens(250) => {
                 let mut trouble = Trouble::new("flush", begin).with(0, Fault::Flush(primary));
                 trouble.for_good = true;
                 trouble

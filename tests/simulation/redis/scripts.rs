@@ -80,7 +80,7 @@ fn prepare(lua: &Lua) -> mlua::Result<()> {
     redis.set("call", lua.create_function(|lua, words: Variadic<Value>| call(lua, &words))?)?;
     redis.set(
         "error_reply",
-        lua.create_function(|lua, text: mlua::String| {
+        lua.create_function(|lua, text: mlua::LuaString| {
             let table = lua.create_table()?;
             table.set("err", text)?;
             Ok(table)
