@@ -10,6 +10,8 @@ use http::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
 use crate::admin::AdminFace;
 use crate::auth::budget::Budget;
 use crate::auth::verify::{Authenticator, AuthenticatorError};
+use crate::cache::near::{Limits, NearCache};
+use crate::cache::observe::{CacheName, CacheObserver};
 use crate::client::Client;
 use crate::client::secret::{SecretHash, StoredSecret};
 use crate::config::{Config, DeclaredClient, KeysConfig, StoreConfig};
@@ -21,7 +23,8 @@ use crate::server::{BindError, Bound, Handler, Peer, Refusal, RequestBody, Serve
 use crate::service::Service;
 use crate::service::access_token::VerifiedTexts;
 use crate::service::hashing::HashingPool;
-use crate::service::registry::Registry;
+use crate::service::registry::{MOST_CLIENTS, Registry};
+use crate::service::remembered::RememberedTokens;
 use crate::service::signed_answer::SignedAnswers;
 use crate::service::signing::SigningKeys;
 use crate::shutdown::{Drain, Outcome};
@@ -98,8 +101,14 @@ impl App {
         let issuer = config.issuer.clone().unwrap_or_else(|| url(&server.bound()[0]));
         let signing =
             SigningKeys::new(Arc::clone(&store), Arc::clone(&keys), config.signing.clone(), config.tokens.max_lifetime);
+        let observer = Arc::clone(&metrics) as Arc<dyn CacheObserver>;
+        let clients = config.cache.enabled.then(|| {
+            let limits = Limits { capacity: MOST_CLIENTS, usual: 1, max_age: config.cache.max_age };
+            NearCache::new(CacheName::Clients, limits, Arc::clone(store.coherence()), Arc::clone(&observer))
+        });
         let service = Arc::new(Service {
-            registry: Registry::new(declared, Arc::clone(&store)),
+            registry: Registry::new(declared, Arc::clone(&store), clients),
+            remembered: RememberedTokens::new(&config.cache, store.coherence(), &observer),
             signing: Arc::new(signing),
             signed_answers: SignedAnswers::default(),
             verified: VerifiedTexts::new().map_err(StartError::Randomness)?,

@@ -20,7 +20,7 @@
 //!
 //! - [`token`] what a token is, and whether it is alive
 //! - [`client`] who may ask, and for what
-//! - [`coherence`] what a node may still believe of what it has read: pure
+//! - [`coherence`] what a node may still believe of what it has read: pure; [`cache`] what is kept of it
 //! - [`store`] where both are kept: one contract, two stores
 //! - [`service`] what can be done with them
 //! - [`auth`] who is calling
@@ -33,7 +33,9 @@
 
 pub mod admin;
 pub mod app;
+mod atomics;
 pub mod auth;
+pub mod cache;
 pub mod client;
 pub mod coherence;
 pub mod command;

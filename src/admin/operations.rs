@@ -1,5 +1,7 @@
 //! `/metrics`.
 
+use crate::cache::near::NearCache;
+use crate::cache::observe::CacheName;
 use crate::http::{Answer, Context, respond};
 use crate::server::{self, ServerStatistics};
 use crate::telemetry::metrics::{self, Protocol};
@@ -9,6 +11,14 @@ pub fn metrics(context: &Context, statistics: &ServerStatistics) -> Answer {
     let numbers = context.observer.metrics();
     numbers.hashing_queue.set(context.service.hashing.depth() as u64);
     numbers.signature_checks.set((), context.service.verified.signature_checks());
+    let (tokens, unknown, bytes) = context.service.remembered.size();
+    let clients = context.service.registry.near().map_or(0, NearCache::len);
+    for (cache, entries) in
+        [(CacheName::Tokens, tokens), (CacheName::UnknownTokens, unknown), (CacheName::Clients, clients)]
+    {
+        numbers.cache_entries.set(cache, entries as u64);
+    }
+    numbers.cache_bytes.set(bytes);
     numbers.draining.set(context.readiness.is_draining());
     numbers.connections.set(statistics.connections_open());
     numbers.requests_in_flight.set(statistics.requests_in_flight());

@@ -313,7 +313,8 @@ impl Authenticator {
     async fn bearer(&self, presented: Presented<'_>, source: Source, now: Now) -> Result<Caller, Refused> {
         match self.service.lookup(presented, now).await.map_err(Refusal::from)? {
             Ok(token) if token.record.kind == TokenKind::Access && !token.record.claims.has_confirmation() => {
-                Ok(Caller { client: token.owner.client, method: Method::Bearer(token.record.scope) })
+                let method = Method::Bearer(token.record.scope.clone());
+                Ok(Caller { client: Arc::clone(&token.owner.client), method })
             }
             _ => {
                 let spent = |seconds| Refused { refusal: Refusal::Throttled { seconds }, limit: Some(Limit::Source) };

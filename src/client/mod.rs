@@ -6,6 +6,7 @@
 //! - [`metadata`] the record as operators send and see it
 //! - [`secret`] how a secret is made, kept and compared
 //! - [`policy`] what a client may see and ask for: pure functions
+//! - [`serial`] which copy of a record this is
 
 pub mod certificate;
 pub mod distinguished_name;
@@ -13,6 +14,7 @@ pub mod keys;
 pub mod metadata;
 pub mod policy;
 pub mod secret;
+pub mod serial;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use crate::token::time::UnixSeconds;
 use certificate::CertificateName;
 use keys::ClientKeys;
 use secret::StoredSecret;
+use serial::Serial;
 
 /// A client identifier: 1 to 128 characters `%x20-7E` (`VSCHAR`, RFC 6749 appendix A.1).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -157,6 +160,9 @@ pub struct Client {
     pub state: ClientState,
     /// `client_id_issued_at`.
     pub client_id_issued_at: UnixSeconds,
+    /// Which copy of the record this is. Not stored.
+    #[serde(skip)]
+    pub serial: Serial,
 }
 
 /// Whether a member says what is meant without it, so that it need not be stored.

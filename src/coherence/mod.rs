@@ -14,16 +14,17 @@
 pub mod clock;
 pub mod name;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-
 use self::clock::{BootClock, Moment};
 use self::name::Name;
+use crate::atomics::{AtomicU32, AtomicU64, Ordering};
 
-/// How many counters names are spread over: a power of two. Two names that share one only cost each other a read.
+/// How many counters names are spread over: a power of two, and as many as 16 bits count at most. Two names that share
+/// one only cost each other a read.
 const STRIPES: usize = 1 << 16;
 
-/// The most names that an answer rests on: its token, its grant, its client, and five epochs.
-pub const MOST_NAMES: usize = 8;
+/// The most names that an answer rests on: for a token that was made elsewhere, each of the four digests that it may be
+/// kept under, its grant, its client, and four epochs; for a signed token, one digest and five epochs.
+pub const MOST_NAMES: usize = 10;
 
 /// What has been heard, and until when nothing can have been missed. One for the whole process.
 #[derive(Debug)]
@@ -43,14 +44,20 @@ pub struct Versions {
     generation: u64,
     count: u8,
     stripes: [u16; MOST_NAMES],
-    versions: [u32; MOST_NAMES],
+    counts: [u32; MOST_NAMES],
 }
 
 impl Coherence {
     /// Nothing heard, and no lease.
     pub fn new(clock: BootClock) -> Self {
+        Self::of_stripes(STRIPES, clock)
+    }
+
+    /// The same with another number of counters, a power of two up to 2^16: the fewer, the more names share one.
+    pub fn of_stripes(stripes: usize, clock: BootClock) -> Self {
+        debug_assert!(stripes.is_power_of_two() && stripes <= STRIPES, "a mask picks the counter of a name");
         Self {
-            stripes: (0..STRIPES).map(|_| AtomicU32::new(0)).collect(),
+            stripes: (0..stripes).map(|_| AtomicU32::new(0)).collect(),
             generation: AtomicU64::new(0),
             lease: AtomicU64::new(0),
             clock,
@@ -68,21 +75,24 @@ impl Coherence {
     ///
     /// Names beyond [`MOST_NAMES`] are a mistake of the caller's, and the result then never holds.
     pub fn sample<'a>(&self, names: impl IntoIterator<Item = Name<'a>>) -> Versions {
-        let mut versions = Versions {
-            generation: self.generation.load(Ordering::Acquire),
-            count: 0,
-            stripes: [0; MOST_NAMES],
-            versions: [0; MOST_NAMES],
-        };
+        let generation = self.generation.load(Ordering::Acquire);
+        let nothing = Versions { generation, count: 0, stripes: [0; MOST_NAMES], counts: [0; MOST_NAMES] };
+        self.sample_further(nothing, names)
+    }
+
+    /// Notes what is known of further names that the same answer rests on: which these are, only a first read may have
+    /// told. To be called before any of them is read. What was noted of the others stays as it was.
+    pub fn sample_further<'a>(&self, sampled: Versions, names: impl IntoIterator<Item = Name<'a>>) -> Versions {
+        let mut versions = sampled;
         for name in names {
             let place = usize::from(versions.count);
             if place == MOST_NAMES {
                 debug_assert!(false, "an answer rests on more names than there can be");
                 return Versions { generation: u64::MAX, ..versions };
             }
-            let stripe = stripe_of(name.text().as_bytes());
+            let stripe = self.stripe_of(name.text().as_bytes());
             versions.stripes[place] = stripe;
-            versions.versions[place] = self.stripes[usize::from(stripe)].load(Ordering::Acquire);
+            versions.counts[place] = self.stripes[usize::from(stripe)].load(Ordering::Acquire);
             versions.count += 1;
         }
         versions
@@ -101,7 +111,7 @@ impl Coherence {
         self.generation.load(Ordering::Acquire) == versions.generation
             && versions.stripes[..count]
                 .iter()
-                .zip(&versions.versions[..count])
+                .zip(&versions.counts[..count])
                 .all(|(stripe, version)| self.stripes[usize::from(*stripe)].load(Ordering::Acquire) == *version)
     }
 
@@ -114,7 +124,7 @@ impl Coherence {
 
     /// Something was written under the name of this text.
     pub fn heard(&self, text: &[u8]) {
-        self.stripes[usize::from(stripe_of(text))].fetch_add(1, Ordering::Release);
+        self.stripes[usize::from(self.stripe_of(text))].fetch_add(1, Ordering::Release);
     }
 
     /// Anything may have been written: nothing that was sampled before this holds any longer.
@@ -144,15 +154,18 @@ impl Coherence {
     }
 }
 
-/// Which counter the name of this text belongs to.
-fn stripe_of(text: &[u8]) -> u16 {
-    // FNV-1a: names are short and nobody gains by making two of them meet.
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in text {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+impl Coherence {
+    /// Which counter the name of this text belongs to.
+    fn stripe_of(&self, text: &[u8]) -> u16 {
+        // FNV-1a: names are short and nobody gains by making two of them meet.
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for byte in text {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        let [.., high, low] = (hash ^ (hash >> 32) ^ (hash >> 16)).to_be_bytes();
+        let mask = u16::try_from(self.stripes.len() - 1).unwrap_or(u16::MAX);
+        u16::from_be_bytes([high, low]) & mask
     }
-    let [.., high, low] = (hash ^ (hash >> 32) ^ (hash >> 16)).to_be_bytes();
-    u16::from_be_bytes([high, low])
 }
 
 #[cfg(test)]

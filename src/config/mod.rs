@@ -59,6 +59,8 @@ pub struct Config {
     pub tokens: TokensConfig,
     /// `[signing]`.
     pub signing: SigningConfig,
+    /// `[cache]`.
+    pub cache: CacheConfig,
     /// `[[clients]]`: clients that exist by configuration alone.
     pub clients: Vec<DeclaredClient>,
     /// `[authentication]`.
@@ -288,6 +290,21 @@ pub struct SigningConfig {
     pub algorithm: Algorithm,
     /// `publish_ahead`: how long a key is published before it signs.
     pub publish_ahead: Duration,
+}
+
+/// `[cache]`: what a node remembers of what it has read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CacheConfig {
+    /// `enabled`: off, each request reads the store.
+    pub enabled: bool,
+    /// `max_bytes`: of tokens with their answers.
+    pub max_bytes: usize,
+    /// `max_age`: how long something is answered again at most, however certain it is.
+    pub max_age: Duration,
+    /// `negative_ttl`: the same for tokens that the store does not have.
+    pub negative_ttl: Duration,
+    /// `negative_entries`: how many of those are remembered.
+    pub negative_entries: usize,
 }
 
 /// One `[[clients]]`: a client that exists as long as the configuration names it, and cannot be changed otherwise.

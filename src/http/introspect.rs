@@ -1,7 +1,8 @@
 //! `POST /introspect` (RFC 7662), answered as JSON or signed (RFC 9701): order only, no rules of its own.
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, Request, StatusCode};
 
 use super::error::ApiError;
 use super::request::{self, MediaType};
@@ -12,6 +13,7 @@ use crate::client::Right;
 use crate::form::{Form, Parameter};
 use crate::server::{Peer, RequestBody};
 use crate::service::introspect::Wanted;
+use crate::service::lookup::Freshness;
 use crate::service::signed_answer::Keep;
 use crate::service::signing::SigningError;
 use crate::telemetry::metrics::Outcome;
@@ -51,14 +53,14 @@ pub async fn handle(
         expect_right(&caller)?;
     }
     let token = token.ok_or_else(|| ApiError::invalid_request("The token is missing"))?;
-    let wanted = wanted(&form)?;
+    let wanted = Wanted { freshness: freshness(&head.headers), ..wanted(&form)? };
     let client = caller.client();
     let signed = client.introspection_signed_response_alg.is_some() || accept::prefers_signed(&head.headers);
     let (body, keep, outcome) = match context.service.introspect(client, Presented::new(token), &wanted, now).await? {
         Ok(active) => {
             let end = active.token.record.expires_at;
             let keep = if wanted.expires_in { Keep::Never } else { Keep::Until(end) };
-            (Bytes::from(active.body), keep, Outcome::Active)
+            (active.body, keep, Outcome::Active)
         }
         Err(reason) => {
             context.observer.inactive(reason);
@@ -89,7 +91,19 @@ fn wanted<'a>(form: &'a Form<'_>) -> Result<Wanted<'a>, ApiError> {
         audience: form.get(Parameter::Audience),
         minimal: switch(form, Parameter::Minimal)?,
         expires_in: switch(form, Parameter::ExpiresIn)?,
+        freshness: Freshness::default(),
     })
+}
+
+/// A caller that asks for no stored answer gets none (RFC 9111 section 5.2.1.4).
+fn freshness(headers: &HeaderMap) -> Freshness {
+    let values = headers.get_all(CACHE_CONTROL).into_iter().filter_map(|value| value.to_str().ok());
+    let mut directives = values.flat_map(|value| value.split(',')).map(str::trim_ascii);
+    if directives.any(|directive| directive.eq_ignore_ascii_case("no-cache")) {
+        Freshness::Read
+    } else {
+        Freshness::Certain
+    }
 }
 
 fn switch(form: &Form<'_>, parameter: Parameter) -> Result<bool, ApiError> {
@@ -116,7 +130,7 @@ fn expect_right(caller: &Caller) -> Result<(), ApiError> {
     })
 }
 
-fn is_own_bearer(headers: &http::HeaderMap, token: &str) -> bool {
+fn is_own_bearer(headers: &HeaderMap, token: &str) -> bool {
     matches!(
         Credentials::find(headers, crate::auth::credentials::BodyCredentials::default()),
         Ok(Credentials::Bearer(presented)) if presented.is(token)

@@ -41,6 +41,23 @@ pub(super) struct Verified {
     kid: Box<str>,
 }
 
+impl Verified {
+    /// What a store knows it by.
+    pub(super) fn digest(&self) -> TokenDigest {
+        self.identity.digest()
+    }
+
+    /// Whether this is the token that was read: of the same name, and saying the same. Whoever has got hold of a key
+    /// could sign another text with the name of a token of ours.
+    pub(super) fn is(&self, identity: &Identity, record: &Record) -> bool {
+        self.identity == *identity && self.record == *record
+    }
+
+    pub(super) fn located(&self) -> Located {
+        Located { identity: self.identity.clone(), record: self.record.clone(), spent: false }
+    }
+}
+
 /// The texts whose signature was verified, so that each token costs one signature check.
 ///
 /// It says no more than "this key signed this text". Everything that can end a token is read anew for each request, and
@@ -179,6 +196,15 @@ impl Service {
         presented: Presented<'_>,
         now: Now,
     ) -> Result<Option<Located>, StoreError> {
+        Ok(self.verified(presented, now).await?.map(|verified| verified.located()))
+    }
+
+    /// The same, with no more than what was verified.
+    pub(super) async fn verified(
+        &self,
+        presented: Presented<'_>,
+        now: Now,
+    ) -> Result<Option<Arc<Verified>>, StoreError> {
         let Some(text) = presented.as_signed().filter(|text| text.len() <= Compact::MAX_BYTES) else {
             return Ok(None);
         };
@@ -193,11 +219,7 @@ impl Service {
             }
             verified
         };
-        Ok(verified.map(|verified| Located {
-            identity: verified.identity.clone(),
-            record: verified.record.clone(),
-            spent: false,
-        }))
+        Ok(verified)
     }
 
     /// RFC 9068 section 4. The check value of the `jti` comes before anything that costs more than a hash: whoever has

@@ -33,6 +33,9 @@ impl Service {
         // Nothing that was issued so far lives longer, even if it was issued when a longer lifetime was allowed than
         // now.
         let keep_until = kept_until(now.seconds().plus(TokensConfig::LONGEST_LIFETIME.as_secs()));
-        self.store.raise_epoch(axis, until, reason, keep_until, now).await
+        let changed = self.store.raise_epoch(axis, until, reason, keep_until, now).await?;
+        // Also when somebody else had revoked all of that just now.
+        self.store.visible().await?;
+        Ok(changed)
     }
 }

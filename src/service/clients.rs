@@ -126,6 +126,7 @@ impl Service {
             Ok(())
         };
         let client = self.change_client(id, change).await?;
+        self.store.visible().await?;
         self.prepare_keys(&client, now).await;
         Ok(client)
     }
@@ -174,6 +175,7 @@ impl Service {
                 Ok(())
             })
             .await?;
+        self.store.visible().await?;
         Ok((client, secret))
     }
 
@@ -189,6 +191,9 @@ impl Service {
             Ok(())
         })
         .await?;
+        if state == ClientState::Revoked {
+            self.store.visible().await?;
+        }
         Ok(changed)
     }
 
@@ -200,7 +205,10 @@ impl Service {
         if self.registry.declared(id.as_str()).is_some() {
             return Err(ClientError::Declared);
         }
-        if self.store.delete_client(id).await? { Ok(()) } else { Err(ClientError::Unknown) }
+        let existed = self.store.delete_client(id).await?;
+        // Also when somebody else has deleted it just now.
+        self.store.visible().await?;
+        if existed { Ok(()) } else { Err(ClientError::Unknown) }
     }
 
     async fn change_client(
@@ -208,7 +216,7 @@ impl Service {
         id: &ClientId,
         change: impl FnOnce(&mut Client) -> Result<(), ClientError>,
     ) -> Result<Client, ClientError> {
-        let KnownClient { client, version, created } = self.registry.find(id).await?.ok_or(ClientError::Unknown)?;
+        let KnownClient { client, version, created } = self.registry.read(id).await?.ok_or(ClientError::Unknown)?;
         let version = version.ok_or(ClientError::Declared)?;
         let mut changed = Client::clone(&client);
         change(&mut changed)?;

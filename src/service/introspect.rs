@@ -1,7 +1,11 @@
 //! What a caller may see of a token (RFC 7662).
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+
 use super::Service;
-use super::lookup::ActiveToken;
+use super::lookup::{ActiveToken, Found, Freshness};
 use crate::client::Client;
 use crate::client::policy;
 use crate::store::StoreError;
@@ -22,15 +26,24 @@ pub struct Wanted<'a> {
     pub minimal: bool,
     /// For how many seconds the token is active.
     pub expires_in: bool,
+    /// Where the answer may come from.
+    pub freshness: Freshness,
+}
+
+impl Wanted<'_> {
+    /// Whether the usual answer is asked for, which is the same as long as the token is.
+    fn is_usual(&self) -> bool {
+        self.scope.is_empty() && self.audience.is_none() && !self.minimal && !self.expires_in
+    }
 }
 
 /// The answer for an active token.
 #[derive(Clone, Debug)]
 pub struct ActiveAnswer {
     /// The rendered body.
-    pub body: Vec<u8>,
+    pub body: Bytes,
     /// The token that it is about.
-    pub token: ActiveToken,
+    pub token: Arc<ActiveToken>,
 }
 
 impl Service {
@@ -47,22 +60,41 @@ impl Service {
         wanted: &Wanted<'_>,
         now: Now,
     ) -> Result<Result<ActiveAnswer, Inactive>, StoreError> {
-        Ok(self.lookup(presented, now).await?.and_then(|token| {
-            let scope = policy::visible_scope(caller, &token.record).ok_or(Inactive::NotForCaller)?;
-            let intended = |audience: &str| token.record.audience.iter().any(|name| **name == *audience);
-            if !wanted.scope.is_subset_of(&scope) || wanted.audience.is_some_and(|audience| !intended(audience)) {
-                return Err(Inactive::Insufficient);
-            }
-            let mut body = if wanted.minimal {
-                answer::ACTIVE.to_vec()
-            } else {
-                answer::render(&token.identity, &token.record, &scope, &self.issuer)
-            };
-            if wanted.expires_in {
-                body = answer::with_expires_in(body, token.record.expires_at.since(now.seconds()));
-            }
-            drop(scope);
-            Ok(ActiveAnswer { body, token })
-        }))
+        let Found { token, remembered } = match self.find(presented, wanted.freshness, now).await? {
+            Ok(found) => found,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let remembered = remembered.filter(|_| wanted.is_usual());
+        if let Some((_, kept)) = &remembered
+            && let Some(body) = kept.value.body_for(caller)
+        {
+            return Ok(Ok(ActiveAnswer { body, token }));
+        }
+        let body = match self.render(caller, &token, wanted, now) {
+            Ok(body) => body,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        if let Some((key, kept)) = &remembered {
+            self.remembered.keep_body(*key, kept, caller, &body);
+        }
+        Ok(Ok(ActiveAnswer { body, token }))
+    }
+
+    fn render(&self, caller: &Client, token: &ActiveToken, wanted: &Wanted<'_>, now: Now) -> Result<Bytes, Inactive> {
+        let scope = policy::visible_scope(caller, &token.record).ok_or(Inactive::NotForCaller)?;
+        let intended = |audience: &str| token.record.audience.iter().any(|name| **name == *audience);
+        if !wanted.scope.is_subset_of(&scope) || wanted.audience.is_some_and(|audience| !intended(audience)) {
+            return Err(Inactive::Insufficient);
+        }
+        let mut body = if wanted.minimal {
+            answer::ACTIVE.to_vec()
+        } else {
+            answer::render(&token.identity, &token.record, &scope, &self.issuer)
+        };
+        if wanted.expires_in {
+            body = answer::with_expires_in(body, token.record.expires_at.since(now.seconds()));
+        }
+        // Exactly as large as it is: it may be kept.
+        Ok(body.into_boxed_slice().into())
     }
 }

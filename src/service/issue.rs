@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Service;
 use super::registry::KnownClient;
+use crate::coherence::name::Name;
 use crate::jose::algorithm::Algorithm;
 use crate::store::{Insertion, NewGrant, StoreError};
 use crate::token::claims::Claims;
@@ -151,6 +152,7 @@ impl Service {
             grant,
             claims: new.claims,
         };
+        let is_import = new.import.is_some();
         let minted = if let Some(value) = new.import {
             self.take_over(value, record.clone()).await?
         } else {
@@ -179,7 +181,12 @@ impl Service {
             crate::token::codec::encode(record).map_err(IssueError::Unstorable)?;
         }
         if !tokens.is_empty() || kept_grant.is_some() {
-            match self.store.insert(&tokens, kept_grant.as_ref(), now).await? {
+            let inserted = self.store.insert(&tokens, kept_grant.as_ref(), now).await;
+            if is_import {
+                // Somebody may have asked for it before there was a record of it.
+                self.store.coherence().heard(Name::Token(minted.identity.digest()).text().as_bytes());
+            }
+            match inserted? {
                 Insertion::Done => {}
                 Insertion::Exists => return Err(IssueError::Exists),
             }

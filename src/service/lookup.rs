@@ -1,11 +1,20 @@
-//! From what a peer presented to a live record: the authoritative read.
+//! From what a peer presented to a live record: from memory while it is certain that nothing has changed, else read.
+
+use std::sync::Arc;
 
 use super::Service;
-use super::access_token::is_from_the_future;
+use super::access_token::{Verified, is_from_the_future};
 use super::registry::KnownClient;
+use super::remembered::{self, Known};
+use crate::cache::flights::Way;
+use crate::cache::near::Kept;
+use crate::cache::sample::Sample;
 use crate::client::ClientState;
+use crate::coherence::name::Name;
 use crate::store::{Around, Signed, StoreError, Surroundings};
 use crate::token::decision::{Inactive, Parents, Standing, decide};
+use crate::token::digest::TokenDigest;
+use crate::token::epoch::EpochAxis;
 use crate::token::identity::Identity;
 use crate::token::keyring::Candidates;
 use crate::token::record::{Record, State};
@@ -45,6 +54,63 @@ pub struct Surrounded {
     pub owner: Option<KnownClient>,
 }
 
+/// An active token as it was found, with what may be said of it once more.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) token: Arc<ActiveToken>,
+    /// What is remembered of it, if it is; under which name.
+    pub(super) remembered: Option<(TokenDigest, Arc<Kept<Known>>)>,
+}
+
+/// Where an answer may come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Freshness {
+    /// From memory, while it is certain that it still holds.
+    #[default]
+    Certain,
+    /// From the store, by a read that begins after the question.
+    Read,
+}
+
+/// What was presented, as far as can be told without reading anything of it.
+enum Target {
+    Signed(Arc<Verified>),
+    /// The digests under which there may be a record, the first of them one that no other text has.
+    Stored(Candidates),
+    Refresh(Identity),
+}
+
+impl Target {
+    /// What it is remembered by; refresh tokens are not.
+    fn key(&self) -> Option<TokenDigest> {
+        match self {
+            Self::Signed(verified) => Some(verified.digest()),
+            Self::Stored(candidates) => candidates.digests().first().copied(),
+            Self::Refresh(_) => None,
+        }
+    }
+
+    /// The names of its own states. That another record of the same text appears, which would be found before, changes
+    /// the answer too.
+    fn names(&self) -> impl Iterator<Item = Name<'_>> {
+        let (signed, stored) = match self {
+            Self::Signed(verified) => (Some(verified.digest()), &[][..]),
+            Self::Stored(candidates) => (None, candidates.digests()),
+            Self::Refresh(_) => (None, &[][..]),
+        };
+        signed.into_iter().chain(stored.iter().copied()).map(Name::Token)
+    }
+
+    /// What `kept` says of it at `now`; `None` when it says nothing.
+    fn judge(&self, kept: &Known, now: Now) -> Option<Result<Arc<ActiveToken>, Inactive>> {
+        let same = match self {
+            Self::Signed(verified) => kept.is_of(verified),
+            Self::Stored(_) | Self::Refresh(_) => true,
+        };
+        if same { kept.judge(now) } else { None }
+    }
+}
+
 impl Service {
     /// Finds the token that was presented, and decides whether it is active.
     ///
@@ -56,53 +122,120 @@ impl Service {
         &self,
         presented: Presented<'_>,
         now: Now,
-    ) -> Result<Result<ActiveToken, Inactive>, StoreError> {
-        let Located { identity, record, spent } = match self.locate(presented, now).await? {
-            Ok(located) => located,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        if spent {
-            return Ok(Err(Inactive::Spent));
-        }
-        if is_from_the_future(&identity, &record, now) {
-            return Ok(Err(Inactive::NotYetValid));
-        }
-        // What the record alone decides needs no second read.
-        if let Err(reason) = decide(identity.digest(), &record, &Parents::APPROVED, now.seconds()) {
-            return Ok(Err(reason));
-        }
-        let Surrounded { record, parents, owner } = self.surround(&identity, record).await?;
-        Ok(decide(identity.digest(), &record, &parents, now.seconds()).and_then(|()| {
-            let owner = owner.ok_or(Inactive::ParentRevoked)?;
-            Ok(ActiveToken { identity, record, owner })
-        }))
+    ) -> Result<Result<Arc<ActiveToken>, Inactive>, StoreError> {
+        Ok(self.find(presented, Freshness::Certain, now).await?.map(|found| found.token))
     }
 
-    /// Finds what is known of the token that was presented, by itself.
-    pub(super) async fn locate(
+    /// The same, with what is remembered of it.
+    pub(super) async fn find(
         &self,
         presented: Presented<'_>,
+        freshness: Freshness,
         now: Now,
-    ) -> Result<Result<Located, Inactive>, StoreError> {
-        if let Some(located) = self.locate_signed(presented, now).await? {
-            return Ok(Ok(located));
+    ) -> Result<Result<Found, Inactive>, StoreError> {
+        let target = match self.target(presented, now).await? {
+            Ok(target) => target,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let tokens = &self.remembered;
+        let Some(key) = target.key().filter(|_| tokens.is_enabled()) else {
+            let read = Box::pin(self.read(&target, now)).await?;
+            return Ok(found(&target, None, &Arc::new(read), now));
+        };
+        if freshness == Freshness::Certain
+            && let Some(kept) = tokens.get(key)
+            && let Some(answer) = target.judge(&kept.value, now)
+        {
+            return Ok(answer.map(|token| Found { token, remembered: Some((key, kept)) }));
         }
-        let candidates = self.keys.recognise(presented);
-        match candidates {
+        // On the heap: it would make the future of every hit larger.
+        Box::pin(self.find_in_store(&target, key, freshness, now)).await
+    }
+
+    async fn find_in_store(
+        &self,
+        target: &Target,
+        key: TokenDigest,
+        freshness: Freshness,
+        now: Now,
+    ) -> Result<Result<Found, Inactive>, StoreError> {
+        let tokens = &self.remembered;
+        let read = async || {
+            let kept = Arc::new(self.read(target, now).await?);
+            tokens.keep(key, &kept);
+            Ok(kept)
+        };
+        let (reading, way) = match freshness {
+            Freshness::Read => return Ok(found(target, Some(key), &read().await?, now)),
+            Freshness::Certain => tokens.share(key, read).await,
+        };
+        let kept = match reading {
+            // Somebody else's reading may say nothing about this moment, or about this text.
+            Ok(kept) if way == Way::Joined && target.judge(&kept.value, now).is_none() => read().await?,
+            Ok(kept) => kept,
+            Err(error) => return tokens.known_inactive(key, now).map_or(Err(error), |reason| Ok(Err(reason))),
+        };
+        Ok(found(target, Some(key), &kept, now))
+    }
+
+    /// Tells what was presented.
+    async fn target(&self, presented: Presented<'_>, now: Now) -> Result<Result<Target, Inactive>, StoreError> {
+        if let Some(verified) = self.verified(presented, now).await? {
+            return Ok(Ok(Target::Signed(verified)));
+        }
+        match self.keys.recognise(presented) {
             Candidates::Garbage => Ok(Err(Inactive::Malformed)),
             Candidates::UnknownKey(id) => {
                 tracing::debug!(key = %id, "a token names a key that this node does not have");
                 Ok(Err(Inactive::Malformed))
             }
-            Candidates::Refresh { grant, digest } => {
-                Ok(self.locate_refresh(Identity::Refresh { grant, digest }).await?.ok_or(Inactive::Unknown))
-            }
-            Candidates::One(_) | Candidates::Imported(_) => {
-                let found = self.store.token(candidates.digests()).await?;
-                let located = |(digest, record)| Located { identity: Identity::Opaque(digest), record, spent: false };
-                Ok(found.map(located).ok_or(Inactive::Unknown))
-            }
+            Candidates::Refresh { grant, digest } => Ok(Ok(Target::Refresh(Identity::Refresh { grant, digest }))),
+            candidates @ (Candidates::One(_) | Candidates::Imported(_)) => Ok(Ok(Target::Stored(candidates))),
         }
+    }
+
+    /// Reads all that decides whether a token is active, now or later.
+    ///
+    /// What its names are is known only after the record has been read. But a record says for good what it says, all
+    /// but its state, which has the token's own name; so the others may be sampled after that, before they are read.
+    async fn read(&self, target: &Target, now: Now) -> Result<Kept<Known>, StoreError> {
+        let coherence = self.remembered.coherence();
+        let sample = Sample::take(coherence, target.names());
+        let located = match target {
+            Target::Signed(verified) => Some(verified.located()),
+            Target::Refresh(identity) => self.locate_refresh(identity.clone()).await?,
+            Target::Stored(candidates) => self
+                .store
+                .token(candidates.digests())
+                .await?
+                .map(|(digest, record)| Located { identity: Identity::Opaque(digest), record, spent: false }),
+        };
+        let Some(Located { identity, record, spent }) = located else {
+            return Ok(Kept { sample, value: remembered::unknown() });
+        };
+        let expires_at = record.expires_at;
+        let inactive = |sample, reason, lasting| Kept { sample, value: Known::inactive(reason, expires_at, lasting) };
+        if spent {
+            return Ok(inactive(sample, Inactive::Spent, true));
+        }
+        if is_from_the_future(&identity, &record, now) {
+            return Ok(inactive(sample, Inactive::NotYetValid, false));
+        }
+        // What the record alone decides needs no second read.
+        if let Err(reason) = decide(identity.digest(), &record, &Parents::APPROVED, now.seconds()) {
+            return Ok(inactive(sample, reason, is_final(&record)));
+        }
+        let sample = sample.further(coherence, surrounding_names(&identity, &record));
+        let Surrounded { record, parents, owner } = self.surround(&identity, record).await?;
+        let decided = decide(identity.digest(), &record, &parents, now.seconds());
+        Ok(match (decided, owner) {
+            (Ok(()), Some(owner)) => Kept { sample, value: Known::active(ActiveToken { identity, record, owner }) },
+            (Ok(()), None) => inactive(sample, Inactive::ParentRevoked, false),
+            (Err(reason), _) => {
+                let by_epoch = parents.epochs.covering(record.origin()).is_some();
+                inactive(sample, reason, is_final(&record) || by_epoch || parents.grant.is_final())
+            }
+        })
     }
 
     /// Finds what is known of a refresh token.
@@ -137,6 +270,39 @@ impl Service {
         let state = revoked.map_or(record.state, State::Revoked);
         Ok(Surrounded { record: Record { state, ..record }, parents, owner })
     }
+}
+
+/// What was found, as it is at `now`.
+fn found(target: &Target, key: Option<TokenDigest>, kept: &Arc<Kept<Known>>, now: Now) -> Result<Found, Inactive> {
+    // What says nothing about this moment was read in it: its time has not come.
+    let token = target.judge(&kept.value, now).unwrap_or(Err(Inactive::NotYetValid))?;
+    Ok(Found { token, remembered: key.map(|key| (key, Arc::clone(kept))) })
+}
+
+/// Whether a record is revoked so that nothing can approve it.
+fn is_final(record: &Record) -> bool {
+    matches!(record.state, State::Revoked(reason) if reason.is_final())
+}
+
+/// The names of what surrounds a token: see [`Service::surround`].
+fn surrounding_names<'a>(identity: &'a Identity, record: &'a Record) -> impl Iterator<Item = Name<'a>> {
+    let client_id = &*record.client_id;
+    let subject = record.subject.as_deref();
+    let key = match identity {
+        Identity::Signed { key, .. } => Some(key.as_deref().unwrap_or_default()),
+        Identity::Opaque(_) | Identity::Refresh { .. } => None,
+    };
+    [
+        Some(Name::Client(client_id)),
+        record.grant.map(|grant| Name::Grant(grant.id)),
+        Some(Name::Epoch(EpochAxis::Issuer)),
+        Some(Name::Epoch(EpochAxis::Client(client_id))),
+        subject.map(|subject| Name::Epoch(EpochAxis::User(subject))),
+        subject.map(|subject| Name::Epoch(EpochAxis::ClientUser { client_id, subject })),
+        key.map(|key| Name::Epoch(EpochAxis::Key(key))),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// A client that was deleted does not come back when another of the same id is created or declared.

@@ -1,6 +1,6 @@
 //! What the product does, in terms of the rooms below it: no HTTP here, and no status codes.
 //!
-//! - [`lookup`] a presented token to its record, if it is active
+//! - [`lookup`] a presented token to its record, if it is active; [`remembered`] what is kept of that
 //! - [`introspect`] what a caller may see of it; [`signed_answer`] the same, signed
 //! - [`access_token`] signed tokens, written and verified; [`signing`] the keys that they are signed with
 //! - [`issue`] new tokens; [`refresh`] exchanging a refresh token
@@ -19,6 +19,7 @@ pub mod issue;
 pub mod lookup;
 pub mod refresh;
 pub mod registry;
+pub mod remembered;
 pub mod revoke;
 pub mod signed_answer;
 pub mod signing;
@@ -33,6 +34,7 @@ use crate::token::time::{Clock, Now, UnixSeconds};
 use self::access_token::VerifiedTexts;
 use self::hashing::HashingPool;
 use self::registry::Registry;
+use self::remembered::RememberedTokens;
 use self::signed_answer::SignedAnswers;
 use self::signing::SigningKeys;
 
@@ -49,6 +51,8 @@ pub struct Service {
     pub signing: Arc<SigningKeys>,
     /// The signed tokens that were verified lately.
     pub verified: VerifiedTexts,
+    /// The tokens that were looked up lately.
+    pub remembered: RememberedTokens,
     /// The signed answers that were given lately.
     pub signed_answers: SignedAnswers,
     /// Where slow hashes are computed.

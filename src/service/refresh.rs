@@ -181,6 +181,8 @@ impl Service {
         let service = Arc::clone(self);
         let ended = tokio::spawn(async move { service.revoke_mark(family, |mark| mark.revoked(Reason::REUSED)).await });
         let reused = ended.await.map_err(|_| cut_short())??;
+        // The access tokens of the grant end with it.
+        self.store.visible().await?;
         if reused {
             tracing::warn!(
                 client_id = %grant.token.client_id,

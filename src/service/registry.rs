@@ -1,7 +1,7 @@
 //! How clients are found: those that the configuration declares, else those in the store.
 //!
-//! Nothing is remembered that could be out of date. A stored client is read from the store for each request; what is
-//! kept is only the outcome of parsing its bytes, and it is used only while the bytes are the same.
+//! Nothing is used that could be out of date. A stored client is read from the store unless it is certain that it is
+//! still as it was; and the outcome of parsing its bytes is used only while the bytes are the same.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 
+use crate::cache::near::{Kept, NearCache, Weigh};
+use crate::cache::sample::Sample;
 use crate::client::{Client, ClientId};
+use crate::coherence::name::Name;
 use crate::store::{ClientDocument, Store, StoreError, StoreErrorKind};
 use crate::token::time::Stamp;
 
@@ -19,6 +22,7 @@ pub struct Registry {
     declared: HashMap<ClientId, Arc<Client>>,
     store: Arc<Store>,
     parsed: Cache<ClientId, (Bytes, Arc<Client>)>,
+    near: Option<NearCache<ClientId, KnownClient>>,
 }
 
 /// A client as it stands at this moment.
@@ -32,14 +36,25 @@ pub struct KnownClient {
     pub version: Option<u64>,
 }
 
-/// How many parsed records are kept.
-const PARSED_CLIENTS: usize = 10_000;
+impl Weigh for KnownClient {
+    /// They are counted, not weighed.
+    fn weight(&self) -> u64 {
+        1
+    }
+}
+
+/// How many clients are remembered, and how many parsed records are kept.
+pub const MOST_CLIENTS: u64 = 10_000;
 
 impl Registry {
-    /// A registry over the declared clients and the store.
-    pub fn new(declared: impl IntoIterator<Item = Client>, store: Arc<Store>) -> Self {
+    /// A registry over the declared clients and the store; without `near`, it reads the store each time.
+    pub fn new(
+        declared: impl IntoIterator<Item = Client>,
+        store: Arc<Store>,
+        near: Option<NearCache<ClientId, KnownClient>>,
+    ) -> Self {
         let declared = declared.into_iter().map(|client| (client.client_id.clone(), Arc::new(client))).collect();
-        Self { declared, store, parsed: Cache::new(PARSED_CLIENTS) }
+        Self { declared, store, parsed: Cache::new(usize::try_from(MOST_CLIENTS).unwrap_or(usize::MAX)), near }
     }
 
     /// The client of this id; `None` when there is none.
@@ -47,7 +62,28 @@ impl Registry {
         if let Some(client) = self.declared(id.as_str()) {
             return Ok(Some(client));
         }
+        let Some(near) = &self.near else { return self.read(id).await };
+        let coherence = self.store.coherence();
+        if let Some(kept) = near.get(id, coherence.now()) {
+            return Ok(Some(kept.value.clone()));
+        }
+        let sample = Sample::take(coherence, [Name::Client(id.as_str())]);
+        let known = self.read(id).await?;
+        // Whether there is a client is asked for by whoever guesses; that there is none is not worth a place.
+        if let Some(known) = &known {
+            near.keep(id.clone(), Arc::new(Kept { sample, value: known.clone() }));
+        }
+        Ok(known)
+    }
+
+    /// The client of this id as the store has it now: for those who are going to change it.
+    pub async fn read(&self, id: &ClientId) -> Result<Option<KnownClient>, StoreError> {
         self.resolve(id.as_str(), self.store.client(id.as_str()).await?)
+    }
+
+    /// The stored clients that are remembered; `None` when none are to be.
+    pub fn near(&self) -> Option<&NearCache<ClientId, KnownClient>> {
+        self.near.as_ref()
     }
 
     /// The declared client of this id. It needs no store, and takes precedence over a stored one.

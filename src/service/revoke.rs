@@ -72,6 +72,10 @@ impl Service {
                 (false, _) => {}
             }
         }
+        if outcome != Revocation::Unknown {
+            // Also when somebody else had revoked it just now: what is answered holds on every node.
+            self.store.visible().await?;
+        }
         Ok(outcome)
     }
 
@@ -89,6 +93,9 @@ impl Service {
         for located in self.locate_named(named, now).await? {
             let changed = self.end(located, cascade, now).await?;
             outcome = Some(outcome.unwrap_or(false) | changed);
+        }
+        if outcome.is_some() {
+            self.store.visible().await?;
         }
         Ok(outcome)
     }

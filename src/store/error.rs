@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A fault of the store. Nothing can be concluded about any token from it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
     detail: Box<str>,

@@ -11,6 +11,7 @@
 //! - [`outage`] a node whose Redis is away, hangs, is killed and comes back
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
 //! - [`regression`] defects that somebody found by breaking the service
+//! - [`remembered`] what a node answers from memory, and when it does not
 //! - [`rfc6749`] what all endpoints share, client authentication, and the token endpoint
 //! - [`rfc6750`] Bearer tokens as credentials, sentence by sentence, over a real server
 //! - [`rfc7009`] revocation, sentence by sentence, over a real server
@@ -26,6 +27,7 @@
 //! - [`scale`] what holds at any number of tokens: bulk revocation, and memory that comes back
 //! - [`stores`] the store contract: one list of tests, run over every store
 //! - [`support`] servers, records, waiting
+//! - [`topology`] Redis in more than one process: Sentinel, and Redis Cluster
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
@@ -43,6 +45,7 @@ mod kill;
 mod outage;
 mod redis;
 mod regression;
+mod remembered;
 mod rfc6749;
 mod rfc6750;
 mod rfc7009;
@@ -57,3 +60,4 @@ mod rfc9700;
 mod rfc9701;
 mod scale;
 mod stores;
+mod topology;

@@ -407,7 +407,7 @@ async fn a_revocation_that_was_acknowledged_outlives_redis() {
 /// A failover takes some seconds; were all nodes to go away meanwhile, it would become an outage of everything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readiness_outlasts_a_failover_and_no_more() {
-    let mut redis = RedisServer::start().await;
+    let mut redis = RedisServer::start_with(&["--appendonly", "yes"]).await;
     let node = node_over(&redis).await;
     eventually("the node is ready", async || readiness(&node).await == [200, 200]).await;
     let begun = Instant::now();

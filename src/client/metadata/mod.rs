@@ -11,6 +11,7 @@ mod view;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::serial::Serial;
 use super::{Client, ClientId, ClientState, Rights};
 use crate::token::grant::TokenFormat;
 use crate::token::scope::Scope;
@@ -69,6 +70,7 @@ pub fn blank(id: ClientId, now: crate::token::time::UnixSeconds) -> Client {
         repeated_credentials: false,
         state: ClientState::Approved,
         client_id_issued_at: now,
+        serial: Serial::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The settings themselves: each section is read, and thereby declared, by one function. Defaults are constants beside
 //! it, each with the reason for the number.
 
+mod cache;
 mod clients;
 mod limits;
 mod listeners;
@@ -20,6 +21,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
     let keys = store::keys(reader);
     let tokens = limits::tokens(reader);
     let signing = signing::signing(reader);
+    let cache = cache::cache(reader);
     let clients = clients::clients(reader, &tokens);
     Config {
         issuer,
@@ -29,6 +31,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
         keys,
         tokens,
         signing,
+        cache,
         clients,
         authentication: limits::authentication(reader),
         http: limits::http(reader),

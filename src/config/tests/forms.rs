@@ -58,6 +58,13 @@ imports = false
 algorithm = "RS256"
 publish_ahead = "2h"
 
+[cache]
+enabled = false
+max_bytes = 2000000
+max_age = "5s"
+negative_ttl = "250ms"
+negative_entries = 77
+
 [[clients]]
 client_id = "gateway"
 client_secret = "swordfish"
@@ -165,6 +172,19 @@ fn check_clients(config: &Config) {
     assert!(app.client_secret.is_none() && app.record.rights.is_empty());
 }
 
+fn check_cache(config: &Config) {
+    assert_eq!(
+        config.cache,
+        CacheConfig {
+            enabled: false,
+            max_bytes: 2_000_000,
+            max_age: Duration::from_secs(5),
+            negative_ttl: Duration::from_millis(250),
+            negative_entries: 77,
+        }
+    );
+}
+
 fn check_everything(config: &Config) {
     assert_eq!(config.issuer.as_deref(), Some("https://id.example.com/t"));
     assert_eq!(
@@ -218,6 +238,7 @@ fn check_everything(config: &Config) {
         }
     );
     assert_eq!(config.signing, SigningConfig { algorithm: Algorithm::Rs256, publish_ahead: Duration::from_hours(2) });
+    check_cache(config);
     check_clients(config);
     assert_eq!(
         config.authentication,

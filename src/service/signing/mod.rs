@@ -247,6 +247,8 @@ impl SigningKeys {
     pub async fn remove(self: &Arc<Self>, kid: &str, now: Now) -> Result<(), SigningError> {
         self.read_after(Instant::now()).await?;
         if self.snapshot.load().find(kid).is_none() {
+            // Somebody else may have removed it just now.
+            self.store.visible().await?;
             return Err(SigningError::Unknown);
         }
         let keys = Arc::clone(self);
@@ -259,7 +261,9 @@ impl SigningKeys {
         });
         carried_through.await.map_err(|_| {
             StoreError::new(StoreErrorKind::Unavailable, "the removal was cut short by the end of the process")
-        })?
+        })??;
+        // What the key has signed ends with it.
+        Ok(self.store.visible().await?)
     }
 
     /// Reads the document again and again. Never ends.

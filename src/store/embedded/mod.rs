@@ -52,8 +52,8 @@ use super::{
     ClientWrite, Insertion, NewGrant, Rotation, RotationOutcome, StoreError, StoreErrorKind, Transition, stored_mark,
 };
 use crate::client::ClientId;
-use crate::coherence::Coherence;
 use crate::coherence::clock::{BootClock, Moment};
+use crate::coherence::{self, Coherence};
 use crate::token::digest::{GrantId, TokenDigest};
 use crate::token::epoch::EpochAxis;
 use crate::token::grant::GrantMark;
@@ -229,7 +229,8 @@ impl EmbeddedStore {
         now: Now,
     ) -> Result<bool, StoreError> {
         let name = Name::epoch(axis);
-        self.write(|reply| Write::RaiseEpoch { name, until, reason, end: keep_until, now, reply }).await
+        let announced = coherence::name::Name::Epoch(axis).text();
+        self.write(|reply| Write::RaiseEpoch { name, announced, until, reason, end: keep_until, now, reply }).await
     }
 
     /// A write only when the last one that reserved stamps was too long ago.

@@ -16,18 +16,81 @@ use crate::token::time::{Now, Stamp, UnixSeconds};
 /// One write of the contract.
 #[derive(Debug)]
 pub(super) enum Write {
-    Insert { tokens: Vec<NewToken>, grant: Option<NewEntry>, now: Now, reply: Reply<Insertion> },
-    SetState { digest: TokenDigest, state: State, now: Now, reply: Reply<Transition> },
-    SetSignedState { token: TokenDigest, state: State, expires_at: UnixSeconds, now: Now, reply: Reply<Transition> },
-    Rotate { from: TokenDigest, to: NewEntry, access: Option<NewToken>, now: Now, reply: Reply<RotationOutcome> },
-    MarkGrant { grant: GrantId, before: Vec<u8>, after: Vec<u8>, end: UnixSeconds, reply: Reply<bool> },
-    RaiseEpoch { name: Name, until: Option<Stamp>, reason: Reason, end: UnixSeconds, now: Now, reply: Reply<bool> },
-    ReserveStamps { reply: Reply<()> },
-    UseOnce { name: Name, end: UnixSeconds, now: Now, reply: Reply<bool> },
-    ReplaceDocument { name: &'static str, version: u64, body: Bytes, reply: Reply<bool> },
-    CreateClient { id: ClientId, body: Bytes, now: Now, reply: Reply<ClientWrite> },
-    ReplaceClient { id: ClientId, version: u64, created: Stamp, body: Bytes, reply: Reply<ClientWrite> },
-    DeleteClient { id: ClientId, reply: Reply<bool> },
+    Insert {
+        tokens: Vec<NewToken>,
+        grant: Option<NewEntry>,
+        now: Now,
+        reply: Reply<Insertion>,
+    },
+    SetState {
+        digest: TokenDigest,
+        state: State,
+        now: Now,
+        reply: Reply<Transition>,
+    },
+    SetSignedState {
+        token: TokenDigest,
+        state: State,
+        expires_at: UnixSeconds,
+        now: Now,
+        reply: Reply<Transition>,
+    },
+    Rotate {
+        from: TokenDigest,
+        to: NewEntry,
+        access: Option<NewToken>,
+        now: Now,
+        reply: Reply<RotationOutcome>,
+    },
+    MarkGrant {
+        grant: GrantId,
+        before: Vec<u8>,
+        after: Vec<u8>,
+        end: UnixSeconds,
+        reply: Reply<bool>,
+    },
+    RaiseEpoch {
+        name: Name,
+        /// What near caches call it.
+        announced: String,
+        until: Option<Stamp>,
+        reason: Reason,
+        end: UnixSeconds,
+        now: Now,
+        reply: Reply<bool>,
+    },
+    ReserveStamps {
+        reply: Reply<()>,
+    },
+    UseOnce {
+        name: Name,
+        end: UnixSeconds,
+        now: Now,
+        reply: Reply<bool>,
+    },
+    ReplaceDocument {
+        name: &'static str,
+        version: u64,
+        body: Bytes,
+        reply: Reply<bool>,
+    },
+    CreateClient {
+        id: ClientId,
+        body: Bytes,
+        now: Now,
+        reply: Reply<ClientWrite>,
+    },
+    ReplaceClient {
+        id: ClientId,
+        version: u64,
+        created: Stamp,
+        body: Bytes,
+        reply: Reply<ClientWrite>,
+    },
+    DeleteClient {
+        id: ClientId,
+        reply: Reply<bool>,
+    },
 }
 
 /// A token to keep, encoded by the caller's thread so that the one writer has less to do.

@@ -96,7 +96,9 @@ impl Writer {
             Some(trouble) => Err(trouble.fault.clone()),
             // A panic inside redb ends this group only: the file is opened anew, which finds damage if there is any.
             None => panic::catch_unwind(AssertUnwindSafe(|| self.commit(&mut writes)))
-                .unwrap_or_else(|_| Err(Fault::panicked())),
+                .unwrap_or_else(|_| Err(Fault::panicked()))
+                // What was written is not known, and may be there already.
+                .inspect_err(|_| self.shared.coherence.flush()),
         };
         if result.is_ok() {
             self.shared.statistics.count_writes(writes.len());
@@ -131,11 +133,16 @@ impl Writer {
             (true, true) => IDLE_CHUNK,
             (true, false) => changes.put_in() + BUSY_CHUNK,
         };
-        let Done { changed, stamp, earliest, forgotten } = changes.finish(self.clock.now().seconds(), limit)?;
+        let Done { changed, stamp, earliest, forgotten, announced } =
+            changes.finish(self.clock.now().seconds(), limit)?;
         if changed {
             transaction.commit()?;
             shared.stamps.committed(stamp);
             shared.statistics.count_commit(forgotten);
+            // Whoever is answered after this never again hears what was so before.
+            for name in announced {
+                shared.coherence.heard(name.as_bytes());
+            }
         } else {
             // Every answer rests on what earlier transactions have made durable.
             transaction.abort()?;
@@ -165,6 +172,9 @@ impl Writer {
             Ok(Opened { database, stamp, earliest }) => {
                 self.shared.stamps.resume(stamp);
                 self.earliest = earliest;
+                // Writes of which nobody could say whether they had happened may be there now. Nothing has been read
+                // since the file was closed.
+                self.shared.coherence.flush();
                 self.shared.replace(Access::Open(database));
                 tracing::info!("store: the file is open again");
                 true

@@ -4,20 +4,23 @@
 //! Replies come in order, so a page of a thousand clients on a shared connection would hold up every introspection that
 //! was asked after it.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use deadpool_redis::{Manager, Pool, PoolError, Runtime};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, Value};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::endpoint::{Endpoint, RedisConfigError};
+use super::dial::Address;
+use super::endpoint::Endpoint;
 use super::fault::Fault;
 
 /// The pool.
 pub(super) struct Administration {
-    pool: Pool,
-    endpoint: Arc<Endpoint>,
+    /// None when the library refuses the address, which it has taken in the configuration.
+    pool: Option<Pool>,
+    connect_timeout: Duration,
+    response_timeout: Duration,
 }
 
 /// A connection taken from the pool, and the moment by which the call must be over.
@@ -27,35 +30,36 @@ pub(super) struct Visit {
 }
 
 impl Administration {
-    pub(super) fn new(endpoint: Arc<Endpoint>) -> Result<Self, RedisConfigError> {
-        let unusable = |_| RedisConfigError::Url("no pool can be made for it");
+    /// Those to one server; none is opened yet.
+    pub(super) fn new(endpoint: &Endpoint, address: &Address) -> Self {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(endpoint.connect_timeout()))
             .set_response_timeout(Some(endpoint.response_timeout()));
-        let manager = Manager::new_with_config(endpoint.info(), config).map_err(unusable)?;
-        let pool = Pool::builder(manager)
-            .max_size(CONNECTIONS)
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|_| RedisConfigError::Url("no pool can be made for it"))?;
-        Ok(Self { pool, endpoint })
+        let pool = Manager::new_with_config(endpoint.info(address), config)
+            .ok()
+            .and_then(|manager| Pool::builder(manager).max_size(CONNECTIONS).runtime(Runtime::Tokio1).build().ok());
+        let (connect_timeout, response_timeout) = (endpoint.connect_timeout(), endpoint.response_timeout());
+        Self { pool, connect_timeout, response_timeout }
     }
 
     /// Takes a connection: opened if need be, and then bounded by the connect timeout rather than the response timeout,
     /// within which a new one could never be had on a slow network.
     pub(super) async fn visit(&self) -> Result<Visit, Fault> {
-        let connection = timeout(self.endpoint.connect_timeout(), self.pool.get()).await;
+        let pool = self.pool.as_ref().ok_or_else(|| Fault::refused("the Redis client library refused the address"))?;
+        let connection = timeout(self.connect_timeout, pool.get()).await;
         let connection = connection.map_err(|_| Fault::silence())?.map_err(|error| match error {
             PoolError::Backend(error) => Fault::of_client(&error),
             PoolError::Closed => Fault::closed(),
             _ => Fault::silence(),
         })?;
-        Ok(Visit { connection, deadline: Instant::now() + self.endpoint.response_timeout() })
+        Ok(Visit { connection, deadline: Instant::now() + self.response_timeout })
     }
 
     /// Lets go of all connections; those taken, when they come back.
     pub(super) fn close(&self) {
-        self.pool.close();
+        if let Some(pool) = &self.pool {
+            pool.close();
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Clients, and the index by which they are listed.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use redis::{Cmd, Value};
 
@@ -12,8 +14,8 @@ use crate::token::time::{Now, Stamp};
 impl RedisStore {
     /// See [`crate::store::Store::client`].
     pub async fn client(&self, client_id: &str) -> Result<Option<ClientDocument>, StoreError> {
-        let reply = self.connections.begin()?.command(&get(&self.keys.client(client_id))).await?;
-        Ok(bytes(reply)?.map(document::decode_client).transpose()?)
+        let stored = self.begin()?.value(self.keys.client(client_id)).await?;
+        Ok(stored.map(document::decode_client).transpose()?)
     }
 
     /// See [`crate::store::Store::clients`].
@@ -22,32 +24,52 @@ impl RedisStore {
         after: Option<&ClientId>,
         limit: usize,
     ) -> Result<Vec<(ClientId, ClientDocument)>, StoreError> {
-        // Says at once what is wrong when nothing is up, instead of waiting for the pool to find out.
-        self.connections.begin()?;
-        let mut visit = self.administration.visit().await?;
+        let index = self.keys.client_index();
         let mut clients = Vec::new();
         let mut after = after.cloned();
         while clients.len() < limit {
             let wanted = limit - clients.len();
             let from = after.as_ref().map_or_else(|| "-".to_owned(), |id| format!("({id}"));
             let mut page = redis::cmd("ZRANGE");
-            page.arg(self.keys.client_index()).arg(from).arg("+").arg("BYLEX").arg("LIMIT").arg(0).arg(wanted);
-            let ids = visit.pipeline([page]).await?.pop().map(ids).transpose()?.unwrap_or_default();
+            page.arg(&index).arg(from).arg("+").arg("BYLEX").arg("LIMIT").arg(0).arg(wanted);
+            let ids = self.visit(&index, [page]).await?.pop().map(ids).transpose()?.unwrap_or_default();
             let Some(last) = ids.last().cloned() else { break };
             let last_page = ids.len() < wanted;
-            let replies = visit.pipeline(ids.iter().map(|id| get(&self.keys.client(id.as_str())))).await?;
-            for (id, reply) in ids.into_iter().zip(replies) {
-                // An entry without a record is what a creation or deletion leaves that was cut off midway.
-                if let Some(stored) = bytes(reply)? {
-                    clients.push((id, document::decode_client(stored)?));
+            let mut by_owner = BTreeMap::<_, Vec<ClientId>>::new();
+            for id in ids {
+                let owner = self.fleet.owner_of(self.keys.client(id.as_str()).as_bytes())?;
+                by_owner.entry(owner.address.clone()).or_default().push(id);
+            }
+            let first = clients.len();
+            for ids in by_owner.into_values() {
+                let keys: Vec<_> = ids.iter().map(|id| self.keys.client(id.as_str())).collect();
+                let Some(key) = keys.first() else { continue };
+                let replies = self.visit(key, keys.iter().map(|key| get(key))).await?;
+                for (id, reply) in ids.into_iter().zip(replies) {
+                    // An entry without a record is what a creation or deletion leaves that was cut off midway.
+                    if let Some(stored) = bytes(reply)? {
+                        clients.push((id, document::decode_client(stored)?));
+                    }
                 }
             }
+            clients[first..].sort_by(|(one, _), (other, _)| one.cmp(other));
             if last_page {
                 break;
             }
             after = Some(last);
         }
         Ok(clients)
+    }
+
+    /// Asks the primary that has a key, beside the hot path: replies come in order, and these are long.
+    async fn visit(&self, key: &str, commands: impl IntoIterator<Item = Cmd>) -> Result<Vec<Value>, Fault> {
+        let primary = self.fleet.owner_of(key.as_bytes())?;
+        // Says at once what is wrong when nothing is up, instead of waiting for the pool to find out.
+        primary.lane()?;
+        let mut visit = primary.administration.visit().await?;
+        let replies = visit.pipeline(commands).await?;
+        primary.expect_current()?;
+        Ok(replies)
     }
 
     /// See [`crate::store::Store::create_client`].
@@ -58,10 +80,11 @@ impl RedisStore {
         let version = document::FIRST_VERSION;
         let arguments = [version.to_be_bytes().to_vec(), body.into()];
         let invocation = scripts::clients::CREATE.on([self.keys.client(id.as_str())], arguments);
-        let mut call = self.connections.begin()?;
-        call.command(&self.index(id)).await?;
+        let call = self.begin()?;
+        let index = self.keys.client_index();
+        call.command(&index, &self.index(id)).await?;
         let outcome = call.script(invocation).await?;
-        call.command(&self.index(id)).await?;
+        call.command(&index, &self.index(id)).await?;
         Ok(if is_done(outcome)? { ClientWrite::Done { version } } else { ClientWrite::Conflict })
     }
 
@@ -77,7 +100,7 @@ impl RedisStore {
         let replaced = [version.to_be_bytes(), created.0.to_be_bytes()].concat();
         let arguments = [replaced, next.to_be_bytes().to_vec(), body.into()];
         let invocation = scripts::clients::REPLACE.on([self.keys.client(id.as_str())], arguments);
-        let outcome = self.connections.begin()?.script(invocation).await?;
+        let outcome = self.begin()?.script(invocation).await?;
         Ok(if is_done(outcome)? { ClientWrite::Done { version: next } } else { ClientWrite::Conflict })
     }
 
@@ -90,17 +113,21 @@ impl RedisStore {
         let key = self.keys.client(id.as_str());
         let mut unlink = redis::cmd("UNLINK");
         unlink.arg(&key);
+        let index = self.keys.client_index();
         let mut forget = redis::cmd("ZREM");
-        forget.arg(self.keys.client_index()).arg(id.as_str());
+        forget.arg(&index).arg(id.as_str());
         let mut look = redis::cmd("EXISTS");
         look.arg(&key);
-        let mut call = self.connections.begin()?;
-        let replies = call.pipeline([unlink, forget, look]).await?;
-        let [Value::Int(unlinked), _, Value::Int(there)] = replies[..] else {
+        let call = self.begin()?;
+        let Value::Int(unlinked) = call.command(&key, &unlink).await? else {
+            return Err(Fault::unexpected_reply().into());
+        };
+        call.command(&index, &forget).await?;
+        let Value::Int(there) = call.command(&key, &look).await? else {
             return Err(Fault::unexpected_reply().into());
         };
         if there > 0 {
-            call.command(&self.index(id)).await?;
+            call.command(&index, &self.index(id)).await?;
         }
         Ok(unlinked > 0)
     }

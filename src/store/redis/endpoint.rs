@@ -1,25 +1,22 @@
-//! Where Redis is and how one gets in: what `[redis]` says, checked once, and opening connections by it.
+//! How one gets into Redis: what `[redis]` says, checked once, and opening connections by it.
 
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, ProtocolVersion, Value};
+use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo, Value};
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use super::dial::{self, Address, Dial, Stream};
 use super::fault::Fault;
+use super::link::{Driver, Link, Listener, accept};
+use crate::client::secret::Secret;
 use crate::config::RedisConfig;
 
 /// A `[redis]` section that no connection can be made from. Holds no part of the URL.
@@ -36,85 +33,118 @@ pub enum RedisConfigError {
         /// What is wrong with it.
         reason: String,
     },
+    /// `redis.nodes` cannot be used.
+    #[error("redis.nodes: not addresses as host:port")]
+    Node,
+    /// `redis.dataset` cannot be used.
+    #[error("redis.dataset: not 32 hexadecimal digits")]
+    Dataset,
     /// `rediss://` without `ca_file`, on a system that has no root certificates.
     #[error("redis.url asks for TLS, and this system has no root certificates: set redis.ca_file")]
     NoRootCertificates,
 }
 
-/// A Redis server, and what is needed to open connections to it.
+/// What is needed to open connections to any of the servers.
+#[derive(Clone)]
 pub(super) struct Endpoint {
     info: ConnectionInfo,
-    transport: Transport,
+    login: RedisConnectionInfo,
+    encryption: Option<TlsConnector>,
+    dial: Arc<dyn Dial>,
     connect_timeout: Duration,
     response_timeout: Duration,
 }
 
-enum Transport {
-    Tcp { host: String, port: u16 },
-    Tls { host: String, port: u16, connector: TlsConnector, name: ServerName<'static> },
-    Unix(PathBuf),
-}
-
-/// A connection that was just opened.
-pub(super) struct Opened {
-    /// What commands are sent through.
-    pub(super) connection: MultiplexedConnection,
-    /// Moves the bytes; ends when the connection is lost or nobody can send through it any more.
-    pub(super) driver: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
-/// For the log: host and port or path, nothing else of the URL.
-impl fmt::Display for Endpoint {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.info.addr().fmt(formatter)
-    }
-}
-
 impl Endpoint {
-    pub(super) fn new(config: &RedisConfig) -> Result<Self, RedisConfigError> {
+    /// What the configuration says, and the addresses that it names.
+    pub(super) fn new(config: &RedisConfig, dial: Arc<dyn Dial>) -> Result<(Self, Vec<Address>), RedisConfigError> {
         let info = parse_url(config.url.expose())?;
-        let (info, transport) = match info.addr().clone() {
-            ConnectionAddr::Tcp(host, port) => (info, Transport::Tcp { host, port }),
+        let (info, encryption, first) = match info.addr().clone() {
+            ConnectionAddr::Tcp(host, port) => (info, None, Address::tcp(host, port)),
             ConnectionAddr::TcpTls { host, port, .. } => {
-                let name = ServerName::try_from(host.clone())
-                    .map_err(|_| RedisConfigError::Url("the host cannot stand in a certificate"))?;
+                server_name(&host).ok_or(RedisConfigError::Url("the host cannot stand in a certificate"))?;
                 let pem = config.ca_file.as_deref().map(read_ca_file).transpose()?;
                 let connector = connector(pem.as_deref(), config.ca_file.as_deref())?;
-                (with_root(info, pem)?, Transport::Tls { host, port, connector, name })
+                (with_root(info, pem)?, Some(connector), Address::tcp(host, port))
             }
-            ConnectionAddr::Unix(path) => (info, Transport::Unix(path)),
+            ConnectionAddr::Unix(path) => (info, None, Address::Unix(path)),
             _ => return Err(RedisConfigError::Url("a way to connect that is not supported")),
         };
-        if config.ca_file.is_some() && !matches!(transport, Transport::Tls { .. }) {
+        if config.ca_file.is_some() && encryption.is_none() {
             // Somebody who names an authority believes that the connection is encrypted.
             return Err(RedisConfigError::Url("redis.ca_file is set, so it must begin with rediss://"));
         }
-        Ok(Self { info, transport, connect_timeout: config.connect_timeout, response_timeout: config.response_timeout })
+        let mut addresses = vec![first];
+        for node in &config.nodes {
+            let address = Address::parse(node).ok_or(RedisConfigError::Node)?;
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        let login = info.redis_settings().clone();
+        let endpoint = Self {
+            info,
+            login,
+            encryption,
+            dial,
+            connect_timeout: config.connect_timeout,
+            response_timeout: config.response_timeout,
+        };
+        Ok((endpoint, addresses))
     }
 
-    /// Opens a connection, within the connect timeout, to a server that takes writes.
-    pub(super) async fn open(&self) -> Result<Opened, Fault> {
-        timeout(self.connect_timeout, async {
-            match &self.transport {
-                Transport::Tcp { host, port } => self.set_up(self.connect_tcp(host, *port).await?).await,
-                Transport::Tls { host, port, connector, name } => {
-                    let stream = self.connect_tcp(host, *port).await?;
-                    let encrypted = connector.connect(name.clone(), stream).await;
-                    self.set_up(encrypted.map_err(|error| Fault::of_dialling(&error))?).await
+    /// The same with another user: that of the Sentinels, which know no databases.
+    pub(super) fn with_login(&self, username: Option<&str>, password: Option<&Secret>) -> Self {
+        let mut login = RedisConnectionInfo::default()
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_lib_name(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+        if let Some(username) = username {
+            login = login.set_username(username);
+        }
+        if let Some(password) = password {
+            login = login.set_password(password.expose());
+        }
+        Self { login, ..self.clone() }
+    }
+
+    /// Opens a connection by the deadline, and no later than after the connect timeout. `listener` is told of what the
+    /// server says unasked.
+    pub(super) async fn open(
+        &self,
+        address: &Address,
+        listener: Option<Listener>,
+        deadline: Instant,
+    ) -> Result<Link, Fault> {
+        let deadline = deadline.min(Instant::now() + self.connect_timeout);
+        timeout_at(deadline, async {
+            let stream = self.dial.dial(address, self.connect_timeout).await;
+            let stream = stream.map_err(|error| Fault::of_dialling(&error))?;
+            match (&self.encryption, address) {
+                (Some(connector), Address::Tcp { host, .. }) => {
+                    let name = server_name(host).ok_or_else(|| {
+                        Fault::unavailable("cannot connect to Redis: its host cannot stand in a certificate")
+                    })?;
+                    let encrypted = connector.connect(name, stream).await;
+                    self.set_up(encrypted.map_err(|error| Fault::of_dialling(&error))?, listener).await
                 }
-                Transport::Unix(path) => {
-                    let stream = UnixStream::connect(path).await;
-                    self.set_up(stream.map_err(|error| Fault::of_dialling(&error))?).await
-                }
+                _ => self.set_up(stream, listener).await,
             }
         })
         .await
         .unwrap_or_else(|_| Err(Fault::silence()))
     }
 
-    /// What the client library needs to open connections of its own, for the pool.
-    pub(super) fn info(&self) -> ConnectionInfo {
-        self.info.clone()
+    /// What the client library needs to open connections of its own to a server, for the pool.
+    pub(super) fn info(&self, address: &Address) -> ConnectionInfo {
+        let address = match (address, self.info.addr()) {
+            (Address::Tcp { host, port }, ConnectionAddr::TcpTls { insecure, tls_params, .. }) => {
+                let (insecure, tls_params) = (*insecure, tls_params.clone());
+                ConnectionAddr::TcpTls { host: host.to_string(), port: *port, insecure, tls_params }
+            }
+            (Address::Tcp { host, port }, _) => ConnectionAddr::Tcp(host.to_string(), *port),
+            (Address::Unix(path), _) => ConnectionAddr::Unix(path.clone()),
+        };
+        self.info.clone().set_addr(address)
     }
 
     pub(super) fn connect_timeout(&self) -> Duration {
@@ -125,62 +155,40 @@ impl Endpoint {
         self.response_timeout
     }
 
-    /// Tries the addresses of a host in turn, each for its share of the connect timeout: one address behind which
-    /// packets vanish must not hide another that works.
-    async fn connect_tcp(&self, host: &str, port: u16) -> Result<TcpStream, Fault> {
-        let addresses = tokio::net::lookup_host((host, port)).await.map_err(|error| Fault::of_dialling(&error))?;
-        let addresses: Vec<_> = addresses.collect();
-        let share = self.connect_timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
-        let mut fault = Fault::unavailable("cannot connect to Redis: its host name has no address");
-        for address in addresses {
-            match timeout(share, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => {
-                    set_socket_options(&stream).map_err(|error| Fault::of_dialling(&error))?;
-                    return Ok(stream);
-                }
-                Ok(Err(error)) => fault = Fault::of_dialling(&error),
-                Err(_) => fault = Fault::silence(),
-            }
-        }
-        Err(fault)
-    }
-
-    async fn set_up<S>(&self, stream: S) -> Result<Opened, Fault>
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let config = AsyncConnectionConfig::new()
+    async fn set_up(&self, stream: impl Stream + 'static, listener: Option<Listener>) -> Result<Link, Fault> {
+        let mut config = AsyncConnectionConfig::new()
             .set_pipeline_buffer_size(PIPELINE_BUFFER)
             // Deadlines are ours: one spans all round trips of a call, where the library's begins anew with each.
             .set_response_timeout(None);
-        let opened = MultiplexedConnection::new_with_config(self.info.redis_settings(), stream, config).await;
-        let (mut connection, driver) = opened.map_err(|error| Fault::of_client(&error))?;
-        let mut driver: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(driver);
-        // The driver is not running yet, so it is run here beside the first command.
-        tokio::select! {
-            checked = check(&mut connection) => checked?,
-            () = &mut driver => return Err(Fault::unavailable("the connection to Redis was lost")),
+        if let Some(listener) = listener {
+            config = config.set_push_sender(move |push| {
+                listener(push);
+                Ok::<(), redis::aio::SendError>(())
+            });
         }
-        Ok(Opened { connection, driver })
+        let opened = MultiplexedConnection::new_with_config(&self.login, stream, config).await;
+        let (connection, driver) = opened.map_err(|error| Fault::of_client(&error))?;
+        let driver: Driver = Box::pin(driver);
+        Ok(Link::new(connection, driver))
     }
 }
 
-/// Asks the server whether it is a primary, and one that knows what we need. Any user may: `HELLO` is open to
-/// everybody, unlike `ROLE` and even `PING`.
+fn server_name(host: &str) -> Option<ServerName<'static>> {
+    ServerName::try_from(host.to_owned()).ok()
+}
+
+/// What a server is asked to find out whether it is a primary, and one that knows what we need. Any user may: `HELLO`
+/// is open to everybody, unlike `ROLE` and even `PING`.
 ///
 /// A replica answers reads like a primary does, and late: after a failover, a connection that stayed behind would show
 /// revoked tokens as active.
-pub(super) async fn check(connection: &mut MultiplexedConnection) -> Result<(), Fault> {
-    let reply = connection.send_packed_command(&redis::cmd("HELLO")).await;
-    judge(&reply.map_err(|error| Fault::of_client(&error))?)
+pub(super) fn hello() -> Cmd {
+    redis::cmd("HELLO")
 }
 
-fn judge(hello: &Value) -> Result<(), Fault> {
-    let members = match hello {
-        Value::Map(members) => members,
-        Value::ServerError(error) => return Err(Fault::of_server(error)),
-        _ => return Err(Fault::unexpected_reply()),
-    };
+/// Judges the reply to [`hello`].
+pub(super) fn expect_primary(reply: Value) -> Result<(), Fault> {
+    let Value::Map(members) = accept(reply)? else { return Err(Fault::unexpected_reply()) };
     let member =
         |wanted: &str| members.iter().find(|(name, _)| text(name) == Some(wanted)).and_then(|(_, it)| text(it));
     let version = member("version").and_then(|version| version.split('.').next()?.parse::<u32>().ok());
@@ -192,10 +200,11 @@ fn judge(hello: &Value) -> Result<(), Fault> {
     }
 }
 
-fn text(value: &Value) -> Option<&str> {
+pub(super) fn text(value: &Value) -> Option<&str> {
     match value {
         Value::BulkString(bytes) => str::from_utf8(bytes).ok(),
         Value::SimpleString(text) => Some(text),
+        Value::VerbatimString { text, .. } => Some(text),
         _ => None,
     }
 }
@@ -264,37 +273,17 @@ fn with_root(info: ConnectionInfo, pem: Option<Vec<u8>>) -> Result<ConnectionInf
 
 /// Commands of one connection that wait for being written; more wait in their callers, until their deadline.
 pub(super) const PIPELINE_BUFFER: usize = 1024;
-/// When a silent peer is first asked whether it is still there.
-const KEEPALIVE: Duration = Duration::from_secs(5);
-/// After how long without an acknowledgement of sent bytes the kernel gives a connection up.
-const USER_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Small commands must leave at once: with Nagle's algorithm they would wait for the acknowledgement of earlier ones.
-fn set_socket_options(stream: &TcpStream) -> io::Result<()> {
-    let socket = SockRef::from(stream);
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(&keepalive())?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    Ok(())
-}
-
-/// The same for connections that the client library opens; left to itself it keeps Nagle's algorithm on.
+/// As [`dial`] does it, for connections that the client library opens: left to itself it keeps Nagle's algorithm on.
 fn tcp_settings() -> TcpSettings {
-    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive());
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(dial::keepalive());
     #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(USER_TIMEOUT);
+    let settings = settings.set_user_timeout(dial::USER_TIMEOUT);
     settings
-}
-
-fn keepalive() -> TcpKeepalive {
-    TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE)
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
-
+    use super::super::dial::Network;
     use super::*;
     use crate::client::secret::Secret;
     use crate::config::{Acknowledge, Durability, RedisTopology, RevocationConfig, UnsafeSettings};
@@ -323,6 +312,10 @@ mod tests {
         }
     }
 
+    fn endpoint(url: &str) -> Endpoint {
+        Endpoint::new(&config(url), Arc::new(Network)).ok().unwrap().0
+    }
+
     #[test]
     fn urls_that_cannot_be_used_are_refused_without_quoting_them() {
         for url in [
@@ -338,7 +331,8 @@ mod tests {
             "rediss://:hunter2@localhost/#insecure",
             "unix://",
         ] {
-            let error = Endpoint::new(&config(url)).err().unwrap_or_else(|| panic!("{url} was taken"));
+            let error =
+                Endpoint::new(&config(url), Arc::new(Network)).err().unwrap_or_else(|| panic!("{url} was taken"));
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
         }
     }
@@ -346,24 +340,28 @@ mod tests {
     #[test]
     fn user_password_and_database_are_taken_from_every_kind_of_url() {
         for url in ["redis://itd:p%23ss@localhost/3", "unix:///run/redis?user=itd&pass=p%23ss&db=3"] {
-            let endpoint = Endpoint::new(&config(url)).ok().unwrap();
-            let login = endpoint.info.redis_settings();
+            let login = endpoint(url).login;
             assert_eq!((login.username(), login.password(), login.db()), (Some("itd"), Some("p#ss"), 3), "{url}");
             assert_eq!(login.protocol(), ProtocolVersion::RESP3);
         }
     }
 
     #[test]
-    fn a_url_in_the_log_is_host_and_port() {
-        let endpoint = Endpoint::new(&config("redis://itd:hunter2@redis.example:7000/1")).ok().unwrap();
-        assert_eq!(endpoint.to_string(), "redis.example:7000");
+    fn further_nodes_are_reached_with_the_same_login() {
+        let nodes = vec!["b:7001".to_owned(), "a:7000".to_owned(), "[::1]:7002".to_owned()];
+        let config = RedisConfig { nodes, ..config("redis://itd:hunter2@a:7000/1") };
+        let (_, addresses) = Endpoint::new(&config, Arc::new(Network)).ok().unwrap();
+        let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["a:7000", "b:7001", "[::1]:7002"]);
+        let config = RedisConfig { nodes: vec!["nowhere".to_owned()], ..config };
+        assert!(matches!(Endpoint::new(&config, Arc::new(Network)), Err(RedisConfigError::Node)));
     }
 
     #[test]
     fn only_a_primary_that_is_new_enough_will_do() {
         let hello = |role: &str, version: &str| {
             let text = |text: &str| Value::BulkString(text.into());
-            judge(&Value::Map(vec![
+            expect_primary(Value::Map(vec![
                 (text("server"), text("redis")),
                 (text("version"), text(version)),
                 (text("proto"), Value::Int(3)),
@@ -376,34 +374,28 @@ mod tests {
         for (role, version) in [("replica", "7.0.15"), ("slave", "7.2"), ("master", "6.2.14"), ("master", "")] {
             assert!(hello(role, version).is_err(), "{role} {version}");
         }
-        assert!(judge(&Value::Okay).is_err());
-        assert!(judge(&Value::Map(vec![])).is_err());
+        assert!(expect_primary(Value::Okay).is_err());
+        assert!(expect_primary(Value::Map(vec![])).is_err());
     }
 
     #[test]
     fn an_authority_without_tls_or_one_that_cannot_be_read_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
-        let with = |url: &str| Endpoint::new(&RedisConfig { ca_file: Some(path.clone()), ..config(url) });
+        let with = |url: &str| {
+            let config = RedisConfig { ca_file: Some(path.clone()), ..config(url) };
+            Endpoint::new(&config, Arc::new(Network)).map(|_| ())
+        };
         assert!(matches!(with("rediss://localhost"), Err(RedisConfigError::CaFile { .. })));
         std::fs::write(&path, "no certificate").unwrap();
         assert!(matches!(with("rediss://localhost"), Err(RedisConfigError::CaFile { .. })));
         assert!(matches!(with("redis://localhost"), Err(RedisConfigError::Url(_))));
     }
 
-    #[tokio::test]
-    async fn commands_are_never_held_back_by_the_kernel() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let endpoint = Endpoint::new(&config(&format!("redis://127.0.0.1:{port}"))).ok().unwrap();
-        let stream = endpoint.connect_tcp("127.0.0.1", port).await.unwrap();
-        let socket = SockRef::from(&stream);
-        assert!(socket.tcp_nodelay().unwrap());
-        assert!(socket.keepalive().unwrap());
-        #[cfg(target_os = "linux")]
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
-        let settings = endpoint.info.tcp_settings();
-        assert!(settings.nodelay());
-        assert!(settings.keepalive().is_some());
+    #[test]
+    fn connections_of_the_library_are_not_held_back_by_the_kernel_either() {
+        let settings = endpoint("redis://localhost").info(&Address::tcp("localhost", 1));
+        assert!(settings.tcp_settings().nodelay());
+        assert!(settings.tcp_settings().keepalive().is_some());
     }
 }

@@ -12,11 +12,13 @@ use super::scripts;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// A fault that can be kept, and handed to each caller that meets it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     kind: StoreErrorKind,
     detail: Cow<'static, str>,
 }
+
+const SILENCE: &str = "no answer from Redis in time";
 
 impl Fault {
     pub(super) fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
@@ -38,7 +40,12 @@ impl Fault {
 
     /// Nothing came back by the deadline.
     pub(super) fn silence() -> Self {
-        Self::unavailable("no answer from Redis in time")
+        Self::unavailable(SILENCE)
+    }
+
+    /// Whether it is [`Fault::silence`].
+    pub(super) fn is_silence(&self) -> bool {
+        self.detail == SILENCE
     }
 
     /// A server of before script flags.

@@ -3,7 +3,7 @@
 use super::fault::Fault;
 use super::scripts::{self, Invocation};
 use super::tokens::{decode_mark, unfit};
-use super::{RedisStore, bytes, end_with_grace, get, is_done, milliseconds, moment};
+use super::{RedisStore, end_with_grace, is_done, milliseconds, moment};
 use crate::store::{NewGrant, Rotation, RotationOutcome, StoreError, stored_mark};
 use crate::token::digest::GrantId;
 use crate::token::grant::{GrantMark, GrantRecord};
@@ -12,8 +12,7 @@ use crate::token::time::{Now, UnixSeconds};
 impl RedisStore {
     /// See [`crate::store::Store::grant`].
     pub async fn grant(&self, id: GrantId) -> Result<Option<GrantRecord>, StoreError> {
-        let reply = self.connections.begin()?.command(&get(&self.keys.grant(id))).await?;
-        let Some(stored) = bytes(reply)? else { return Ok(None) };
+        let Some(stored) = self.begin()?.value(self.keys.grant(id)).await? else { return Ok(None) };
         Ok(Some(GrantRecord::decode(&stored).map_err(|error| Fault::damaged(error.to_string()))?))
     }
 
@@ -27,7 +26,7 @@ impl RedisStore {
         let keys = [self.keys.grant(rotation.grant), self.keys.grant_mark(rotation.grant)];
         let to = rotation.to.encode().map_err(unfit)?;
         let rotated = scripts::grants::ROTATE.on(keys, [rotation.from.0.to_vec(), to, moment(rotation.keep_until)]);
-        let mut call = self.connections.begin()?;
+        let call = self.begin()?;
         if let Some(insertion) = insertion
             && !is_done(call.script(insertion).await?)?
         {
@@ -41,18 +40,19 @@ impl RedisStore {
             _ => return Err(Fault::unexpected_reply().into()),
         };
         if let Some((digest, _)) = access {
+            let token = self.keys.token(*digest);
             let mut unlink = redis::cmd("UNLINK");
-            unlink.arg(self.keys.token(*digest)).arg(self.keys.tombstone(*digest));
+            unlink.arg(&token).arg(self.keys.tombstone(*digest));
             // What cannot be taken back expires.
-            let _ = call.command(&unlink).await;
+            let _ = call.command(&token, &unlink).await;
         }
         Ok(outcome)
     }
 
     /// See [`crate::store::Store::grant_mark`].
     pub async fn grant_mark(&self, id: GrantId) -> Result<GrantMark, StoreError> {
-        let reply = self.connections.begin()?.command(&get(&self.keys.grant_mark(id))).await?;
-        Ok(bytes(reply)?.map_or(Ok(GrantMark::default()), |stored| decode_mark(&stored))?)
+        let stored = self.begin()?.value(self.keys.grant_mark(id)).await?;
+        Ok(stored.map_or(Ok(GrantMark::default()), |stored| decode_mark(&stored))?)
     }
 
     /// See [`crate::store::Store::mark_grant`].
@@ -65,7 +65,7 @@ impl RedisStore {
     ) -> Result<bool, StoreError> {
         let arguments = [stored_mark(before), stored_mark(after), end_with_grace(expires_at)];
         let invocation = scripts::grants::MARK.on([self.keys.grant_mark(id)], arguments);
-        Ok(is_done(self.connections.begin()?.script(invocation).await?)?)
+        Ok(is_done(self.begin()?.script(invocation).await?)?)
     }
 
     /// What keeps a new grant.

@@ -6,8 +6,8 @@
 //! | `r:{digest}` | tombstone of a revoked token: stamp (8 bytes, big-endian), reason (1 byte) | with the token |
 //! | `g:{grant}` | what is kept of a grant, as `token/grant.rs` writes it | with its last token |
 //! | `e:g:{grant}` | what of a grant is revoked, likewise | with the family |
-//! | `e:i` | epoch of all tokens: stamp, reason, as `token/epoch.rs` writes it | when told |
-//! | `e:c:{client}` | epoch of a client's tokens | when told |
+//! | `m:{range}` | marker of the dataset, with the epoch of all tokens: see `dataset.rs` | never |
+//! | `e:c:{client}` | epoch of a client's tokens: stamp, reason, as `token/epoch.rs` writes it | when told |
 //! | `e:s:{user}` | epoch of a user's tokens | when told |
 //! | `e:cs:{client and user}` | epoch of a client's tokens for a user | when told |
 //! | `e:k:{kid}` | epoch of what a key has signed | when told |
@@ -25,6 +25,7 @@
 //!
 //! What ends tokens that may have no record is kept a little longer than told: see [`super::CLOCK_GRACE`].
 
+use super::dataset;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -69,6 +70,11 @@ impl Keys {
     /// An epoch.
     pub(super) fn epoch(&self, axis: EpochAxis<'_>) -> String {
         self.of(Name::Epoch(axis))
+    }
+
+    /// The marker of the dataset in a range of slots.
+    pub(super) fn marker(&self, range: usize) -> String {
+        dataset::key(&self.prefix, range)
     }
 
     /// Something that may be used once.

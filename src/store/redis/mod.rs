@@ -1,9 +1,15 @@
 //! The store that any number of nodes share: one Redis, or a Valkey, that takes writes.
 //!
-//! - `endpoint` where it is; `connection` the connections of the hot path, `administration` those beside it
-//! - `tokens`, `grants`, `shared`, `clients` the contract, in four parts
+//! - `tokens`, `grants`, `shared`, `clients` the contract, in four parts; `call` what each call works with
 //! - `keys` what things are called there; `scripts` what must happen in one step; `document` how documents are kept
+//! - `fleet` all primaries, `directory` who says which they are, `fence` for how long that may be believed
+//! - `primary` one of them: `incarnation` the life that it is in, `lane` the connections of the hot path,
+//!   `administration` those beside it, `tracker` the one that listens, `leases` what follows from that
+//! - `dataset` by what an emptied or foreign Redis is told from ours
+//! - `endpoint` how one gets in, [`dial`] where it is, `link` one connection, `backoff` how soon to try again
 //! - `fault` what goes wrong, without a key, a value or a password in it
+//!
+//! How all of this keeps near caches from contradicting a revocation: `docs/consistency.md`.
 //!
 //! Redis expires what it keeps of a token together with the token, by its own clock. Its `maxmemory-policy` must be
 //! `noeviction`: any other may forget a revocation. A user for this service needs no more than
@@ -11,35 +17,53 @@
 //! ```text
 //! ~<key_prefix>* +get +set +setrange +getrange +exists +del +unlink +pexpiretime +time
 //! +zadd +zrem +zrange +eval +evalsha +select +ping +unwatch
+//! +info +client|no-evict +client|tracking
 //! ```
 //!
-//! The last two are what the pool asks a connection with before it hands it out again.
+//! `PING` and `UNWATCH` are what the pool asks a connection with before it hands it out again.
 
 mod administration;
+mod backoff;
+mod call;
 mod clients;
-mod connection;
+mod dataset;
+pub mod dial;
+mod directory;
 mod document;
 mod endpoint;
 mod fault;
+mod fence;
+mod fleet;
 mod grants;
+mod incarnation;
 mod keys;
+mod lane;
+mod leases;
+mod link;
+mod primary;
 mod scripts;
 mod shared;
 mod tokens;
+mod tracker;
 
 use std::fmt;
 use std::sync::Arc;
 
 use redis::{Cmd, Value};
 
-use self::administration::Administration;
-use self::connection::Connections;
+use self::call::Call;
+use self::dataset::DatasetId;
+use self::dial::{Dial, Network};
+use self::directory::Directory;
 use self::fault::Fault;
+use self::fence::Fence;
+use self::fleet::Fleet;
 use self::keys::Keys;
+use self::primary::Common;
 use super::StoreError;
 use crate::coherence::Coherence;
 use crate::coherence::clock::BootClock;
-use crate::config::RedisConfig;
+use crate::config::{Acknowledge, RedisConfig};
 use crate::token::time::{Now, UnixSeconds};
 
 pub use self::endpoint::RedisConfigError;
@@ -51,24 +75,62 @@ pub const CLOCK_GRACE: u64 = 60;
 
 /// The contract of [`crate::store`], kept with Redis.
 pub struct RedisStore {
-    connections: Connections,
-    administration: Administration,
+    fleet: Arc<Fleet>,
     keys: Keys,
     coherence: Arc<Coherence>,
 }
 
+/// What a store finds around itself: replaced by a simulation, and by nobody else.
+#[derive(Clone, Debug)]
+pub struct Outside {
+    /// How servers are reached.
+    pub dial: Arc<dyn Dial>,
+    /// What leases are measured by.
+    pub clock: BootClock,
+    /// What waits are spread by.
+    pub seed: u64,
+}
+
+impl Default for Outside {
+    /// The network and the clock of this machine.
+    fn default() -> Self {
+        // Without randomness waits are merely not spread.
+        Self { dial: Arc::new(Network), clock: BootClock::System, seed: getrandom::u64().unwrap_or(1) }
+    }
+}
+
 impl RedisStore {
     /// Opens the store. Whether Redis can be reached makes no difference to the outcome: as long as it cannot, calls
-    /// say so, and the connections come up by themselves when it can. Waits at most the connect timeout.
+    /// say so, and the connections come up by themselves when it can. Waits at most the connect timeout and the
+    /// response timeout.
     ///
     /// Must be called inside a tokio runtime with time and I/O on; the tasks that keep the connections up end with
     /// [`RedisStore::close`] or when the store is dropped.
     pub async fn open(config: &RedisConfig) -> Result<Self, RedisConfigError> {
-        let endpoint = Arc::new(endpoint::Endpoint::new(config)?);
-        let administration = Administration::new(Arc::clone(&endpoint))?;
-        let connections = Connections::open(endpoint, config.connections).await;
-        let coherence = Arc::new(Coherence::new(BootClock::System));
-        Ok(Self { connections, administration, keys: Keys::new(&config.key_prefix), coherence })
+        Self::open_with(config, Outside::default()).await
+    }
+
+    /// The same in other surroundings.
+    pub async fn open_with(config: &RedisConfig, outside: Outside) -> Result<Self, RedisConfigError> {
+        let Outside { dial, clock, seed } = outside;
+        let (endpoint, addresses) = endpoint::Endpoint::new(config, dial)?;
+        let pinned = match config.dataset.as_deref().map(DatasetId::parse) {
+            Some(None) => return Err(RedisConfigError::Dataset),
+            pinned => pinned.flatten(),
+        };
+        let coherence = Arc::new(Coherence::new(clock));
+        let directory = Directory::new(config, &endpoint, addresses);
+        let fence = Arc::new(Fence::new(config.revocation.lease, !directory.can_change()));
+        let patience = endpoint.connect_timeout() + endpoint.response_timeout();
+        let (prefix, revocation, connections) = (&config.key_prefix, config.revocation, config.connections);
+        let common = Common::new(endpoint, prefix, Arc::clone(&coherence), fence, revocation, connections, seed);
+        let fleet = Fleet::open(Arc::new(common), directory, pinned, patience).await;
+        Ok(Self { fleet, keys: Keys::new(&config.key_prefix), coherence })
+    }
+
+    /// Begins a call.
+    fn begin(&self) -> Result<Call, Fault> {
+        Call::begin(&self.fleet)
     }
 
     /// See [`crate::store::Store::coherence`].
@@ -77,20 +139,27 @@ impl RedisStore {
     }
 
     /// See [`crate::store::Store::visible`].
+    ///
+    /// A node that has not heard of a write that was acknowledged before now holds no lease that began after now, so
+    /// that one lease from now on nobody relies on what was before.
     pub async fn visible(&self) -> Result<(), StoreError> {
+        let common = &self.fleet.common;
+        if common.revocation.acknowledge == Acknowledge::Visible {
+            tokio::time::sleep(common.longest_lease()).await;
+        }
         Ok(())
     }
 
-    /// See [`crate::store::Store::probe`]. Asks through a connection of the hot path: what is ready is what requests
+    /// See [`crate::store::Store::probe`]. Asks through the connections of the hot path: what is ready is what requests
     /// use.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        Ok(self.connections.begin()?.check().await?)
+        self.begin()?.everywhere(&endpoint::hello()).await?.into_iter().try_for_each(endpoint::expect_primary)?;
+        Ok(())
     }
 
     /// See [`crate::store::Store::close`].
     pub async fn close(&self) {
-        self.administration.close();
-        self.connections.close().await;
+        self.fleet.finish().await;
     }
 }
 

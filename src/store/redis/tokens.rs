@@ -1,11 +1,12 @@
 //! Tokens: those that have a record, those that have none because they are signed, and what surrounds both.
 
-use redis::Cmd;
+use redis::Value;
 
-use super::connection::Call;
+use super::call::Call;
+use super::dataset::{self, Marker};
 use super::fault::Fault;
 use super::scripts::{self, Invocation};
-use super::{RedisStore, bytes, document, end_with_grace, get, is_done, milliseconds, moment};
+use super::{RedisStore, document, end_with_grace, is_done, milliseconds, moment};
 use crate::store::{Around, Insertion, NewGrant, StoreError, Surroundings, Transition};
 use crate::token::codec::{self, EncodeError};
 use crate::token::digest::TokenDigest;
@@ -17,16 +18,9 @@ use crate::token::time::{Now, UnixSeconds};
 impl RedisStore {
     /// See [`crate::store::Store::token`].
     pub async fn token(&self, digests: &[TokenDigest]) -> Result<Option<(TokenDigest, Record)>, StoreError> {
-        let replies = match digests {
-            [] => return Ok(None),
-            [digest] => vec![self.connections.begin()?.command(&get(&self.keys.token(*digest))).await?],
-            // Not one `MGET`: in Redis Cluster the keys lie in different slots.
-            _ => {
-                self.connections.begin()?.pipeline(digests.iter().map(|digest| get(&self.keys.token(*digest)))).await?
-            }
-        };
-        for (digest, reply) in digests.iter().zip(replies) {
-            if let Some(stored) = bytes(reply)? {
+        let keys: Vec<_> = digests.iter().map(|digest| self.keys.token(*digest)).collect();
+        for (digest, stored) in digests.iter().zip(self.begin()?.read(&keys).await?.values) {
+            if let Some(stored) = stored {
                 let record = codec::decode(&stored).map_err(|error| Fault::damaged(error.to_string()))?;
                 return Ok(Some((*digest, record)));
             }
@@ -42,30 +36,36 @@ impl RedisStore {
             Some(keys.client(client_id)),
             grant.map(|grant| keys.grant_mark(grant)),
             signed.map(|signed| keys.tombstone(signed.token)),
-            Some(keys.epoch(EpochAxis::Issuer)),
             Some(keys.epoch(EpochAxis::Client(client_id))),
             subject.map(|subject| keys.epoch(EpochAxis::User(subject))),
             subject.map(|subject| keys.epoch(EpochAxis::ClientUser { client_id, subject })),
             signed.map(|signed| keys.epoch(EpochAxis::Key(signed.key))),
         ];
-        let commands: Vec<Cmd> = asked.iter().flatten().map(|key| get(key)).collect();
-        let mut replies = self.connections.begin()?.pipeline(commands).await?.into_iter();
-        let [client, grant, revoked, issuer, of_client, of_user, of_both, of_key] = asked.map(|key| match key {
-            Some(_) => replies.next().ok_or_else(Fault::unexpected_reply).and_then(bytes),
-            None => Ok(None),
-        });
-        let epoch = |stored: Result<Option<Vec<u8>>, Fault>| stored?.map(|stored| decode_epoch(&stored)).transpose();
-        let client = client?.map(document::decode_client).transpose()?;
-        let grant = grant?.map_or(Ok(GrantMark::default()), |mark| decode_mark(&mark))?;
+        let asked_keys: Vec<_> = asked.iter().flatten().cloned().collect();
+        let call = self.begin()?;
+        let reading = call.read(&asked_keys).await?;
+        let issuer = if reading.has_marker() { reading.issuer_epoch() } else { self.issuer_epoch(&call).await? };
+        let mut values = reading.values.into_iter();
+        let [client, grant, revoked, of_client, of_user, of_both, of_key] =
+            asked.map(|key| key.and_then(|_| values.next().flatten()));
+        let epoch = |stored: Option<Vec<u8>>| stored.map(|stored| decode_epoch(&stored)).transpose();
+        let client = client.map(document::decode_client).transpose()?;
+        let grant = grant.map_or(Ok(GrantMark::default()), |mark| decode_mark(&mark))?;
         let revoked = epoch(revoked)?.map(|tombstone| tombstone.reason);
         let epochs = Epochs {
-            issuer: epoch(issuer)?,
+            issuer,
             client: epoch(of_client)?,
             user: epoch(of_user)?,
             client_user: epoch(of_both)?,
             key: epoch(of_key)?,
         };
         Ok(Surroundings { client, grant, epochs, revoked })
+    }
+
+    /// The epoch of all tokens, where it was not read beside something else.
+    async fn issuer_epoch(&self, call: &Call) -> Result<Option<Epoch>, Fault> {
+        let stored = call.value(self.keys.marker(0)).await?;
+        Ok(Marker::read(stored.map_or(Value::Nil, Value::BulkString))?.ok_or_else(dataset::lost)?.epoch)
     }
 
     /// See [`crate::store::Store::insert`].
@@ -79,7 +79,7 @@ impl RedisStore {
         let tokens = tokens.iter().map(|(digest, record)| self.insertion(*digest, record, now));
         let tokens = tokens.collect::<Result<Vec<_>, Fault>>()?;
         let grant = grant.map(|grant| self.grant_insertion(grant, now)).transpose()?;
-        let mut call = self.connections.begin()?;
+        let call = self.begin()?;
         let mut all = true;
         if !tokens.is_empty() {
             for outcome in call.scripts(&tokens).await? {
@@ -95,10 +95,10 @@ impl RedisStore {
     /// See [`crate::store::Store::set_state`].
     pub async fn set_state(&self, digest: TokenDigest, state: State, now: Now) -> Result<Transition, StoreError> {
         let keys = [self.keys.token(digest), self.keys.tombstone(digest)];
-        let mut call = self.connections.begin()?;
+        let call = self.begin()?;
         let invocation = match state {
             State::Approved => {
-                let seen = self.tombstone(&mut call, digest).await?;
+                let seen = self.tombstone(&call, digest).await?;
                 scripts::tokens::APPROVE.on(keys, [milliseconds(now), seen])
             }
             State::Revoked(reason) => scripts::tokens::REVOKE.on(keys, [vec![reason.to_byte()]]),
@@ -118,10 +118,10 @@ impl RedisStore {
             return Ok(Transition::Unchanged);
         }
         let keys = [self.keys.tombstone(token)];
-        let mut call = self.connections.begin()?;
+        let call = self.begin()?;
         let invocation = match state {
             State::Approved => {
-                let seen = self.tombstone(&mut call, token).await?;
+                let seen = self.tombstone(&call, token).await?;
                 scripts::tokens::APPROVE_SIGNED.on(keys, [seen])
             }
             State::Revoked(reason) => {
@@ -135,8 +135,8 @@ impl RedisStore {
     ///
     /// The script may reach Redis long after its caller was told that nothing is known, from a buffer on the way. A
     /// revocation that was acknowledged by then has put another tombstone there.
-    async fn tombstone(&self, call: &mut Call, token: TokenDigest) -> Result<Vec<u8>, Fault> {
-        Ok(bytes(call.command(&get(&self.keys.tombstone(token))).await?)?.unwrap_or_default())
+    async fn tombstone(&self, call: &Call, token: TokenDigest) -> Result<Vec<u8>, Fault> {
+        Ok(call.value(self.keys.tombstone(token)).await?.unwrap_or_default())
     }
 
     /// What keeps a new token.

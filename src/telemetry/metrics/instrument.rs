@@ -104,6 +104,38 @@ impl Instrument for Figure {
     }
 }
 
+/// A number for each label, that somebody says.
+pub struct Figures<L> {
+    values: Box<[AtomicU64]>,
+    labels: PhantomData<fn(L)>,
+}
+
+impl<L: Labels> Figures<L> {
+    /// Says how many there are.
+    pub fn set(&self, labels: L, value: u64) {
+        self.values[labels.position()].store(value, Ordering::Relaxed);
+    }
+}
+
+impl<L: Labels> Instrument for Figures<L> {
+    const KIND: Kind = Kind::Gauge;
+    const LABELS: &'static [(&'static str, &'static [&'static str])] = L::LABELS;
+
+    fn cells(_: &[Duration]) -> usize {
+        0
+    }
+
+    fn over(_: &Arc<Cells>, _: usize, _: &Arc<[u64]>) -> Self {
+        Self { values: (0..L::SERIES).map(|_| AtomicU64::new(0)).collect(), labels: PhantomData }
+    }
+
+    fn render(&self, name: &str, page: &mut Page) {
+        for (position, value) in self.values.iter().enumerate() {
+            page.sample(name, "", &pairs::<L>(position), None, value.load(Ordering::Relaxed));
+        }
+    }
+}
+
 /// A count that somebody else keeps and says when asked.
 pub struct Mirror<L> {
     counts: Box<[AtomicU64]>,

@@ -1,5 +1,6 @@
 //! Labels as closed sets: each value is a variant, so a series is an index and the number of series is known.
 
+use crate::cache::observe::{CacheName, CacheResult};
 use crate::store::{StoreErrorKind, StoreOperation};
 use crate::token::decision::Inactive;
 use crate::token::value::TokenKind;
@@ -208,6 +209,26 @@ label! {
         Reused = "reused",
         /// Not valid, or not for what was asked.
         Refused = "refused",
+    }
+}
+
+impl Label for CacheName {
+    const NAME: &'static str = "content";
+    const VALUES: &'static [&'static str] = &["tokens", "unknown_tokens", "clients"];
+
+    #[inline]
+    fn position(self) -> usize {
+        self as usize
+    }
+}
+
+impl Label for CacheResult {
+    const NAME: &'static str = "result";
+    const VALUES: &'static [&'static str] = &["hit", "miss", "stale", "aged", "no_lease"];
+
+    #[inline]
+    fn position(self) -> usize {
+        self as usize
     }
 }
 

@@ -15,13 +15,14 @@ mod reference;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use instrument::{Counter, Figure, Histogram, Mirror, Switch};
+pub use instrument::{Counter, Figure, Figures, Histogram, Mirror, Switch};
 pub use label::{
     ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Outcome, Protocol, RefreshResult, StoreResult,
 };
 pub use page::Kind;
 pub use reference::reference;
 
+use crate::cache::observe::{CacheName, CacheObserver, CacheResult};
 use crate::config::MetricsConfig;
 use crate::store::{StoreErrorKind, StoreObserver, StoreOperation};
 use crate::token::decision::Inactive;
@@ -120,6 +121,24 @@ metrics! {
     /// `introspect_store_up`
     store_up: Switch = "introspect_store_up",
         "1 if the store answered when it was last asked, else 0.";
+    /// `introspect_cache_requests_total`
+    cache_requests: Counter<(CacheName, CacheResult)> = "introspect_cache_requests_total",
+        "Questions to what the node remembers, by what they found; all but hits go to the store.";
+    /// `introspect_cache_coalesced_total`
+    cache_coalesced: Counter<()> = "introspect_cache_coalesced_total",
+        "Look-ups of tokens that shared the read of another.";
+    /// `introspect_cache_evictions_total`
+    cache_evictions: Counter<CacheName> = "introspect_cache_evictions_total",
+        "Entries that gave way to what is used more.";
+    /// `introspect_cache_answers_without_store_total`
+    cache_without_store: Counter<()> = "introspect_cache_answers_without_store_total",
+        "Tokens known to be revoked that were answered as not active while the store could not be read.";
+    /// `introspect_cache_entries`
+    cache_entries: Figures<CacheName> = "introspect_cache_entries",
+        "Entries that are remembered.";
+    /// `introspect_cache_bytes`
+    cache_bytes: Figure = "introspect_cache_bytes",
+        "Memory that remembered tokens and the answers about them take.";
     /// `introspect_client_auth_total`
     client_auth: Counter<(ClientAuthMethod, ClientAuthResult)> = "introspect_client_auth_total",
         "Attempts of callers to prove who they are.";
@@ -194,6 +213,24 @@ impl StoreObserver for Metrics {
         if let Some(kind) = error {
             self.store_errors.increment(kind);
         }
+    }
+}
+
+impl CacheObserver for Metrics {
+    fn asked(&self, cache: CacheName, result: CacheResult) {
+        self.cache_requests.increment((cache, result));
+    }
+
+    fn evicted(&self, cache: CacheName) {
+        self.cache_evictions.increment(cache);
+    }
+
+    fn coalesced(&self) {
+        self.cache_coalesced.increment(());
+    }
+
+    fn answered_without_store(&self) {
+        self.cache_without_store.increment(());
     }
 }
 

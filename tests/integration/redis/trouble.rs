@@ -204,7 +204,7 @@ async fn closing_lets_calls_finish_and_leaves_no_connection_behind() {
     let server = RedisServer::start().await;
     let store = Arc::new(server.store().await);
     everything_works(&store).await;
-    assert_eq!(server.connections().await, 3);
+    assert_eq!(server.connections().await, 4);
     let mut calls = JoinSet::new();
     for number in 0..100 {
         let store = Arc::clone(&store);
@@ -226,7 +226,7 @@ async fn dropping_leaves_no_connection_and_no_task_behind() {
     let before = tasks();
     let store = server.store().await;
     everything_works(&store).await;
-    assert_eq!(server.connections().await, 3);
+    assert_eq!(server.connections().await, 4);
     drop(store);
     eventually("all are closed", async || server.connections().await == 0).await;
     eventually("all tasks have ended", async || tasks() <= before).await;

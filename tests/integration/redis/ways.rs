@@ -30,7 +30,7 @@ async fn tls_works_with_the_right_authority_and_not_with_another() {
     let distrustful = RedisStore::open(&config).await.unwrap();
     assert_eq!(distrustful.probe().await.unwrap_err().kind(), StoreErrorKind::Unavailable);
     assert_eq!(distrustful.clients(None, 1).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
-    assert_eq!(server.connections().await, 3, "two of the hot path and one of the pool");
+    assert_eq!(server.connections().await, 4, "two of the hot path, the one that listens, and one of the pool");
     store.close().await;
 }
 
@@ -38,7 +38,8 @@ async fn tls_works_with_the_right_authority_and_not_with_another() {
 async fn a_user_with_the_documented_permissions_can_do_everything() {
     let server = RedisServer::start().await;
     let documented = "+get +set +setrange +getrange +exists +del +unlink +pexpiretime +time \
-                      +zadd +zrem +zrange +eval +evalsha +select +ping +unwatch";
+                      +zadd +zrem +zrange +eval +evalsha +select +ping +unwatch \
+                      +info +client|no-evict +client|tracking";
     let keys = format!("~{PREFIX}*");
     let mut words = vec!["ACL", "SETUSER", "itd", "on", ">pass word#1", &keys, "-@all"];
     words.extend(documented.split_whitespace());

@@ -2,13 +2,16 @@
 
 pub(crate) mod api;
 pub(crate) mod certificates;
+pub(crate) mod cluster;
 pub(crate) mod jose;
 pub(crate) mod life;
 pub(crate) mod node;
+mod port;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod redis;
+pub(crate) mod sentinel;
 
 /// Makes each test two: the function is called with a kind of store, in a module of that kind's name.
 macro_rules! over_both_stores {

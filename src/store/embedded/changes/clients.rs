@@ -4,6 +4,7 @@ use redb::ReadableTable as _;
 
 use super::Changes;
 use crate::client::ClientId;
+use crate::coherence::name::Name;
 use crate::store::ClientWrite;
 use crate::store::embedded::fault::Stop;
 use crate::store::embedded::tables::{client_document, client_row};
@@ -18,6 +19,7 @@ impl Changes<'_> {
         let created = self.stamps.next(now);
         self.clients.insert(key, client_row(1, created, body).as_slice())?;
         self.changed = true;
+        self.announce(Name::Client(id.as_str()));
         Ok(ClientWrite::Done { version: 1 })
     }
 
@@ -35,12 +37,16 @@ impl Changes<'_> {
         let (Some(_), Some(next)) = (named, version.checked_add(1)) else { return Ok(ClientWrite::Conflict) };
         self.clients.insert(key, client_row(next, created, body).as_slice())?;
         self.changed = true;
+        self.announce(Name::Client(id.as_str()));
         Ok(ClientWrite::Done { version: next })
     }
 
     pub(super) fn delete_client(&mut self, id: &ClientId) -> Result<bool, Stop> {
         let existed = self.clients.remove(id.as_str().as_bytes())?.is_some();
-        self.changed |= existed;
+        if existed {
+            self.changed = true;
+            self.announce(Name::Client(id.as_str()));
+        }
         Ok(existed)
     }
 }

@@ -1,6 +1,7 @@
 //! Grants: one refresh token in the place of another, and what of a grant is revoked.
 
 use super::Changes;
+use crate::coherence;
 use crate::store::embedded::fault::Stop;
 use crate::store::embedded::tables::{Name, damaged};
 use crate::store::embedded::write::{NewEntry, NewToken};
@@ -57,6 +58,7 @@ impl Changes<'_> {
         } else {
             self.kept.put(name, kept.map_or(end, |mark| mark.end.max(end)), after)?;
         }
+        self.announce(coherence::name::Name::Grant(grant));
         Ok(true)
     }
 }

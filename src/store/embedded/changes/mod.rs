@@ -18,6 +18,7 @@ use super::kept::Kept;
 use super::stamps::Stamps;
 use super::tables::{CLIENTS, DOCUMENTS, META, META_STAMP};
 use super::write::Write;
+use crate::coherence;
 use crate::token::codec::STAMP_RANGE;
 use crate::token::time::{Now, Stamp, UnixSeconds};
 
@@ -30,10 +31,12 @@ pub(super) struct Changes<'transaction> {
     stamps: &'transaction Stamps,
     changed: bool,
     reserving: bool,
+    /// What is to be heard of once this is committed: the texts of names.
+    announced: Vec<String>,
 }
 
 /// What a transaction has done.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Done {
     /// Whether there is anything to commit.
     pub(super) changed: bool,
@@ -43,6 +46,8 @@ pub(super) struct Done {
     pub(super) earliest: Option<u32>,
     /// How many expired tokens and entries were forgotten.
     pub(super) forgotten: usize,
+    /// The names under which something was written that can end a token or bring it back.
+    pub(super) announced: Vec<String>,
 }
 
 impl<'transaction> Changes<'transaction> {
@@ -59,6 +64,7 @@ impl<'transaction> Changes<'transaction> {
             stamps,
             changed: false,
             reserving: false,
+            announced: Vec::new(),
         })
     }
 
@@ -80,8 +86,9 @@ impl<'transaction> Changes<'transaction> {
             Write::MarkGrant { grant, before, after, end, reply } => {
                 reply.set(Stop::answer(self.mark_grant(*grant, before, after, *end))?);
             }
-            Write::RaiseEpoch { name, until, reason, end, now, reply } => {
+            Write::RaiseEpoch { name, announced, until, reason, end, now, reply } => {
                 reply.set(Stop::answer(self.raise_epoch(*name, *until, *reason, *end, *now))?);
+                self.announced.push(std::mem::take(announced));
             }
             Write::ReserveStamps { reply } => {
                 self.reserving = true;
@@ -100,6 +107,11 @@ impl<'transaction> Changes<'transaction> {
             Write::DeleteClient { id, reply } => reply.set(Stop::answer(self.delete_client(id))?),
         }
         Ok(())
+    }
+
+    /// Notes that something was written which near caches must hear of.
+    fn announce(&mut self, name: coherence::name::Name<'_>) {
+        self.announced.push(name.text());
     }
 
     /// How many tokens and entries were put in so far.
@@ -123,7 +135,7 @@ impl<'transaction> Changes<'transaction> {
             self.meta.insert(META_STAMP, stamp.0)?;
             changed = true;
         }
-        Ok(Done { changed, stamp, earliest: self.kept.earliest()?, forgotten })
+        Ok(Done { changed, stamp, earliest: self.kept.earliest()?, forgotten, announced: self.announced })
     }
 
     /// Writes the store's clock into an encoded record that has no stamp yet. The record begins at `start`.

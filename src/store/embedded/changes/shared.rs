@@ -3,9 +3,10 @@
 use redb::ReadableTable as _;
 
 use super::Changes;
+use crate::coherence;
 use crate::store::StoreError;
 use crate::store::embedded::fault::Stop;
-use crate::store::embedded::tables::{Entry, Name, damaged, document, document_row};
+use crate::store::embedded::tables::{Entry, Name, SIGNING_KEYS, damaged, document, document_row};
 use crate::token::epoch::Epoch;
 use crate::token::record::Reason;
 use crate::token::time::{Now, Stamp, UnixSeconds};
@@ -47,6 +48,9 @@ impl Changes<'_> {
         }
         self.documents.insert(name, document_row(next, body).as_slice())?;
         self.changed = true;
+        if name == SIGNING_KEYS {
+            self.announce(coherence::name::Name::SigningKeys);
+        }
         Ok(true)
     }
 }

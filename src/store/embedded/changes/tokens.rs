@@ -1,6 +1,7 @@
 //! Tokens: those that have a record, and those that have none because they are signed.
 
 use super::Changes;
+use crate::coherence;
 use crate::store::embedded::fault::Stop;
 use crate::store::embedded::tables::{Entry, Name, damaged};
 use crate::store::embedded::write::{NewEntry, NewToken};
@@ -52,6 +53,7 @@ impl Changes<'_> {
         let (after, transition) = transition(record.state, state);
         if after != record.state {
             self.kept.replace_token(digest, &codec::with_state(stored, after))?;
+            self.announce(coherence::name::Name::Token(digest));
         }
         Ok(transition)
     }
@@ -82,6 +84,9 @@ impl Changes<'_> {
                 let end = kept.map_or(expires_at, |kept| kept.end.max(expires_at));
                 self.kept.put(name, end, &[reason.to_byte()])?;
             }
+        }
+        if after != before {
+            self.announce(coherence::name::Name::Token(token));
         }
         Ok(transition)
     }

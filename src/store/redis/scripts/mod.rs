@@ -68,6 +68,11 @@ impl Script {
 }
 
 impl Invocation {
+    /// The first of its keys, which tells where all of them lie.
+    pub(super) fn key(&self) -> &[u8] {
+        self.keys.first().map_or(&[], |key| key.as_bytes())
+    }
+
     /// By name: all that is sent as long as Redis remembers the script.
     pub(super) fn by_hash(&self) -> Cmd {
         self.command("EVALSHA", &self.script.hash)

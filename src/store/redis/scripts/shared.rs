@@ -11,19 +11,8 @@ use super::{ALLOW_OOM, Script};
 /// - ARGV: the moment as a stamp of eight bytes, or nothing for the present one; the reason as one byte; until when in
 ///   milliseconds
 /// - Reply: [`super::DONE`]; [`super::NOT_DONE`] when one at least as late is there
-///
-/// Stamps are compared byte by byte: Lua compares strings in the order of the locale that Redis was started in.
 pub(in super::super) static RAISE_EPOCH: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        ALLOW_OOM,
-        "\
-local function order(one, other)
-    for place = 1, 8 do
-        local difference = string.byte(one, place) - string.byte(other, place)
-        if difference ~= 0 then return difference end
-    end
-    return 0
-end
+    let body = "\
 local moment, reason, expires = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if moment == '' then moment = stamp end
 local kept, known, raised = redis.call('GET', KEYS[1]), 0, 1
@@ -43,9 +32,43 @@ if expires > millis and (moment .. reason ~= kept or expires ~= known) then
     redis.call('SET', KEYS[1], moment .. reason, 'PXAT', expires)
 end
 return raised
-",
-    )
+";
+    Script::new(ALLOW_OOM, &[ORDER, body].concat())
 });
+
+/// Raises the epoch of all tokens, in one marker of the dataset: of two the later one stays, of two of the same moment
+/// the one whose reason is final. It stays as long as the marker.
+///
+/// - KEYS: marker
+/// - ARGV: the moment as a stamp of eight bytes, or nothing for the present one; the reason as one byte
+/// - Reply: [`super::DONE`]; [`super::NOT_DONE`] when one at least as late is there
+pub(in super::super) static RAISE_MARKER: LazyLock<Script> = LazyLock::new(|| {
+    let body = "\
+local moment, reason = ARGV[1], ARGV[2]
+if moment == '' then moment = stamp end
+local kept = redis.call('GET', KEYS[1])
+if not kept or #kept ~= 31 then return redis.error_reply('DAMAGED the marker of the dataset is missing') end
+local before = string.sub(kept, 31)
+local difference = order(string.sub(kept, 23, 30), moment)
+if difference > 0 then return 0 end
+if difference == 0 and (before ~= '\\1' or before == reason) then return 0 end
+redis.call('SETRANGE', KEYS[1], 22, moment .. reason)
+if difference == 0 then return 0 end
+return 1
+";
+    Script::new(ALLOW_OOM, &[ORDER, body].concat())
+});
+
+/// Compares two stamps byte by byte: Lua compares strings in the order of the locale that Redis was started in.
+const ORDER: &str = "\
+local function order(one, other)
+    for place = 1, 8 do
+        local difference = string.byte(one, place) - string.byte(other, place)
+        if difference ~= 0 then return difference end
+    end
+    return 0
+end
+";
 
 /// Notes that something was used.
 ///

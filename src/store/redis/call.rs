@@ -1,0 +1,293 @@
+//! What one call to the store works with: a deadline for all its round trips, and the way to the primary that has a
+//! key.
+//!
+//! What was read counts only if the primary could still be believed when it was asked (see [`super::fence`]).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use redis::{Cmd, ServerErrorKind, Value};
+use tokio::time::{Duration, Instant, sleep};
+
+use super::dataset::Marker;
+use super::dial::Address;
+use super::directory::slots::{Redirect, RedirectKind};
+use super::fault::Fault;
+use super::fleet::Fleet;
+use super::lane::{self, State, Up};
+use super::link::accept;
+use super::primary::Primary;
+use super::scripts::Invocation;
+use super::{bytes, get};
+use crate::coherence::clock::Moment;
+use crate::token::epoch::Epoch;
+
+/// One call.
+pub(super) struct Call {
+    fleet: Arc<Fleet>,
+    deadline: Instant,
+    /// Dropped when the call is over, for which whoever closes the store waits.
+    _under_way: Arc<()>,
+}
+
+/// What was read.
+pub(super) struct Reading {
+    /// The values of the keys, in their order; `None` for one that is not there.
+    pub(super) values: Vec<Option<Vec<u8>>>,
+    /// The markers that were read beside them.
+    markers: Vec<Marker>,
+}
+
+/// How often a command is sent elsewhere.
+const REDIRECTIONS: usize = 4;
+/// How long to wait before a command is tried again whose keys are being moved.
+const PAUSE: Duration = Duration::from_millis(5);
+
+impl Call {
+    /// Begins a call: its deadline runs from here.
+    pub(super) fn begin(fleet: &Arc<Fleet>) -> Result<Self, Fault> {
+        let deadline = Instant::now() + fleet.common.endpoint.response_timeout();
+        Ok(Self { _under_way: fleet.enter()?, fleet: Arc::clone(fleet), deadline })
+    }
+
+    // --- reading ---
+
+    /// The values of some keys, wherever they lie.
+    pub(super) async fn read(&self, keys: &[String]) -> Result<Reading, Fault> {
+        let began = self.fleet.common.coherence.now();
+        let members = self.fleet.members();
+        let mut by_primary = BTreeMap::<Address, (Arc<Primary>, Vec<usize>)>::new();
+        for (place, key) in keys.iter().enumerate() {
+            let primary = members.owner_of(key.as_bytes())?;
+            by_primary.entry(primary.address.clone()).or_insert_with(|| (primary, Vec::new())).1.push(place);
+        }
+        let mut values = vec![None; keys.len()];
+        let mut markers = Vec::new();
+        // All are asked before any is waited for.
+        let asked = by_primary.into_values().map(|(primary, places)| async move {
+            let state = primary.lane()?;
+            let State::Up(up) = &*state else { return Err(Fault::closed()) };
+            let answer = up.read(places.iter().map(|place| keys[*place].clone()).collect(), self.deadline).await?;
+            Ok((primary, places, answer))
+        });
+        for answered in join_all(asked).await {
+            let (primary, places, answer) = answered?;
+            markers.extend(answer.marker);
+            for (place, value) in places.into_iter().zip(answer.values) {
+                values[place] = if lane::sends_elsewhere(&value) {
+                    bytes(self.follow(&primary, &get(&keys[place]), keys[place].as_bytes(), value).await?)?
+                } else {
+                    bytes(accept(value)?)?
+                };
+            }
+            self.believe(&primary, began).await?;
+        }
+        Ok(Reading { values, markers })
+    }
+
+    /// The value of one key.
+    pub(super) async fn value(&self, key: String) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(self.read(&[key]).await?.values.pop().flatten())
+    }
+
+    /// Returns when what a primary answered to a question of `began` may be believed.
+    async fn believe(&self, primary: &Primary, began: Moment) -> Result<(), Fault> {
+        self.fleet.common.fence.covers(began, self.deadline).await?;
+        primary.expect_current()
+    }
+
+    // --- writing ---
+
+    /// One command about one key.
+    pub(super) async fn command(&self, key: &str, command: &Cmd) -> Result<Value, Fault> {
+        let primary = self.fleet.owner_of(key.as_bytes())?;
+        let reply = self.send(&primary, std::slice::from_ref(command)).await?.pop();
+        let reply = reply.ok_or_else(Fault::unexpected_reply)?;
+        if lane::sends_elsewhere(&reply) {
+            return self.follow(&primary, command, key.as_bytes(), reply).await;
+        }
+        accept(reply)
+    }
+
+    /// Several scripts; their replies in order. Those of one primary travel together, and those that Redis has
+    /// forgotten are sent in full.
+    pub(super) async fn scripts(&self, invocations: &[Invocation]) -> Result<Vec<i64>, Fault> {
+        let members = self.fleet.members();
+        let mut by_primary = BTreeMap::<Address, (Arc<Primary>, Vec<usize>)>::new();
+        for (place, invocation) in invocations.iter().enumerate() {
+            let primary = members.owner_of(invocation.key())?;
+            by_primary.entry(primary.address.clone()).or_insert_with(|| (primary, Vec::new())).1.push(place);
+        }
+        let mut outcomes = vec![0; invocations.len()];
+        for (primary, places) in by_primary.into_values() {
+            let commands: Vec<_> = places.iter().map(|place| invocations[*place].by_hash()).collect();
+            let replies = self.send(&primary, &commands).await?;
+            for (place, reply) in places.into_iter().zip(replies) {
+                let invocation = &invocations[place];
+                let reply = if lane::sends_elsewhere(&reply) {
+                    self.follow(&primary, &invocation.in_full(), invocation.key(), reply).await?
+                } else if is_forgotten(&reply) {
+                    let reply = self.send(&primary, &[invocation.in_full()]).await?.pop();
+                    let reply = reply.ok_or_else(Fault::unexpected_reply)?;
+                    if lane::sends_elsewhere(&reply) {
+                        self.follow(&primary, &invocation.in_full(), invocation.key(), reply).await?
+                    } else {
+                        accept(reply)?
+                    }
+                } else {
+                    accept(reply)?
+                };
+                let Value::Int(outcome) = reply else { return Err(Fault::unexpected_reply()) };
+                outcomes[place] = outcome;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// One script.
+    pub(super) async fn script(&self, invocation: Invocation) -> Result<i64, Fault> {
+        let replies = self.scripts(&[invocation]).await?;
+        replies.first().copied().ok_or_else(Fault::unexpected_reply)
+    }
+
+    // --- everywhere ---
+
+    /// One command to every primary.
+    pub(super) async fn everywhere(&self, command: &Cmd) -> Result<Vec<Value>, Fault> {
+        let members = self.fleet.members();
+        // Fails where there are none.
+        members.owner_of(b"")?;
+        let asked = members.primaries.iter().map(|primary| async move {
+            let reply = self.send(primary, std::slice::from_ref(command)).await?.pop();
+            accept(reply.ok_or_else(Fault::unexpected_reply)?)
+        });
+        join_all(asked).await.into_iter().collect()
+    }
+
+    // --- on the way ---
+
+    async fn send(&self, primary: &Primary, commands: &[Cmd]) -> Result<Vec<Value>, Fault> {
+        let state = primary.lane()?;
+        let State::Up(up) = &*state else { return Err(Fault::closed()) };
+        self.send_through(up, commands).await
+    }
+
+    async fn send_through(&self, up: &Up, commands: &[Cmd]) -> Result<Vec<Value>, Fault> {
+        let replies = up.line.clone().pipeline(commands.iter().cloned(), self.deadline).await;
+        match &replies {
+            Ok(replies) if replies.iter().any(lane::is_of_a_replica) => up.doubt(),
+            Err(fault) if fault.is_silence() => up.doubt(),
+            _ => {}
+        }
+        replies
+    }
+
+    /// Sends a command where a node of a cluster says that it belongs, until one carries it out.
+    async fn follow(&self, from: &Primary, command: &Cmd, key: &[u8], mut reply: Value) -> Result<Value, Fault> {
+        let mut target = from.address.clone();
+        for _ in 0..REDIRECTIONS {
+            let Value::ServerError(error) = &reply else { return accept(reply) };
+            let asking = match Redirect::of(error) {
+                Some(Redirect { kind, host, port, .. }) => {
+                    target = match (host, &target) {
+                        (Some(host), _) => Address::tcp(host, port),
+                        (None, Address::Tcp { host, .. }) => Address::tcp(host.clone(), port),
+                        (None, Address::Unix(_)) => return Err(Fault::unexpected_reply()),
+                    };
+                    kind == RedirectKind::Ask
+                }
+                None if error.kind() == Some(ServerErrorKind::TryAgain) => {
+                    sleep(PAUSE).await;
+                    false
+                }
+                None => return accept(reply),
+            };
+            if !asking {
+                // Somebody must find out who has the slot now.
+                self.fleet.common.fence.ask();
+            }
+            let primary = self.reach(&from.address, &target, (!asking).then_some(key)).await?;
+            let mut commands = Vec::new();
+            if asking {
+                commands.push(redis::cmd("ASKING"));
+            }
+            commands.push(command.clone());
+            reply = self.send(&primary, &commands).await?.pop().ok_or_else(Fault::unexpected_reply)?;
+            if !lane::sends_elsewhere(&reply) {
+                self.believe(&primary, self.fleet.common.coherence.now()).await?;
+                return accept(reply);
+            }
+        }
+        Err(Fault::unavailable("the nodes of the cluster send us from one to another"))
+    }
+
+    /// The primary at an address that a node named, or, when it goes by another name there, the new owner of the slot.
+    /// One that is not known yet may be a moment later.
+    async fn reach(&self, from: &Address, address: &Address, key: Option<&[u8]>) -> Result<Arc<Primary>, Fault> {
+        loop {
+            let members = self.fleet.members();
+            let owner = key.and_then(|key| members.owner_of(key).ok()).filter(|owner| owner.address != *from);
+            if let Some(primary) = members.at(address).or(owner)
+                && primary.lane().is_ok()
+            {
+                return Ok(primary);
+            }
+            if Instant::now() >= self.deadline {
+                return Err(Fault::unavailable("a node of the cluster that has a slot is not known yet"));
+            }
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+impl Reading {
+    /// The epoch of all tokens, as far as it was read.
+    pub(super) fn issuer_epoch(&self) -> Option<Epoch> {
+        self.markers.iter().filter_map(|marker| marker.epoch).max_by_key(|epoch| epoch.until)
+    }
+
+    /// Whether a marker was read at all.
+    pub(super) fn has_marker(&self) -> bool {
+        !self.markers.is_empty()
+    }
+}
+
+fn is_forgotten(reply: &Value) -> bool {
+    matches!(reply, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
+}
+
+/// Waits for all of some futures; their results in order.
+async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut futures: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        let mut pending = false;
+        for (future, output) in &mut futures {
+            if output.is_none() {
+                match future.as_mut().poll(context) {
+                    std::task::Poll::Ready(ready) => *output = Some(ready),
+                    std::task::Poll::Pending => pending = true,
+                }
+            }
+        }
+        if pending { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+    })
+    .await;
+    futures.into_iter().filter_map(|(_, output)| output).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn all_are_waited_for_and_come_back_in_order() {
+        let (open, gate) = tokio::sync::oneshot::channel();
+        let first = async { gate.await.unwrap_or(0) };
+        let second = async {
+            let _ = open.send(1);
+            2
+        };
+        let all: Vec<std::pin::Pin<Box<dyn Future<Output = i32>>>> = vec![Box::pin(first), Box::pin(second)];
+        assert_eq!(join_all(all).await, [1, 2]);
+    }
+}

@@ -1,0 +1,253 @@
+//! One primary: what is known of it, and the tasks that keep the connections to it up.
+//!
+//! Nothing is read from it or written to it before its tracker has made sure of the life that it is in (see
+//! [`super::tracker`]), and a connection that leads to another life is not used.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use super::administration::Administration;
+use super::dataset::DatasetId;
+use super::dial::Address;
+use super::endpoint::Endpoint;
+use super::fault::Fault;
+use super::fence::Fence;
+use super::incarnation::Incarnation;
+use super::lane::{self, Lane, State};
+use super::leases::Leases;
+use super::tracker;
+use crate::coherence::Coherence;
+use crate::config::RevocationConfig;
+
+/// What everything that deals with Redis shares.
+pub(super) struct Common {
+    pub(super) endpoint: Endpoint,
+    pub(super) prefix: Box<str>,
+    pub(super) coherence: Arc<Coherence>,
+    pub(super) fence: Arc<Fence>,
+    pub(super) leases: Leases,
+    pub(super) revocation: RevocationConfig,
+    /// What waits are spread by.
+    pub(super) seed: u64,
+    /// How many connections of the hot path there are to each primary.
+    pub(super) connections: usize,
+    /// Which data this node works with, once it has found out.
+    dataset: watch::Sender<Option<DatasetId>>,
+    /// How long leases may be by what the markers say, in milliseconds; 0 until that is known.
+    agreed_lease: AtomicU64,
+    /// Rung whenever a connection has come up or failed.
+    pub(super) progress: Notify,
+}
+
+impl Common {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        prefix: &str,
+        coherence: Arc<Coherence>,
+        fence: Arc<Fence>,
+        revocation: RevocationConfig,
+        connections: usize,
+        seed: u64,
+    ) -> Self {
+        Self {
+            endpoint,
+            prefix: prefix.into(),
+            leases: Leases::new(Arc::clone(&coherence), Arc::clone(&fence)),
+            coherence,
+            fence,
+            revocation,
+            seed,
+            connections: connections.max(1),
+            dataset: watch::channel(None).0,
+            agreed_lease: AtomicU64::new(0),
+            progress: Notify::new(),
+        }
+    }
+
+    /// The dataset, when it is known.
+    pub(super) fn dataset(&self) -> Option<DatasetId> {
+        *self.dataset.borrow()
+    }
+
+    /// From now on no other dataset will do.
+    pub(super) fn bind(&self, dataset: DatasetId, lease: Duration) {
+        self.agreed_lease.store(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
+        self.dataset.send_replace(Some(dataset));
+    }
+
+    /// Returns the dataset when it is known.
+    pub(super) async fn bound(&self) -> Result<DatasetId, Fault> {
+        let mut known = self.dataset.subscribe();
+        let dataset = known.wait_for(Option::is_some).await.map_err(|_| Fault::closed())?;
+        dataset.ok_or_else(Fault::closed)
+    }
+
+    /// Whether all stamps come from one clock.
+    pub(super) fn has_one_clock(&self) -> bool {
+        self.fence.is_endless()
+    }
+
+    /// How long this node's leases are: never longer than all nodes have agreed on.
+    pub(super) fn lease(&self) -> Duration {
+        let agreed = Duration::from_millis(self.agreed_lease.load(Ordering::Acquire));
+        self.revocation.lease.min(agreed)
+    }
+
+    /// How long any node's lease may be.
+    pub(super) fn longest_lease(&self) -> Duration {
+        let agreed = Duration::from_millis(self.agreed_lease.load(Ordering::Acquire));
+        self.revocation.lease.max(agreed)
+    }
+}
+
+/// A primary.
+pub(super) struct Primary {
+    pub(super) address: Address,
+    pub(super) lanes: Box<[Lane]>,
+    pub(super) administration: Administration,
+    /// The life that everything is known of, or why there is none.
+    life: watch::Sender<Result<Incarnation, Fault>>,
+    /// The keys of the markers that lie on it.
+    markers: ArcSwap<Vec<String>>,
+    marker: AtomicUsize,
+    /// Whether another has taken its place.
+    retired: AtomicBool,
+    /// Rung by whoever has reason to doubt that it is what it was.
+    doubt: Notify,
+    /// Dropped with it, which ends them.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Primary {
+    /// Starts to keep connections to it up.
+    pub(super) fn start(address: Address, common: &Arc<Common>) -> Arc<Self> {
+        let administration = Administration::new(&common.endpoint, &address);
+        let primary = Arc::new(Self {
+            lanes: (0..common.connections).map(|_| Lane::new()).collect(),
+            administration,
+            address,
+            life: watch::channel(Err(Fault::unavailable("not connected to Redis yet"))).0,
+            markers: ArcSwap::default(),
+            marker: AtomicUsize::new(0),
+            retired: AtomicBool::new(false),
+            doubt: Notify::new(),
+            tasks: Mutex::default(),
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(tracker::keep_up(Arc::clone(&primary), Arc::clone(common)));
+        for place in 0..primary.lanes.len() {
+            tasks.spawn(Lane::keep_up(place, Arc::clone(&primary), Arc::clone(common)));
+        }
+        *primary.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
+        primary
+    }
+
+    /// Another has taken its place: nothing that it still says counts.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        self.end(&Fault::unavailable("this Redis is no longer the primary"));
+        self.close();
+    }
+
+    /// Lets go of all connections.
+    pub(super) fn close(&self) {
+        self.administration.close();
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        for lane in &self.lanes {
+            lane.close(&Fault::closed());
+        }
+    }
+
+    /// Whether another has taken its place.
+    pub(super) fn expect_current(&self) -> Result<(), Fault> {
+        if self.retired.load(Ordering::Acquire) {
+            Err(Fault::unavailable("this Redis is no longer the primary"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A connection that is up: that of this thread, or the next.
+    pub(super) fn lane(&self) -> Result<Arc<State>, Fault> {
+        let (before, after) = self.lanes.split_at(lane::own_place(self.lanes.len()));
+        let mut fault = None;
+        for lane in after.iter().chain(before) {
+            let state = lane.state();
+            match &*state {
+                State::Up(_) => return Ok(state),
+                State::Down(down) => fault = fault.or_else(|| Some(down.clone())),
+            }
+        }
+        Err(fault.unwrap_or_else(Fault::closed))
+    }
+
+    // --- its life ---
+
+    /// The life that everything is known of, now and as it changes.
+    pub(super) fn life(&self) -> watch::Receiver<Result<Incarnation, Fault>> {
+        self.life.subscribe()
+    }
+
+    /// Whether everything is known of this life.
+    pub(super) fn is_in(&self, incarnation: &Incarnation) -> bool {
+        self.life.borrow().as_ref() == Ok(incarnation)
+    }
+
+    /// Everything is known of this life: it may be read from and written to.
+    pub(super) fn begin(&self, incarnation: Incarnation) {
+        drop(self.life.send_replace(Ok(incarnation)));
+    }
+
+    /// It may no longer be read from and written to.
+    pub(super) fn end(&self, fault: &Fault) {
+        drop(self.life.send_replace(Err(fault.clone())));
+    }
+
+    /// Why it still may not be; nothing when it may.
+    pub(super) fn note(&self, fault: Fault) {
+        self.life.send_if_modified(|life| {
+            if life.is_err() {
+                *life = Err(fault);
+            }
+            life.is_err()
+        });
+    }
+
+    /// Has the tracker look at once.
+    pub(super) fn doubt(&self) {
+        self.doubt.notify_one();
+    }
+
+    /// Returns when somebody has reason for doubt.
+    pub(super) async fn doubted(&self) {
+        self.doubt.notified().await;
+    }
+
+    // --- its markers ---
+
+    /// These lie on it now.
+    pub(super) fn set_markers(&self, keys: Vec<String>) {
+        self.markers.store(Arc::new(keys));
+    }
+
+    /// The keys of all markers that lie on it.
+    pub(super) fn markers(&self) -> Arc<Vec<String>> {
+        self.markers.load_full()
+    }
+
+    /// The marker that batches read at present; none when none lies on it.
+    pub(super) fn marker(&self) -> Option<String> {
+        let markers = self.markers.load();
+        markers.get(self.marker.load(Ordering::Relaxed) % markers.len().max(1)).cloned()
+    }
+
+    /// Batches read another from now on.
+    pub(super) fn next_marker(&self) {
+        self.marker.fetch_add(1, Ordering::Relaxed);
+    }
+}
