@@ -9,15 +9,27 @@ use crate::world::{Event, World};
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
     /// A server process ends; with its machine, nobody is even told.
-    Kill { server: ServerId, machine: bool },
+    Kill {
+        server: ServerId,
+        machine: bool,
+    },
     /// It is started again.
-    Start { server: ServerId, data: Data },
+    Start {
+        server: ServerId,
+        data: Data,
+    },
     Freeze(ServerId),
     Thaw(ServerId),
     /// Nothing passes from one to the other.
-    Cut { from: Host, to: Host },
+    Cut {
+        from: Host,
+        to: Host,
+    },
     /// Nothing passes between two groups.
-    Split { one: Vec<Host>, other: Vec<Host> },
+    Split {
+        one: Vec<Host>,
+        other: Vec<Host>,
+    },
     /// All ways are open again.
     Heal,
     /// Everything from and to a host takes so much longer.
@@ -25,11 +37,19 @@ pub(crate) enum Fault {
     /// What a replica is behind.
     Lag(ServerId, Micros),
     /// Connections are reset, one in so many.
-    Reset { one_in: u64 },
+    Reset {
+        one_in: u64,
+    },
     /// Connections become half-open.
-    Lose { one_in: u64 },
+    Lose {
+        one_in: u64,
+    },
     /// On connections nothing arrives one way for a while.
-    Stall { one_in: u64, way: Way, duration: Micros },
+    Stall {
+        one_in: u64,
+        way: Way,
+        duration: Micros,
+    },
     /// Trackers are told of things that have not happened.
     Repeat(ServerId),
     /// `FLUSHALL`.
@@ -41,11 +61,20 @@ pub(crate) enum Fault {
     /// What will be found by a server that is started without its last moments.
     Save,
     /// Slots move to another member.
-    Move { slots: Vec<u16>, from: ServerId, to: ServerId },
+    Move {
+        slots: Vec<u16>,
+        from: ServerId,
+        to: ServerId,
+    },
     /// A node is given no time.
-    Pause { node: usize, duration: Micros },
+    Pause {
+        node: usize,
+        duration: Micros,
+    },
     /// A node is started anew.
-    Restart { node: usize },
+    Restart {
+        node: usize,
+    },
 }
 
 /// What a server finds when it is started.

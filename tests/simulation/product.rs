@@ -3,17 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use introspectd::cache::near::{Limits, NearCache};
+use introspectd::cache::observe::{CacheName, CacheObserver, Unobserved};
 use introspectd::client::metadata::blank;
 use introspectd::client::secret::Secret;
 use introspectd::client::{Client, ClientId, Right, Rights};
 use introspectd::config::{
-    Acknowledge, Durability, RedisConfig, RedisTopology, RevocationConfig, SigningConfig, TokensConfig, UnsafeSettings,
+    Acknowledge, CacheConfig, Durability, RedisConfig, RedisTopology, RevocationConfig, SigningConfig, TokensConfig,
+    UnsafeSettings,
 };
 use introspectd::jose::algorithm::Algorithm;
 use introspectd::service::Service;
 use introspectd::service::access_token::VerifiedTexts;
 use introspectd::service::hashing::HashingPool;
 use introspectd::service::registry::Registry;
+use introspectd::service::remembered::RememberedTokens;
 use introspectd::service::signed_answer::SignedAnswers;
 use introspectd::service::signing::SigningKeys;
 use introspectd::store::Store;
@@ -75,9 +79,20 @@ pub(crate) fn service(store: Store, clock: Clock) -> Service {
         imports: true,
     };
     let keys = Arc::new(keys());
+    let cache = CacheConfig {
+        enabled: true,
+        max_bytes: 1 << 24,
+        max_age: MAX_AGE,
+        negative_ttl: Duration::from_secs(1),
+        negative_entries: 1000,
+    };
+    let observer: Arc<dyn CacheObserver> = Arc::new(Unobserved);
+    let limits = Limits { capacity: 1000, usual: 1, max_age: MAX_AGE };
+    let clients = NearCache::new(CacheName::Clients, limits, Arc::clone(store.coherence()), Arc::clone(&observer));
     let signing = SigningConfig { algorithm: Algorithm::Es256, publish_ahead: Duration::from_secs(60) };
     Service {
-        registry: Registry::new([resource_server()], Arc::clone(&store)),
+        registry: Registry::new([resource_server()], Arc::clone(&store), Some(clients)),
+        remembered: RememberedTokens::new(&cache, store.coherence(), &observer),
         signing: Arc::new(SigningKeys::new(Arc::clone(&store), Arc::clone(&keys), signing, tokens.max_lifetime)),
         signed_answers: SignedAnswers::default(),
         verified: VerifiedTexts::new().expect("this machine has randomness"),
@@ -89,6 +104,10 @@ pub(crate) fn service(store: Store, clock: Clock) -> Service {
         issuer: "https://issuer.example".into(),
     }
 }
+
+/// How long something may be said again. Also how long a token that was revoked and has been approved again may still
+/// be called inactive by a node that has heard of nothing since.
+pub(crate) const MAX_AGE: Duration = Duration::from_secs(2);
 
 /// The same key on all nodes, and tokens that are made elsewhere: their texts, and with them their digests and the
 /// slots that they lie in, are the same whenever a simulation is repeated.

@@ -144,7 +144,8 @@ impl Desk {
             Request::Revoke(token) => {
                 let text = token.text();
                 match service.revoke_named(Named::Value(Presented::new(&text)), true, now).await {
-                    Ok(_) => Ended::Done,
+                    Ok(Some(_)) => Ended::Done,
+                    Ok(None) => Ended::Absent,
                     Err(error) => self.refused(&error),
                 }
             }
@@ -174,8 +175,8 @@ impl Desk {
                 match service.set_client_state(&id, state).await {
                     Ok(_) => Ended::Done,
                     Err(ClientError::Store(error)) => self.refused(&error),
-                    // Somebody else changed it meanwhile, or the failover lost it.
-                    Err(_) => Ended::Unavailable,
+                    // Somebody else changed it meanwhile, or a failover has lost it.
+                    Err(_) => Ended::Refused,
                 }
             }
         }
@@ -243,6 +244,8 @@ enum Ended {
     Active,
     Inactive,
     Done,
+    /// There is no such token, or there is none any longer: nobody can say of which grant it was.
+    Absent,
     Unavailable,
     Unanswered,
     /// For good: nothing has changed, and nothing is taken down.
@@ -279,10 +282,9 @@ impl Drop for Entry {
 fn event(begin: Moment, end: Moment, node: usize, request: &Request, ended: Ended) -> Option<Event> {
     let node = u16::try_from(node).expect("there are few nodes");
     let outcome = match ended {
-        Ended::Done => Outcome::Done,
         Ended::Unavailable => Outcome::Unavailable,
         Ended::Unanswered => Outcome::Unanswered,
-        Ended::Active | Ended::Inactive => Outcome::Done,
+        Ended::Done | Ended::Absent | Ended::Active | Ended::Inactive => Outcome::Done,
         Ended::Refused => return None,
     };
     let change = |targets: Vec<Target>| Change { begin, end, node, targets, outcome };
@@ -310,6 +312,9 @@ fn event(begin: Moment, end: Moment, node: usize, request: &Request, ended: Ende
             expires: token.expires * 1_000_000_000,
             outcome,
         }),
+        Request::Revoke(token) if ended == Ended::Absent => {
+            Event::Revoke(change(vec![Target::Token(token.name.clone())]))
+        }
         Request::Revoke(token) => Event::Revoke(change(vec![token.with_its_grant()])),
         Request::Approve(token) => {
             let mut targets = vec![token.with_its_grant()];

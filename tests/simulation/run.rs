@@ -242,7 +242,7 @@ fn mode(settings: Settings) -> Mode {
         lease,
         nodes: u16::try_from(NODES).expect("few"),
         grace: GRACE * 1000,
-        approved_within: lease,
+        approved_within: u64::try_from(product::MAX_AGE.as_nanos()).expect("short") + lease,
     }
 }
 

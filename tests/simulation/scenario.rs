@@ -239,8 +239,7 @@ impl Maker<'_> {
                 trouble
             }
             8 => {
-                let trouble =
-                    Trouble::new("full", begin).with(0, Fault::Fill(primary, true));
+                let trouble = Trouble::new("full", begin).with(0, Fault::Fill(primary, true));
                 trouble.with(duration, Fault::Fill(primary, false))
             }
             9 if self.chance.happens(250) => {

@@ -20,7 +20,18 @@ impl Moment {
 
 /// Names of the commands below that write.
 const WRITES: &[&str] = &[
-    "SET", "SETRANGE", "DEL", "UNLINK", "ZADD", "ZREM", "PEXPIRE", "PEXPIREAT", "EXPIRE", "PERSIST", "HSET", "HDEL",
+    "SET",
+    "SETRANGE",
+    "DEL",
+    "UNLINK",
+    "ZADD",
+    "ZREM",
+    "PEXPIRE",
+    "PEXPIREAT",
+    "EXPIRE",
+    "PERSIST",
+    "HSET",
+    "HDEL",
     "INCR",
 ];
 
@@ -45,8 +56,21 @@ pub(crate) fn keys(name: &str, arguments: &[Vec<u8>]) -> Vec<Vec<u8>> {
 /// Whether [`execute`] knows the command.
 pub(crate) fn is_data(name: &str) -> bool {
     const READS: &[&str] = &[
-        "GET", "MGET", "GETRANGE", "EXISTS", "PEXPIRETIME", "PTTL", "TTL", "STRLEN", "TYPE", "TIME", "ZRANGE",
-        "ZSCORE", "ZCARD", "HGET", "HGETALL",
+        "GET",
+        "MGET",
+        "GETRANGE",
+        "EXISTS",
+        "PEXPIRETIME",
+        "PTTL",
+        "TTL",
+        "STRLEN",
+        "TYPE",
+        "TIME",
+        "ZRANGE",
+        "ZSCORE",
+        "ZCARD",
+        "HGET",
+        "HGETALL",
     ];
     READS.contains(&name) || is_write(name)
 }

@@ -286,8 +286,7 @@ impl Deployment {
             Kind::Sentinel(watch) => {
                 let before = watch.primary.clone();
                 if watch.advance(epoch, &address) {
-                    let text =
-                        format!("mymaster {} {} {} {}", before.host, before.port, address.host, address.port);
+                    let text = format!("mymaster {} {} {} {}", before.host, before.port, address.host, address.port);
                     server.publish("+switch-master", &text);
                 }
             }

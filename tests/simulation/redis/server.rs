@@ -559,7 +559,10 @@ fn settings(arguments: &[Vec<u8>]) -> Reply {
         ("min-slaves-to-write", "0"),
         ("min-replicas-max-lag", "10"),
         ("replica-serve-stale-data", "no"),
-        ("client-output-buffer-limit", "normal 67108864 16777216 10 slave 268435456 67108864 60 pubsub 33554432 8388608 60"),
+        (
+            "client-output-buffer-limit",
+            "normal 67108864 16777216 10 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
+        ),
         ("timeout", "0"),
         ("cluster-node-timeout", "2000"),
     ];
