@@ -72,7 +72,10 @@ impl Service {
             let changed = self.bring_back(located, cascade, now).await?;
             outcome = Some(outcome.unwrap_or(false) | changed);
         }
-        outcome.ok_or(ApproveError::Unknown)
+        let changed = outcome.ok_or(ApproveError::Unknown)?;
+        // Another node may remember that it was revoked.
+        self.store.visible().await?;
+        Ok(changed)
     }
 
     async fn bring_back(&self, located: Located, cascade: bool, now: Now) -> Result<bool, ApproveError> {

@@ -18,6 +18,7 @@ use super::lane::{self, State, Up};
 use super::link::accept;
 use super::primary::Primary;
 use super::scripts::Invocation;
+use super::tracker;
 use super::{bytes, get};
 use crate::coherence::clock::Moment;
 use crate::token::epoch::Epoch;
@@ -119,6 +120,8 @@ impl Call {
             by_primary.entry(primary.address.clone()).or_insert_with(|| (primary, Vec::new())).1.push(place);
         }
         let mut outcomes = vec![0; invocations.len()];
+        // This node need not wait for word of what it does itself; and of a write whose outcome is unknown none may come.
+        let _heard = Heard { fleet: &self.fleet, invocations };
         for (primary, places) in by_primary.into_values() {
             let commands: Vec<_> = places.iter().map(|place| invocations[*place].by_hash()).collect();
             let replies = self.send(&primary, &commands).await?;
@@ -236,6 +239,21 @@ impl Call {
                 return Err(Fault::unavailable("a node of the cluster that has a slot is not known yet"));
             }
             sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Has this node hear of the keys of some scripts when it is dropped: after they were carried out, whatever became of
+/// them.
+struct Heard<'a> {
+    fleet: &'a Fleet,
+    invocations: &'a [Invocation],
+}
+
+impl Drop for Heard<'_> {
+    fn drop(&mut self) {
+        for key in self.invocations.iter().flat_map(Invocation::keys) {
+            tracker::hear(&self.fleet.common, key.as_bytes());
         }
     }
 }

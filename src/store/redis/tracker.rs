@@ -175,6 +175,13 @@ async fn renew(
     }
 }
 
+/// Something was written under a key, or may have been.
+pub(super) fn hear(common: &Common, key: &[u8]) {
+    if let Some(text) = key.strip_prefix(common.prefix.as_bytes()) {
+        common.coherence.heard(if text.starts_with(b"m:") { ISSUER.as_bytes() } else { text });
+    }
+}
+
 /// What is done with what a primary says unasked: at once, in the order in which it comes.
 fn listener(primary: &Arc<Primary>, common: &Arc<Common>) -> Listener {
     let (primary, common) = (Arc::downgrade(primary), Arc::clone(common));
@@ -182,9 +189,8 @@ fn listener(primary: &Arc<Primary>, common: &Arc<Common>) -> Listener {
         PushKind::Invalidate => match push.data.first() {
             Some(Value::Array(keys)) => {
                 for key in keys {
-                    let Value::BulkString(key) = key else { continue };
-                    if let Some(text) = key.strip_prefix(common.prefix.as_bytes()) {
-                        common.coherence.heard(if text.starts_with(b"m:") { ISSUER.as_bytes() } else { text });
+                    if let Value::BulkString(key) = key {
+                        hear(&common, key);
                     }
                 }
             }

@@ -73,6 +73,11 @@ impl Invocation {
         self.keys.first().map_or(&[], |key| key.as_bytes())
     }
 
+    /// All of its keys.
+    pub(super) fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
     /// By name: all that is sent as long as Redis remembers the script.
     pub(super) fn by_hash(&self) -> Cmd {
         self.command("EVALSHA", &self.script.hash)
