@@ -231,6 +231,7 @@ impl Desk {
     }
 
     fn refused(&self, error: &StoreError) -> Ended {
+        tracing::debug!(%error, now = self.time.passed(), "refused");
         if error.kind() == StoreErrorKind::Damaged {
             lock(&self.surprises).push(format!("damaged: {error}"));
         }

@@ -19,7 +19,7 @@ const MILLISECOND: Micros = 1000;
 /// The settings of a run.
 pub(crate) fn settings(chance: &mut Chance) -> Settings {
     Settings {
-        topology: *chance.pick(&[Topology::Standalone]),
+        topology: topology(chance),
         acknowledge: if chance.happens(850) { Acknowledge::Visible } else { Acknowledge::Written },
         durability: *chance.pick(&[
             Durability::Replay,
@@ -29,6 +29,18 @@ pub(crate) fn settings(chance: &mut Chance) -> Settings {
             Durability::Primary,
         ]),
         lease: Duration::from_millis(*chance.pick(&[100, 200, 200, 300])),
+    }
+}
+
+/// One of the three, or the one that `SIMULATION_TOPOLOGY` asks for.
+fn topology(chance: &mut Chance) -> Topology {
+    let drawn = [Topology::Standalone, Topology::Sentinel, Topology::Sentinel, Topology::Cluster];
+    let drawn = *chance.pick(&drawn);
+    match std::env::var("SIMULATION_TOPOLOGY").as_deref() {
+        Ok("standalone") => Topology::Standalone,
+        Ok("sentinel") => Topology::Sentinel,
+        Ok("cluster") => Topology::Cluster,
+        _ => drawn,
     }
 }
 
