@@ -53,7 +53,8 @@ fn the_promise_holds_whatever_goes_wrong() {
         return repeat(seed.parse().expect("SIMULATION_SEED is a number"));
     }
     let full = std::env::var_os("INTROSPECTD_TEST_FULL").is_some();
-    let seeds = std::env::var("SIMULATION_SEEDS").ok().map(|seeds| seeds.parse().expect("SIMULATION_SEEDS is a number"));
+    let seeds =
+        std::env::var("SIMULATION_SEEDS").ok().map(|seeds| seeds.parse().expect("SIMULATION_SEEDS is a number"));
     let seeds = seeds.unwrap_or(if full { MANY_SEEDS } else { SEEDS });
     let (next, failures) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     let totals = Mutex::new([0_u64; 5]);
