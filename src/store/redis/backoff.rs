@@ -9,7 +9,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    const SHORTEST: Duration = Duration::from_millis(50);
+    pub(super) const SHORTEST: Duration = Duration::from_millis(50);
     pub(super) const LONGEST: Duration = Duration::from_secs(1);
 
     /// A new one; which part is taken off follows from `seed`.

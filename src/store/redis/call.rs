@@ -12,9 +12,11 @@ use tokio::time::{Duration, Instant, sleep};
 use super::dataset::Marker;
 use super::dial::Address;
 use super::directory::slots::{Redirect, RedirectKind};
+use super::durability::key::Key;
 use super::fault::Fault;
 use super::fleet::Fleet;
-use super::lane::{self, State, Up};
+use super::incarnation;
+use super::lane::{self, State};
 use super::link::accept;
 use super::primary::Primary;
 use super::scripts::Invocation;
@@ -29,6 +31,13 @@ pub(super) struct Call {
     deadline: Instant,
     /// Dropped when the call is over, for which whoever closes the store waits.
     _under_way: Arc<()>,
+}
+
+/// What a script has answered, and where.
+struct Done {
+    outcome: i64,
+    primary: Arc<Primary>,
+    state: Arc<State>,
 }
 
 /// What was read.
@@ -66,7 +75,7 @@ impl Call {
         let mut markers = Vec::new();
         // All are asked before any is waited for.
         let asked = by_primary.into_values().map(|(primary, places)| async move {
-            let state = primary.lane()?;
+            let state = self.lane(&primary).await?;
             let State::Up(up) = &*state else { return Err(Fault::closed()) };
             let answer = up.read(places.iter().map(|place| keys[*place].clone()).collect(), self.deadline).await?;
             Ok((primary, places, answer))
@@ -76,7 +85,7 @@ impl Call {
             markers.extend(answer.marker);
             for (place, value) in places.into_iter().zip(answer.values) {
                 values[place] = if lane::sends_elsewhere(&value) {
-                    bytes(self.follow(&primary, &get(&keys[place]), keys[place].as_bytes(), value).await?)?
+                    bytes(self.follow(&primary, &get(&keys[place]), keys[place].as_bytes(), value).await?.0)?
                 } else {
                     bytes(accept(value)?)?
                 };
@@ -105,7 +114,7 @@ impl Call {
         let reply = self.send(&primary, std::slice::from_ref(command)).await?.pop();
         let reply = reply.ok_or_else(Fault::unexpected_reply)?;
         if lane::sends_elsewhere(&reply) {
-            return self.follow(&primary, command, key.as_bytes(), reply).await;
+            return Ok(self.follow(&primary, command, key.as_bytes(), reply).await?.0);
         }
         accept(reply)
     }
@@ -113,44 +122,91 @@ impl Call {
     /// Several scripts; their replies in order. Those of one primary travel together, and those that Redis has
     /// forgotten are sent in full.
     pub(super) async fn scripts(&self, invocations: &[Invocation]) -> Result<Vec<i64>, Fault> {
-        let members = self.fleet.members();
-        let mut by_primary = BTreeMap::<Address, (Arc<Primary>, Vec<usize>)>::new();
-        for (place, invocation) in invocations.iter().enumerate() {
-            let primary = members.owner_of(invocation.key())?;
-            by_primary.entry(primary.address.clone()).or_insert_with(|| (primary, Vec::new())).1.push(place);
-        }
-        let mut outcomes = vec![0; invocations.len()];
-        // This node need not wait for word of what it does itself; and of a write whose outcome is unknown none may come.
-        let _heard = Heard { fleet: &self.fleet, invocations };
-        for (primary, places) in by_primary.into_values() {
-            let commands: Vec<_> = places.iter().map(|place| invocations[*place].by_hash()).collect();
-            let replies = self.send(&primary, &commands).await?;
-            for (place, reply) in places.into_iter().zip(replies) {
-                let invocation = &invocations[place];
-                let reply = if lane::sends_elsewhere(&reply) {
-                    self.follow(&primary, &invocation.in_full(), invocation.key(), reply).await?
-                } else if is_forgotten(&reply) {
-                    let reply = self.send(&primary, &[invocation.in_full()]).await?.pop();
-                    let reply = reply.ok_or_else(Fault::unexpected_reply)?;
-                    if lane::sends_elsewhere(&reply) {
-                        self.follow(&primary, &invocation.in_full(), invocation.key(), reply).await?
-                    } else {
-                        accept(reply)?
-                    }
-                } else {
-                    accept(reply)?
-                };
-                let Value::Int(outcome) = reply else { return Err(Fault::unexpected_reply()) };
-                outcomes[place] = outcome;
-            }
-        }
-        Ok(outcomes)
+        let done = self.run(invocations).await?;
+        Ok(done.into_iter().map(|done| done.outcome).collect())
     }
 
     /// One script.
     pub(super) async fn script(&self, invocation: Invocation) -> Result<i64, Fault> {
         let replies = self.scripts(&[invocation]).await?;
         replies.first().copied().ok_or_else(Fault::unexpected_reply)
+    }
+
+    /// Several scripts that end something; returns when that will last as long as was asked for, and the primaries are
+    /// known to have been the primaries then.
+    pub(super) async fn endings(&self, invocations: &[Invocation]) -> Result<Vec<i64>, Fault> {
+        let done = self.run(invocations).await?;
+        let common = &self.fleet.common;
+        let mut by_primary = BTreeMap::<Address, (&Done, Vec<Key>)>::new();
+        for (done, invocation) in done.iter().zip(invocations) {
+            let (_, keys) = by_primary.entry(done.primary.address.clone()).or_insert_with(|| (done, Vec::new()));
+            let texts = invocation.keys().iter().filter_map(|key| key.strip_prefix(&*common.prefix));
+            keys.extend(texts.filter_map(|text| Key::parse(text.as_bytes())));
+        }
+        for (done, keys) in by_primary.into_values() {
+            let State::Up(up) = &*done.state else { return Err(Fault::closed()) };
+            common.upkeep.make_last(&done.primary, common, up, keys, self.deadline).await?;
+        }
+        common.fence.passes(common.coherence.now(), self.deadline).await?;
+        done.iter().try_for_each(|done| done.primary.expect_current())?;
+        Ok(done.into_iter().map(|done| done.outcome).collect())
+    }
+
+    /// One script that ends something.
+    pub(super) async fn ending(&self, invocation: Invocation) -> Result<i64, Fault> {
+        let replies = self.endings(&[invocation]).await?;
+        replies.first().copied().ok_or_else(Fault::unexpected_reply)
+    }
+
+    async fn run(&self, invocations: &[Invocation]) -> Result<Vec<Done>, Fault> {
+        let members = self.fleet.members();
+        let mut by_primary = BTreeMap::<Address, (Arc<Primary>, Vec<usize>)>::new();
+        for (place, invocation) in invocations.iter().enumerate() {
+            let primary = members.owner_of(invocation.key())?;
+            by_primary.entry(primary.address.clone()).or_insert_with(|| (primary, Vec::new())).1.push(place);
+        }
+        // This node need not wait for word of what it does itself; and of a write whose outcome is unknown none may come.
+        let _heard = Heard { fleet: &self.fleet, invocations };
+        let mut all = Vec::new();
+        for (primary, places) in by_primary.into_values() {
+            let commands: Vec<_> = places.iter().map(|place| invocations[*place].by_hash()).collect();
+            let state = self.lane(&primary).await?;
+            let replies = self.send_through(&state, &commands).await?;
+            let mut forgotten = Vec::new();
+            for (place, reply) in places.into_iter().zip(replies) {
+                if is_forgotten(&reply) {
+                    forgotten.push(place);
+                } else {
+                    all.push((place, self.done(&primary, &state, &invocations[place], reply).await?));
+                }
+            }
+            if !forgotten.is_empty() {
+                let commands: Vec<_> = forgotten.iter().map(|place| invocations[*place].in_full()).collect();
+                let replies = self.send_through(&state, &commands).await?;
+                for (place, reply) in forgotten.into_iter().zip(replies) {
+                    all.push((place, self.done(&primary, &state, &invocations[place], reply).await?));
+                }
+            }
+        }
+        all.sort_by_key(|(place, _)| *place);
+        Ok(all.into_iter().map(|(_, done)| done).collect())
+    }
+
+    /// Makes sense of the reply to a script.
+    async fn done(
+        &self,
+        primary: &Arc<Primary>,
+        state: &Arc<State>,
+        invocation: &Invocation,
+        reply: Value,
+    ) -> Result<Done, Fault> {
+        let (reply, primary, state) = if lane::sends_elsewhere(&reply) {
+            self.follow(primary, &invocation.in_full(), invocation.key(), reply).await?
+        } else {
+            (accept(reply)?, Arc::clone(primary), Arc::clone(state))
+        };
+        let Value::Int(outcome) = reply else { return Err(Fault::unexpected_reply()) };
+        Ok(Done { outcome, primary, state })
     }
 
     // --- everywhere ---
@@ -169,13 +225,26 @@ impl Call {
 
     // --- on the way ---
 
-    async fn send(&self, primary: &Primary, commands: &[Cmd]) -> Result<Vec<Value>, Fault> {
-        let state = primary.lane()?;
-        let State::Up(up) = &*state else { return Err(Fault::closed()) };
-        self.send_through(up, commands).await
+    /// A connection to a primary. While another life of it is being made sure of, that is waited for.
+    async fn lane(&self, primary: &Primary) -> Result<Arc<State>, Fault> {
+        loop {
+            match primary.lane() {
+                Err(fault) if incarnation::is_changing(&fault) && Instant::now() < self.deadline => {
+                    primary.expect_current()?;
+                    sleep(PAUSE).await;
+                }
+                lane => return lane,
+            }
+        }
     }
 
-    async fn send_through(&self, up: &Up, commands: &[Cmd]) -> Result<Vec<Value>, Fault> {
+    async fn send(&self, primary: &Primary, commands: &[Cmd]) -> Result<Vec<Value>, Fault> {
+        let state = self.lane(primary).await?;
+        self.send_through(&state, commands).await
+    }
+
+    async fn send_through(&self, state: &State, commands: &[Cmd]) -> Result<Vec<Value>, Fault> {
+        let State::Up(up) = state else { return Err(Fault::closed()) };
         let replies = up.line.clone().pipeline(commands.iter().cloned(), self.deadline).await;
         match &replies {
             Ok(replies) if replies.iter().any(lane::is_of_a_replica) => up.doubt(),
@@ -186,10 +255,16 @@ impl Call {
     }
 
     /// Sends a command where a node of a cluster says that it belongs, until one carries it out.
-    async fn follow(&self, from: &Primary, command: &Cmd, key: &[u8], mut reply: Value) -> Result<Value, Fault> {
+    async fn follow(
+        &self,
+        from: &Primary,
+        command: &Cmd,
+        key: &[u8],
+        mut reply: Value,
+    ) -> Result<(Value, Arc<Primary>, Arc<State>), Fault> {
         let mut target = from.address.clone();
         for _ in 0..REDIRECTIONS {
-            let Value::ServerError(error) = &reply else { return accept(reply) };
+            let Value::ServerError(error) = &reply else { return Err(Fault::unexpected_reply()) };
             let asking = match Redirect::of(error) {
                 Some(Redirect { kind, host, port, .. }) => {
                     target = match (host, &target) {
@@ -203,7 +278,7 @@ impl Call {
                     sleep(PAUSE).await;
                     false
                 }
-                None => return accept(reply),
+                None => return Err(Fault::of_server(error)),
             };
             if !asking {
                 // Somebody must find out who has the slot now.
@@ -215,10 +290,11 @@ impl Call {
                 commands.push(redis::cmd("ASKING"));
             }
             commands.push(command.clone());
-            reply = self.send(&primary, &commands).await?.pop().ok_or_else(Fault::unexpected_reply)?;
+            let state = self.lane(&primary).await?;
+            reply = self.send_through(&state, &commands).await?.pop().ok_or_else(Fault::unexpected_reply)?;
             if !lane::sends_elsewhere(&reply) {
                 self.believe(&primary, self.fleet.common.coherence.now()).await?;
-                return accept(reply);
+                return Ok((accept(reply)?, primary, state));
             }
         }
         Err(Fault::unavailable("the nodes of the cluster send us from one to another"))

@@ -100,7 +100,7 @@ impl RedisStore {
         let replaced = [version.to_be_bytes(), created.0.to_be_bytes()].concat();
         let arguments = [replaced, next.to_be_bytes().to_vec(), body.into()];
         let invocation = scripts::clients::REPLACE.on([self.keys.client(id.as_str())], arguments);
-        let outcome = self.begin()?.script(invocation).await?;
+        let outcome = self.begin()?.ending(invocation).await?;
         Ok(if is_done(outcome)? { ClientWrite::Done { version: next } } else { ClientWrite::Conflict })
     }
 
@@ -111,17 +111,13 @@ impl RedisStore {
     /// they go to two, there is time for that.
     pub async fn delete_client(&self, id: &ClientId) -> Result<bool, StoreError> {
         let key = self.keys.client(id.as_str());
-        let mut unlink = redis::cmd("UNLINK");
-        unlink.arg(&key);
         let index = self.keys.client_index();
         let mut forget = redis::cmd("ZREM");
         forget.arg(&index).arg(id.as_str());
         let mut look = redis::cmd("EXISTS");
         look.arg(&key);
         let call = self.begin()?;
-        let Value::Int(unlinked) = call.command(&key, &unlink).await? else {
-            return Err(Fault::unexpected_reply().into());
-        };
+        let unlinked = call.ending(scripts::clients::DELETE.on([key.clone()], [])).await?;
         call.command(&index, &forget).await?;
         let Value::Int(there) = call.command(&key, &look).await? else {
             return Err(Fault::unexpected_reply().into());

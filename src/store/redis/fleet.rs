@@ -187,7 +187,11 @@ impl Keeper {
                     backoff.next().min(self.pause().max(Duration::from_millis(50)))
                 }
             };
-            let _ = timeout(pause, self.common.fence.wanted()).await;
+            tokio::select! {
+                biased;
+                () = self.directory.news() => {}
+                _ = timeout(pause, self.common.fence.wanted()) => {}
+            }
         }
     }
 
@@ -220,14 +224,18 @@ impl Keeper {
         let primaries: Vec<_> = view
             .primaries
             .iter()
-            .map(|address| before.at(address).unwrap_or_else(|| Primary::start(address.clone(), &self.common)))
+            .enumerate()
+            .map(|(place, address)| match before.at(address) {
+                Some(primary) => {
+                    primary.set_share(&view, place, &self.common.prefix);
+                    primary
+                }
+                None => Primary::start(address.clone(), &view, place, &self.common),
+            })
             .collect();
-        for (place, primary) in primaries.iter().enumerate() {
-            let markers = view.slots.markers_of(place).map(|range| dataset::key(&self.common.prefix, range));
-            primary.set_markers(markers.collect());
-        }
         if !before.primaries.is_empty() {
-            tracing::warn!(primaries = ?view.primaries, epoch = view.epoch, "other primaries than before");
+            tracing::warn!(primaries = ?view.primaries, epoch = view.epoch, "the primaries or their slots have changed");
+            self.common.statistics.failed_over();
         }
         // Before the fence moves on: whoever sees that this look confirms the new ones must see that the old ones have
         // gone.

@@ -65,7 +65,7 @@ impl RedisStore {
     ) -> Result<bool, StoreError> {
         let arguments = [stored_mark(before), stored_mark(after), end_with_grace(expires_at)];
         let invocation = scripts::grants::MARK.on([self.keys.grant_mark(id)], arguments);
-        Ok(is_done(self.begin()?.script(invocation).await?)?)
+        Ok(is_done(self.begin()?.ending(invocation).await?)?)
     }
 
     /// What keeps a new grant.

@@ -60,6 +60,11 @@ pub(super) fn changed() -> Fault {
     Fault::unavailable("this Redis has begun another life: what was revoked in the last one is being made sure of")
 }
 
+/// Whether a fault is [`changed`], which passes within moments.
+pub(super) fn is_changing(fault: &Fault) -> bool {
+    *fault == changed()
+}
+
 fn info(section: &str) -> Cmd {
     let mut command = redis::cmd("INFO");
     command.arg(section);

@@ -38,6 +38,8 @@ pub(super) enum State {
 /// A connection that is up.
 pub(super) struct Up {
     pub(super) line: Line,
+    /// The life that it leads to.
+    pub(super) incarnation: Incarnation,
     reads: mpsc::Sender<Asked>,
     /// Rung by a call that has reason to doubt that a primary is still there.
     doubt: Notify,
@@ -159,7 +161,12 @@ impl Lane {
         let Some(dataset) = common.dataset() else { return dataset::lost() };
         let (reads, waiting) = mpsc::channel(MAX_WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
-        let state = Arc::new(State::Up(Up { line: link.line(), reads, doubt: Notify::new() }));
+        let state = Arc::new(State::Up(Up {
+            line: link.line(),
+            incarnation: incarnation.clone(),
+            reads,
+            doubt: Notify::new(),
+        }));
         let mut workers = JoinSet::new();
         for _ in 0..WORKERS {
             let (primary, state, waiting) = (Arc::clone(primary), Arc::clone(&state), Arc::clone(&waiting));
@@ -188,7 +195,12 @@ impl Lane {
 }
 
 /// Opens a connection to the life that is wanted, and no other.
-async fn open(primary: &Primary, common: &Common, wanted: &Incarnation, limit: Duration) -> Result<Link, Fault> {
+pub(super) async fn open(
+    primary: &Primary,
+    common: &Common,
+    wanted: &Incarnation,
+    limit: Duration,
+) -> Result<Link, Fault> {
     let deadline = Instant::now() + limit;
     let mut link = common.endpoint.open(&primary.address, None, deadline).await?;
     let mut replies = link.pipeline(Incarnation::ask(), deadline).await?.into_iter();

@@ -80,6 +80,12 @@ impl Line {
         if replies.len() == length { Ok(replies) } else { Err(Fault::unexpected_reply()) }
     }
 
+    /// Has the listener of the connection told of what is published in a channel.
+    pub(super) async fn subscribe(&mut self, channel: &str, deadline: Instant) -> Result<(), Fault> {
+        let subscribed = timeout_at(deadline, self.connection.subscribe(channel)).await;
+        subscribed.map_err(|_| Fault::silence())?.map_err(|error| Fault::of_client(&error))
+    }
+
     /// One command; an error of the server is a fault.
     pub(super) async fn command(&mut self, command: Cmd, deadline: Instant) -> Result<Value, Fault> {
         let reply = self.pipeline([command], deadline).await?.pop().ok_or_else(Fault::unexpected_reply)?;

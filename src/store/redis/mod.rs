@@ -7,6 +7,7 @@
 //!   `administration` those beside it, `tracker` the one that listens, `leases` what follows from that
 //! - `dataset` by what an emptied or foreign Redis is told from ours
 //! - `endpoint` how one gets in, [`dial`] where it is, `link` one connection, `backoff` how soon to try again
+//! - `durability` what a revocation survives, `upkeep` how that is put to work; `settings` what Redis' own settings mean for that
 //! - `fault` what goes wrong, without a key, a value or a password in it
 //!
 //! How all of this keeps near caches from contradicting a revocation: `docs/consistency.md`.
@@ -17,7 +18,7 @@
 //! ```text
 //! ~<key_prefix>* +get +set +setrange +getrange +exists +del +unlink +pexpiretime +time
 //! +zadd +zrem +zrange +eval +evalsha +select +ping +unwatch
-//! +info +client|no-evict +client|tracking
+//! +info +client|no-evict +client|tracking +config|get +wait +hget +hset +hdel +hgetall
 //! ```
 //!
 //! `PING` and `UNWATCH` are what the pool asks a connection with before it hands it out again.
@@ -30,6 +31,7 @@ mod dataset;
 pub mod dial;
 mod directory;
 mod document;
+mod durability;
 mod endpoint;
 mod fault;
 mod fence;
@@ -42,9 +44,11 @@ mod leases;
 mod link;
 mod primary;
 mod scripts;
+mod settings;
 mod shared;
 mod tokens;
 mod tracker;
+mod upkeep;
 
 use std::fmt;
 use std::sync::Arc;
@@ -119,7 +123,7 @@ impl RedisStore {
             pinned => pinned.flatten(),
         };
         let coherence = Arc::new(Coherence::new(clock));
-        let directory = Directory::new(config, &endpoint, addresses);
+        let directory = Directory::new(config, &endpoint, addresses, seed);
         let fence = Arc::new(Fence::new(config.revocation.lease, !directory.can_change()));
         let patience = endpoint.connect_timeout() + endpoint.response_timeout();
         let (prefix, revocation, connections) = (&config.key_prefix, config.revocation, config.connections);

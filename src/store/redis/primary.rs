@@ -7,22 +7,28 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::administration::Administration;
-use super::dataset::DatasetId;
+use super::dataset::{self, DatasetId};
 use super::dial::Address;
+use super::directory::View;
+use super::directory::slots::{self, SlotMap};
+use super::durability::group::Group;
+use super::durability::reading::Origin;
 use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::fence::Fence;
-use super::incarnation::Incarnation;
+use super::incarnation::{self, Incarnation};
 use super::lane::{self, Lane, State};
 use super::leases::Leases;
+use super::settings::Finding;
 use super::tracker;
+use super::upkeep::{Statistics, Upkeep};
 use crate::coherence::Coherence;
-use crate::config::RevocationConfig;
+use crate::config::{Durability, RevocationConfig};
 
 /// What everything that deals with Redis shares.
 pub(super) struct Common {
@@ -42,6 +48,8 @@ pub(super) struct Common {
     agreed_lease: AtomicU64,
     /// Rung whenever a connection has come up or failed.
     pub(super) progress: Notify,
+    pub(super) upkeep: Upkeep,
+    pub(super) statistics: Statistics,
 }
 
 impl Common {
@@ -66,6 +74,8 @@ impl Common {
             dataset: watch::channel(None).0,
             agreed_lease: AtomicU64::new(0),
             progress: Notify::new(),
+            upkeep: Upkeep::new(revocation.durability, revocation.replicas, seed),
+            statistics: Statistics::default(),
         }
     }
 
@@ -112,6 +122,14 @@ pub(super) struct Primary {
     pub(super) administration: Administration,
     /// The life that everything is known of, or why there is none.
     life: watch::Sender<Result<Incarnation, Fault>>,
+    /// The slots that it has; none when it has all.
+    share: ArcSwap<Option<(Arc<SlotMap>, usize)>>,
+    /// What may be read back from it, once it was caught up with.
+    origin: ArcSwapOption<Origin>,
+    /// Who knows what its replicas have.
+    group: ArcSwapOption<Group>,
+    /// What its settings mean.
+    findings: ArcSwap<Vec<Finding>>,
     /// The keys of the markers that lie on it.
     markers: ArcSwap<Vec<String>>,
     marker: AtomicUsize,
@@ -125,23 +143,31 @@ pub(super) struct Primary {
 
 impl Primary {
     /// Starts to keep connections to it up.
-    pub(super) fn start(address: Address, common: &Arc<Common>) -> Arc<Self> {
+    pub(super) fn start(address: Address, view: &View, place: usize, common: &Arc<Common>) -> Arc<Self> {
         let administration = Administration::new(&common.endpoint, &address);
         let primary = Arc::new(Self {
             lanes: (0..common.connections).map(|_| Lane::new()).collect(),
             administration,
             address,
             life: watch::channel(Err(Fault::unavailable("not connected to Redis yet"))).0,
+            share: ArcSwap::default(),
+            origin: ArcSwapOption::empty(),
+            group: ArcSwapOption::empty(),
+            findings: ArcSwap::default(),
             markers: ArcSwap::default(),
             marker: AtomicUsize::new(0),
             retired: AtomicBool::new(false),
             doubt: Notify::new(),
             tasks: Mutex::default(),
         });
+        primary.set_share(view, place, &common.prefix);
         let mut tasks = JoinSet::new();
         tasks.spawn(tracker::keep_up(Arc::clone(&primary), Arc::clone(common)));
         for place in 0..primary.lanes.len() {
             tasks.spawn(Lane::keep_up(place, Arc::clone(&primary), Arc::clone(common)));
+        }
+        if common.upkeep.durability == Durability::Replicas {
+            tasks.spawn(Upkeep::keep_groups(Arc::clone(&primary), Arc::clone(common)));
         }
         *primary.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
         primary
@@ -228,11 +254,59 @@ impl Primary {
         self.doubt.notified().await;
     }
 
-    // --- its markers ---
+    // --- what makes revocations last ---
 
-    /// These lie on it now.
-    pub(super) fn set_markers(&self, keys: Vec<String>) {
-        self.markers.store(Arc::new(keys));
+    /// What may be read back from it.
+    pub(super) fn origin(&self) -> Option<Arc<Origin>> {
+        self.origin.load_full()
+    }
+
+    pub(super) fn set_origin(&self, origin: Option<Arc<Origin>>) {
+        self.origin.store(origin);
+    }
+
+    /// Who knows what its replicas have.
+    pub(super) fn group(&self) -> Option<Arc<Group>> {
+        self.group.load_full()
+    }
+
+    pub(super) fn set_group(&self, group: Option<Arc<Group>>) {
+        self.group.store(group);
+    }
+
+    /// What its settings mean.
+    pub(super) fn findings(&self) -> Arc<Vec<Finding>> {
+        self.findings.load_full()
+    }
+
+    pub(super) fn set_findings(&self, findings: Vec<Finding>) {
+        self.findings.store(Arc::new(findings));
+    }
+
+    // --- its share of the keys ---
+
+    /// What it has now. Whether the slots that it has got came with all that was in them, the tracker finds out.
+    pub(super) fn set_share(&self, view: &View, place: usize, prefix: &str) {
+        let gained = match &**self.share.load() {
+            Some((before, own)) => before.gained(*own, &view.slots, place),
+            None => false,
+        };
+        let markers = view.slots.markers_of(place).map(|range| dataset::key(prefix, range));
+        self.markers.store(Arc::new(markers.collect()));
+        let share = (view.primaries.len() > 1).then(|| (Arc::clone(&view.slots), place));
+        self.share.store(Arc::new(share));
+        if gained {
+            self.end(&incarnation::changed());
+            self.doubt();
+        }
+    }
+
+    /// Whether a key lies on it.
+    pub(super) fn has(&self, key: &[u8]) -> bool {
+        match &**self.share.load() {
+            Some((slots, place)) => slots.owner(slots::slot_of(key)) == Some(*place),
+            None => true,
+        }
     }
 
     /// The keys of all markers that lie on it.

@@ -37,14 +37,14 @@ impl RedisStore {
                 |range| scripts::shared::RAISE_MARKER.on([self.keys.marker(range)], [until.clone(), reason.clone()]);
             let invocations: Vec<_> = (0..MARKERS).map(raise).collect();
             let mut raised = false;
-            for outcome in call.scripts(&invocations).await? {
+            for outcome in call.endings(&invocations).await? {
                 raised |= is_done(outcome)?;
             }
             return Ok(raised);
         }
         let arguments = [until, reason, end_with_grace(keep_until)];
         let invocation = scripts::shared::RAISE_EPOCH.on([self.keys.epoch(axis)], arguments);
-        Ok(is_done(call.script(invocation).await?)?)
+        Ok(is_done(call.ending(invocation).await?)?)
     }
 
     /// See [`crate::store::Store::clock`].
@@ -85,7 +85,7 @@ impl RedisStore {
         let before = if version == 0 { Vec::new() } else { version.to_be_bytes().to_vec() };
         let arguments = [before, next.to_be_bytes().to_vec(), body.into()];
         let invocation = scripts::shared::WRITE_DOCUMENT.on([self.keys.signing_keys()], arguments);
-        Ok(is_done(self.begin()?.script(invocation).await?)?)
+        Ok(is_done(self.begin()?.ending(invocation).await?)?)
     }
 }
 

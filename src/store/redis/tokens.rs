@@ -101,7 +101,10 @@ impl RedisStore {
                 let seen = self.tombstone(&call, digest).await?;
                 scripts::tokens::APPROVE.on(keys, [milliseconds(now), seen])
             }
-            State::Revoked(reason) => scripts::tokens::REVOKE.on(keys, [vec![reason.to_byte()]]),
+            State::Revoked(reason) => {
+                let invocation = scripts::tokens::REVOKE.on(keys, [vec![reason.to_byte()]]);
+                return Ok(transition(call.ending(invocation).await?)?);
+            }
         };
         Ok(transition(call.script(invocation).await?)?)
     }
@@ -125,7 +128,8 @@ impl RedisStore {
                 scripts::tokens::APPROVE_SIGNED.on(keys, [seen])
             }
             State::Revoked(reason) => {
-                scripts::tokens::REVOKE_SIGNED.on(keys, [vec![reason.to_byte()], end_with_grace(expires_at)])
+                let arguments = [vec![reason.to_byte()], end_with_grace(expires_at)];
+                return Ok(transition(call.ending(scripts::tokens::REVOKE_SIGNED.on(keys, arguments)).await?)?);
             }
         };
         Ok(transition(call.script(invocation).await?)?)

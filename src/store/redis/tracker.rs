@@ -22,10 +22,11 @@ use super::dataset::{self, DatasetId};
 use super::endpoint;
 use super::fault::Fault;
 use super::get;
-use super::incarnation::Incarnation;
+use super::incarnation::{self, Incarnation};
 use super::lane::sends_elsewhere;
 use super::link::{Line, Link, Listener, accept};
 use super::primary::{Common, Primary};
+use super::settings::{self, Severity};
 use crate::coherence::name::ISSUER;
 
 /// What near caches must hear of: tombstones, marks and epochs, clients, markers, signing keys.
@@ -44,7 +45,9 @@ pub(super) async fn keep_up(primary: Arc<Primary>, common: Arc<Common>) {
         let began = Instant::now();
         let fault = attend(&primary, &common, &mut reported).await;
         common.leases.lose(&primary.address);
-        if reported {
+        // Another life is made sure of at once, unless one follows on the other.
+        let changing = incarnation::is_changing(&fault) && began.elapsed() >= Backoff::SHORTEST;
+        if reported || changing {
             tracing::debug!(server = %primary.address, fault = fault.detail(), "still not listening to Redis");
         } else {
             // Once per outage: the attempts go on for as long as it lasts.
@@ -57,7 +60,9 @@ pub(super) async fn keep_up(primary: Arc<Primary>, common: Arc<Common>) {
         if began.elapsed() >= Backoff::LONGEST {
             backoff.reset();
         }
-        let _ = timeout(backoff.next(), primary.doubted()).await;
+        if !changing {
+            let _ = timeout(backoff.next(), primary.doubted()).await;
+        }
     }
 }
 
@@ -85,8 +90,18 @@ async fn attend(primary: &Arc<Primary>, common: &Arc<Common>, reported: &mut boo
         }
     };
     if !primary.is_in(&incarnation) {
+        primary.end(&incarnation::changed());
+        let caught_up = tokio::select! {
+            biased;
+            fault = link.lost() => return fault,
+            caught_up = common.upkeep.catch_up(primary, common, &incarnation, &mut line) => caught_up,
+        };
+        if let Err(fault) = caught_up {
+            return fault;
+        }
         tracing::info!(server = %primary.address, life = incarnation.name(), %dataset, "relying on Redis");
         primary.begin(incarnation.clone());
+        check_settings(primary, common, &mut line).await;
     }
     *reported = false;
     common.progress.notify_waiters();
@@ -132,7 +147,11 @@ async fn renew(
 ) -> Fault {
     let mut missed = 0;
     let mut line = link.line();
+    let mut duty = common.upkeep.duty(primary, common, incarnation);
     loop {
+        if !primary.is_in(incarnation) {
+            return incarnation::changed();
+        }
         let lease = common.lease();
         let began = common.coherence.now();
         let question = async {
@@ -167,12 +186,43 @@ async fn renew(
             return Fault::unavailable("Redis hangs: the connection is open and nothing is answered");
         }
         let pause: Duration = lease / RENEWALS;
-        tokio::select! {
+        let rest = async {
+            if missed == 0 {
+                duty.perform(primary, common, &mut line).await?;
+            }
+            let _ = timeout(pause, primary.doubted()).await;
+            Ok(())
+        };
+        let rested: Result<(), Fault> = tokio::select! {
             biased;
             fault = link.lost() => return fault,
-            _ = timeout(pause, primary.doubted()) => {}
+            rested = rest => rested,
+        };
+        match rested {
+            Err(fault) if incarnation::is_changing(&fault) => {
+                primary.end(&fault);
+                return fault;
+            }
+            // The next question finds out.
+            Err(_) | Ok(()) => {}
         }
     }
+}
+
+/// Asks what the primary's own settings mean, and says so once in each life.
+async fn check_settings(primary: &Primary, common: &Common, line: &mut Line) {
+    let deadline = Instant::now() + common.endpoint.response_timeout();
+    let Ok(replies) = line.pipeline(settings::questions(), deadline).await else { return };
+    let mut replies = replies.into_iter();
+    let (Some(config), Some(info)) = (replies.next(), replies.next()) else { return };
+    let findings = settings::judge(config, info).unwrap_or_default();
+    for finding in &findings {
+        match finding.severity {
+            Severity::Unsafe => tracing::warn!(server = %primary.address, finding = finding.id, "{}", finding.text),
+            Severity::Note => tracing::info!(server = %primary.address, finding = finding.id, "{}", finding.text),
+        }
+    }
+    primary.set_findings(findings);
 }
 
 /// Something was written under a key, or may have been.
@@ -191,6 +241,9 @@ fn listener(primary: &Arc<Primary>, common: &Arc<Common>) -> Listener {
                 for key in keys {
                     if let Value::BulkString(key) = key {
                         hear(&common, key);
+                        if let Some(text) = key.strip_prefix(common.prefix.as_bytes()) {
+                            common.upkeep.heard(text);
+                        }
                     }
                 }
             }

@@ -10,6 +10,9 @@ use redis::{ServerError, ServerErrorKind};
 /// How many slots there are, in every cluster.
 pub(in crate::store::redis) const SLOTS: usize = 16_384;
 
+/// The last of them.
+const LAST: u16 = 16_383;
+
 /// How many markers of the dataset there are, each in a range of slots of its own.
 pub(in crate::store::redis) const MARKERS: usize = 128;
 
@@ -93,6 +96,11 @@ impl SlotMap {
         (owner != Self::NOBODY).then_some(usize::from(owner))
     }
 
+    /// Whether a primary, at one place here and at another in a later map, has a slot there that it has not here.
+    pub(in crate::store::redis) fn gained(&self, own: usize, later: &Self, place: usize) -> bool {
+        (0..=LAST).any(|slot| later.owner(slot) == Some(place) && self.owner(slot) != Some(own))
+    }
+
     /// The ranges whose markers lie on a primary. One that has a few slots only may have none of them.
     pub(in crate::store::redis) fn markers_of(&self, primary: usize) -> impl Iterator<Item = usize> {
         (0..MARKERS).filter(move |&range| self.owner(marker_slot(range)) == Some(primary))
@@ -164,7 +172,7 @@ impl Redirect {
 
 /// Digits and nothing else, where [`str::parse`] takes a sign too.
 pub(super) fn number(digits: &str) -> Option<u16> {
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 /// A host as a server of the dataset names it: an address or a name. `?` is how Redis says that it knows none.

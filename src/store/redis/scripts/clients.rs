@@ -42,3 +42,11 @@ return 1
 ",
     )
 });
+
+/// Deletes a client.
+///
+/// - KEYS: client
+/// - ARGV: none
+/// - Reply: how many there were, 0 or 1
+pub(in super::super) static DELETE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(ALLOW_OOM, "return redis.call('DEL', KEYS[1])\n"));

@@ -2,6 +2,7 @@
 //!
 //! - [`tokens`] tokens, with a record and without; [`grants`] grants, rotation and marks
 //! - [`shared`] epochs, what was used once, documents; [`clients`] clients
+//! - [`replay`] what a primary may have lost
 //!
 //! A script touches keys of one slot only. It runs whole or not at all, and nothing runs beside it, so "is it there?"
 //! and "write it" cannot be torn apart by another node. Redis refuses a script when memory is full, unless it is marked
@@ -12,6 +13,7 @@
 
 pub(super) mod clients;
 pub(super) mod grants;
+pub(super) mod replay;
 pub(super) mod shared;
 pub(super) mod tokens;
 
@@ -119,6 +121,8 @@ mod tests {
             &shared::USE_ONCE,
             &shared::WRITE_DOCUMENT,
             &clients::REPLACE,
+            &clients::DELETE,
+            &shared::RAISE_MARKER,
         ];
         for script in ending {
             assert!(script.code.starts_with("#!lua flags=allow-oom\n"), "{}", script.code);

@@ -1,0 +1,605 @@
+//! What was changed lately of all that ends tokens: the latest known value of each key, bounded by age and by size.
+//!
+//! Two things are kept apart. Of a key that a server has named, it is only noted that it is to be read: that happens
+//! where pushes are received, and must not wait. What was then read is remembered.
+//!
+//! Several readings may be under way at once, over connections that answer in any order. Of two results the one counts
+//! whose reading **began** later: whatever was acknowledged before it began is in it. That it began later and saw less
+//! is possible, and harmless: the server will name the key once more for what it has not seen.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::key::Key;
+use crate::coherence::clock::Moment;
+use crate::token::epoch::Epoch;
+use crate::token::time::Stamp;
+
+/// The memory. One for the whole process.
+pub(in super::super) struct Ring {
+    unread: Mutex<BTreeSet<Key>>,
+    /// Rung when there is something to read.
+    waiting: Notify,
+    /// A key was named for which there was no room.
+    missed: AtomicBool,
+    memory: Mutex<Memory>,
+    limits: Limits,
+    overflows: AtomicU64,
+    forgotten: AtomicU64,
+    unreadable: AtomicU64,
+}
+
+/// How much is remembered.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Limits {
+    /// For how long after it was learnt.
+    pub(in super::super) age: Duration,
+    /// Bytes of memory, of what was read.
+    pub(in super::super) bytes: usize,
+    /// Keys that wait for being read.
+    pub(in super::super) unread: usize,
+}
+
+impl Default for Limits {
+    /// Ten minutes: much longer than a primary can be ahead of a replica that takes its place. 64 MiB: half a million
+    /// tokens.
+    fn default() -> Self {
+        Self { age: Duration::from_mins(10), bytes: 64 << 20, unread: 1 << 18 }
+    }
+}
+
+/// Where something was read: one incarnation of one primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Source(u32);
+
+/// What is known of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) enum Known {
+    /// A tombstone or an epoch.
+    Epoch(Epoch),
+    /// Another value, as it is stored.
+    Stored(Box<[u8]>),
+    /// There is none, as of a moment by Redis' clock.
+    Gone(Stamp),
+}
+
+/// One key with what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct Entry {
+    pub(in super::super) key: Key,
+    pub(in super::super) known: Known,
+    /// When Redis forgets it, in milliseconds since 1970; `None` for never.
+    pub(in super::super) expires_at: Option<u64>,
+}
+
+/// What a server has answered for one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) enum Seen {
+    /// There is none.
+    Absent,
+    /// Its value, and when Redis forgets it, in milliseconds since 1970.
+    Present(Vec<u8>, Option<u64>),
+    /// Something that was not written by us.
+    Unreadable,
+}
+
+/// What the ring has come to, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Figures {
+    /// Keys that are remembered.
+    pub(in super::super) entries: usize,
+    /// Bytes that they take.
+    pub(in super::super) bytes: usize,
+    /// Keys that wait for being read.
+    pub(in super::super) unread: usize,
+    /// Keys that were named and for which there was no room, since the start.
+    pub(in super::super) overflows: u64,
+    /// Values that made room for others before their time, since the start.
+    pub(in super::super) forgotten: u64,
+    /// Values that were not written by us, since the start.
+    pub(in super::super) unreadable: u64,
+}
+
+/// A reading under way. When it is dropped without a result, its keys wait for being read again.
+pub(in super::super) struct Reading<'a> {
+    ring: &'a Ring,
+    ticket: u64,
+    source: Source,
+    keys: Vec<Key>,
+}
+
+struct Memory {
+    /// In the order in which they were learnt; `None` in the place of what was learnt anew since.
+    slots: VecDeque<Slot>,
+    /// How many slots have left at the front: the number of the first one.
+    left: u64,
+    /// The number of the slot of each key.
+    places: HashMap<Key, u64>,
+    bytes: usize,
+    /// The tickets of the readings under way.
+    readings: BTreeSet<u64>,
+    next_ticket: u64,
+    next_source: u32,
+}
+
+struct Slot {
+    held: Option<Held>,
+    learnt_at: Moment,
+}
+
+struct Held {
+    key: Key,
+    known: Known,
+    expires_at: Option<u64>,
+    /// The reading that it comes from.
+    ticket: u64,
+    source: Source,
+}
+
+/// What an entry takes: its slot, and its place in the map, which is half empty after it has grown.
+const SLOT_BYTES: usize = size_of::<Slot>();
+const PLACE_BYTES: usize = 2 * size_of::<(Key, u64)>();
+
+// === impl Ring ===
+
+impl Ring {
+    pub(in super::super) fn new(limits: Limits) -> Self {
+        Self {
+            unread: Mutex::new(BTreeSet::new()),
+            waiting: Notify::new(),
+            missed: AtomicBool::new(false),
+            memory: Mutex::new(Memory {
+                slots: VecDeque::new(),
+                left: 0,
+                places: HashMap::new(),
+                bytes: 0,
+                readings: BTreeSet::new(),
+                next_ticket: 0,
+                next_source: 0,
+            }),
+            limits,
+            overflows: AtomicU64::new(0),
+            forgotten: AtomicU64::new(0),
+            unreadable: AtomicU64::new(0),
+        }
+    }
+
+    // --- by those who listen ---
+
+    /// A server has named this key, less the prefix, as one that was changed.
+    pub(in super::super) fn heard(&self, text: &[u8]) {
+        if let Some(key) = Key::parse(text) {
+            self.to_be_read([key]);
+        }
+    }
+
+    /// Whether keys were named for which there was no room, since this was asked last. What they stand for is only
+    /// remembered by other nodes.
+    pub(in super::super) fn take_missed(&self) -> bool {
+        self.missed.swap(false, Ordering::AcqRel)
+    }
+
+    fn to_be_read(&self, keys: impl IntoIterator<Item = Key>) {
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in keys {
+            if unread.len() < self.limits.unread {
+                unread.insert(key);
+            } else if !unread.contains(&key) {
+                self.overflows.fetch_add(1, Ordering::Relaxed);
+                self.missed.store(true, Ordering::Release);
+            }
+        }
+        drop(unread);
+        self.waiting.notify_one();
+    }
+
+    // --- by those who read ---
+
+    /// Another incarnation of a primary.
+    pub(in super::super) fn source(&self) -> Source {
+        let mut memory = self.memory();
+        memory.next_source += 1;
+        Source(memory.next_source)
+    }
+
+    /// Returns when a key waits for being read, or has been read by somebody else meanwhile.
+    pub(in super::super) async fn something_unread(&self) {
+        self.waiting.notified().await;
+    }
+
+    /// Begins to read keys that wait for it: at most so many of those that are `wanted`, `None` when there are none.
+    pub(in super::super) fn read_unread(
+        &self,
+        source: Source,
+        most: usize,
+        wanted: impl Fn(&Key) -> bool,
+    ) -> Option<Reading<'_>> {
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys: Vec<Key> = unread.extract_if(.., |key| wanted(key)).take(most).collect();
+        let more = !unread.is_empty();
+        drop(unread);
+        if more {
+            self.waiting.notify_one();
+        }
+        (!keys.is_empty()).then(|| self.read(source, keys))
+    }
+
+    /// Begins to read keys. To be called before anything is sent, and for what was written by this node after Redis has
+    /// answered.
+    pub(in super::super) fn read(&self, source: Source, keys: Vec<Key>) -> Reading<'_> {
+        let mut memory = self.memory();
+        memory.next_ticket += 1;
+        let ticket = memory.next_ticket;
+        memory.readings.insert(ticket);
+        drop(memory);
+        Reading { ring: self, ticket, source, keys }
+    }
+
+    // --- by those who write again ---
+
+    /// What was learnt after the first `after` values, oldest first, and the number to go on with: at most so many
+    /// values are looked at. `None` when there are no more.
+    pub(in super::super) fn page(
+        &self,
+        after: u64,
+        most: usize,
+        now: Moment,
+        wanted: impl Fn(&Key, Source) -> bool,
+    ) -> Option<(Vec<Entry>, u64)> {
+        let mut memory = self.memory();
+        self.forget(&mut memory, now);
+        let first = after.max(memory.left);
+        let skipped = usize::try_from(first - memory.left).unwrap_or(usize::MAX);
+        if skipped >= memory.slots.len() {
+            return None;
+        }
+        let looked_at = memory.slots.iter().skip(skipped).take(most);
+        let next = first + looked_at.len() as u64;
+        let entries = looked_at
+            .filter_map(|slot| slot.held.as_ref())
+            .filter(|held| wanted(&held.key, held.source))
+            .map(|held| Entry { key: held.key.clone(), known: held.known.clone(), expires_at: held.expires_at })
+            .collect();
+        Some((entries, next))
+    }
+
+    /// What it has come to.
+    pub(in super::super) fn figures(&self) -> Figures {
+        let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let memory = self.memory();
+        Figures {
+            entries: memory.places.len(),
+            bytes: memory.bytes,
+            unread,
+            overflows: self.overflows.load(Ordering::Relaxed),
+            forgotten: self.forgotten.load(Ordering::Relaxed),
+            unreadable: self.unreadable.load(Ordering::Relaxed),
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of what is too old, and of the oldest as long as it is too much.
+    fn forget(&self, memory: &mut Memory, now: Moment) {
+        while let Some(oldest) = memory.slots.front() {
+            let is_old = now.since(oldest.learnt_at) >= self.limits.age;
+            if oldest.held.is_some() && !is_old && memory.bytes <= self.limits.bytes {
+                break;
+            }
+            let held = memory.slots.pop_front().and_then(|slot| slot.held);
+            memory.left += 1;
+            memory.bytes -= SLOT_BYTES;
+            if let Some(held) = held {
+                memory.places.remove(&held.key);
+                memory.bytes -= held.bytes();
+                if !is_old {
+                    self.forgotten.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}
+
+// === impl Memory ===
+
+impl Memory {
+    fn held_mut(&mut self, place: u64) -> Option<&mut Option<Held>> {
+        let index = usize::try_from(place.checked_sub(self.left)?).ok()?;
+        Some(&mut self.slots.get_mut(index)?.held)
+    }
+
+    fn learn(&mut self, held: Held, now: Moment) {
+        // What is gone need not be remembered as such, unless an older reading may still say that it is there. Of a
+        // client it is always: the whole of what is written again is that it is gone.
+        let is_worth_it = !matches!(held.known, Known::Gone(_))
+            || matches!(held.key, Key::Client(_))
+            || self.readings.first().is_some_and(|oldest| *oldest < held.ticket);
+        if let Some(&place) = self.places.get(&held.key)
+            && let Some(slot) = self.held_mut(place)
+            && let Some(before) = slot
+        {
+            if before.ticket > held.ticket {
+                return;
+            }
+            if before.known == held.known && before.expires_at == held.expires_at {
+                (before.ticket, before.source) = (held.ticket, held.source);
+                return;
+            }
+            let taken = before.bytes();
+            *slot = None;
+            self.bytes -= taken;
+            self.places.remove(&held.key);
+        }
+        if is_worth_it {
+            self.places.insert(held.key.clone(), self.left + self.slots.len() as u64);
+            self.bytes += SLOT_BYTES + held.bytes();
+            self.slots.push_back(Slot { held: Some(held), learnt_at: now });
+        }
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// What it takes beside its slot.
+    fn bytes(&self) -> usize {
+        let value = match &self.known {
+            Known::Stored(value) => value.len(),
+            Known::Epoch(_) | Known::Gone(_) => 0,
+        };
+        PLACE_BYTES + 2 * self.key.heap_bytes() + value
+    }
+}
+
+// === impl Reading ===
+
+impl Reading<'_> {
+    /// What to read, in this order.
+    pub(in super::super) fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
+    /// What came of it: as many answers as keys, and Redis' clock after the last one.
+    pub(in super::super) fn learn(mut self, answers: Vec<Seen>, at: Stamp, now: Moment) {
+        debug_assert_eq!(answers.len(), self.keys.len(), "an answer for each key");
+        let mut memory = self.ring.memory();
+        // This one is over: only others can still bring something older.
+        memory.readings.remove(&self.ticket);
+        for (key, seen) in std::mem::take(&mut self.keys).into_iter().zip(answers) {
+            if let Some((known, expires_at)) = know(&key, seen, at) {
+                memory.learn(Held { key, known, expires_at, ticket: self.ticket, source: self.source }, now);
+            } else {
+                self.ring.unreadable.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.ring.forget(&mut memory, now);
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.ring.memory().readings.remove(&self.ticket);
+        if !self.keys.is_empty() {
+            self.ring.to_be_read(std::mem::take(&mut self.keys));
+        }
+    }
+}
+
+/// Makes sense of an answer; `None` when that cannot be.
+fn know(key: &Key, seen: Seen, at: Stamp) -> Option<(Known, Option<u64>)> {
+    match seen {
+        Seen::Absent => Some((Known::Gone(at), None)),
+        Seen::Present(_, None) if key.expires() => None,
+        Seen::Present(value, expires_at) => {
+            let known = match key {
+                Key::Tombstone(_) | Key::Epoch(_) => Known::Epoch(Epoch::decode(&value)?),
+                _ => Known::Stored(value.into()),
+            };
+            Some((known, expires_at))
+        }
+        Seen::Unreadable => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::digest::TokenDigest;
+    use crate::token::record::Reason;
+
+    const EXPIRY: Option<u64> = Some(9_000);
+    const NOW: Moment = Moment(1);
+
+    fn ring() -> Ring {
+        Ring::new(Limits::default())
+    }
+
+    fn key(number: u8) -> Key {
+        Key::Tombstone(TokenDigest([number; 16]))
+    }
+
+    fn revoked(stamp: u64) -> Seen {
+        Seen::Present(Epoch { until: Stamp(stamp), reason: Reason::REQUESTED }.encode().to_vec(), EXPIRY)
+    }
+
+    fn learn(ring: &Ring, number: u8, seen: Seen) {
+        ring.read(Source(0), vec![key(number)]).learn(vec![seen], Stamp(1), NOW);
+    }
+
+    fn all(ring: &Ring) -> Vec<Entry> {
+        ring.page(0, usize::MAX, NOW, |_, _| true).map_or(Vec::new(), |(entries, _)| entries)
+    }
+
+    fn keys(ring: &Ring) -> Vec<Key> {
+        all(ring).into_iter().map(|entry| entry.key).collect()
+    }
+
+    #[test]
+    fn what_a_server_names_is_read_once_however_often_it_is_named() {
+        let ring = ring();
+        for _ in 0..3 {
+            ring.heard(key(1).text().as_bytes());
+            ring.heard(b"t:{BwcHBwcHBwcHBwcHBwcHBw}");
+        }
+        let reading = ring.read_unread(Source(0), 10, |_| true).unwrap();
+        assert_eq!(reading.keys(), [key(1)]);
+        assert!(ring.read_unread(Source(0), 10, |_| true).is_none());
+        reading.learn(vec![revoked(5)], Stamp(1), NOW);
+        assert_eq!(keys(&ring), [key(1)]);
+        assert!(ring.read_unread(Source(0), 10, |_| true).is_none());
+    }
+
+    #[test]
+    fn only_so_many_and_only_what_is_wanted_is_read_at_once() {
+        let ring = ring();
+        for number in 0..5 {
+            ring.heard(key(number).text().as_bytes());
+        }
+        let two = ring.read_unread(Source(0), 2, |key_| *key_ != key(0)).unwrap();
+        assert_eq!(two.keys(), [key(1), key(2)]);
+        let rest = ring.read_unread(Source(0), 9, |_| true).unwrap();
+        assert_eq!(rest.keys(), [key(0), key(3), key(4)]);
+    }
+
+    #[test]
+    fn a_reading_that_came_to_nothing_is_still_to_be_done() {
+        let ring = ring();
+        drop(ring.read(Source(0), vec![key(1)]));
+        assert_eq!(ring.read_unread(Source(0), 9, |_| true).unwrap().keys(), [key(1)]);
+    }
+
+    #[test]
+    fn more_keys_than_there_is_room_for_are_counted() {
+        let ring = Ring::new(Limits { unread: 2, ..Limits::default() });
+        for number in [0, 1, 1, 2] {
+            ring.heard(key(number).text().as_bytes());
+        }
+        assert_eq!((ring.figures().unread, ring.figures().overflows), (2, 1));
+        assert!(ring.take_missed());
+        assert!(!ring.take_missed());
+    }
+
+    #[test]
+    fn what_was_approved_leaves() {
+        let ring = ring();
+        learn(&ring, 1, revoked(5));
+        learn(&ring, 2, revoked(6));
+        learn(&ring, 1, Seen::Absent);
+        assert_eq!(keys(&ring), [key(2)]);
+        learn(&ring, 1, revoked(7));
+        assert_eq!(keys(&ring), [key(2), key(1)], "revoked again");
+    }
+
+    /// Two readings under way at once, the answers of which come in the other order.
+    #[test]
+    fn of_two_readings_the_one_that_began_later_counts() {
+        for later_is_absent in [false, true] {
+            let ring = ring();
+            let earlier = ring.read(Source(0), vec![key(1)]);
+            let later = ring.read(Source(0), vec![key(1)]);
+            let (old, new) = if later_is_absent { (revoked(5), Seen::Absent) } else { (Seen::Absent, revoked(5)) };
+            later.learn(vec![new], Stamp(1), NOW);
+            earlier.learn(vec![old], Stamp(1), NOW);
+            let known: Vec<_> = all(&ring).into_iter().map(|entry| entry.known).collect();
+            let revoked = Known::Epoch(Epoch { until: Stamp(5), reason: Reason::REQUESTED });
+            assert_eq!(known, [if later_is_absent { Known::Gone(Stamp(1)) } else { revoked }]);
+        }
+    }
+
+    #[test]
+    fn a_deleted_client_is_remembered_as_one() {
+        let ring = ring();
+        let client = Key::Client("c:{YXBw}".into());
+        ring.read(Source(0), vec![client.clone()]).learn(vec![Seen::Absent], Stamp(77), NOW);
+        assert_eq!(all(&ring), [Entry { key: client, known: Known::Gone(Stamp(77)), expires_at: None }]);
+    }
+
+    #[test]
+    fn what_is_old_goes() {
+        let ring = ring();
+        learn(&ring, 1, revoked(5));
+        let age = Limits::default().age;
+        let later = NOW.plus(age - Duration::from_secs(1));
+        ring.read(Source(0), vec![key(2)]).learn(vec![revoked(5)], Stamp(1), later);
+        assert_eq!(keys(&ring), [key(1), key(2)]);
+        assert_eq!(ring.page(0, 9, NOW.plus(age), |_, _| true).unwrap().0.len(), 1);
+        assert!(ring.page(0, 9, later.plus(age), |_, _| true).is_none());
+        let figures = ring.figures();
+        assert_eq!((figures.entries, figures.bytes, figures.forgotten), (0, 0, 0));
+    }
+
+    #[test]
+    fn when_it_is_full_the_oldest_goes_and_is_counted() {
+        let ring = Ring::new(Limits { bytes: 3 * (SLOT_BYTES + PLACE_BYTES), ..Limits::default() });
+        for number in 0..5 {
+            learn(&ring, number, revoked(5));
+        }
+        assert_eq!(keys(&ring), [key(2), key(3), key(4)]);
+        assert_eq!(ring.figures().forgotten, 2);
+    }
+
+    #[test]
+    fn a_token_revoked_and_approved_all_day_takes_no_more_room_than_is_given() {
+        let limit = 10 * (SLOT_BYTES + PLACE_BYTES);
+        let ring = Ring::new(Limits { bytes: limit, ..Limits::default() });
+        learn(&ring, 1, revoked(1));
+        for stamp in 0..1_000 {
+            learn(&ring, 2, revoked(stamp));
+            learn(&ring, 2, Seen::Absent);
+            assert!(ring.figures().bytes <= limit);
+        }
+        assert!(ring.memory().slots.len() <= limit / SLOT_BYTES);
+    }
+
+    #[test]
+    fn a_token_takes_little() {
+        assert!(SLOT_BYTES + size_of::<(Key, u64)>() <= 144, "{SLOT_BYTES}");
+    }
+
+    #[test]
+    fn what_was_not_written_by_us_is_counted_and_changes_nothing() {
+        let ring = ring();
+        learn(&ring, 1, revoked(5));
+        let before = all(&ring);
+        for odd in [
+            Seen::Unreadable,
+            Seen::Present(vec![], EXPIRY),
+            Seen::Present(vec![0; 9], EXPIRY),
+            Seen::Present(Epoch { until: Stamp(5), reason: Reason::BULK }.encode().to_vec(), None),
+        ] {
+            learn(&ring, 1, odd);
+        }
+        assert_eq!(all(&ring), before);
+        assert_eq!(ring.figures().unreadable, 4);
+    }
+
+    #[test]
+    fn pages_go_on_where_they_ended_and_meet_what_is_learnt_meanwhile() {
+        let ring = ring();
+        for number in 0..4 {
+            learn(&ring, number, revoked(5));
+        }
+        let (first, next) = ring.page(0, 3, NOW, |_, _| true).unwrap();
+        assert_eq!(first.len(), 3);
+        learn(&ring, 0, revoked(6));
+        let (rest, next) = ring.page(next, 9, NOW, |_, _| true).unwrap();
+        assert_eq!(rest.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>(), [key(3), key(0)]);
+        assert!(ring.page(next, 9, NOW, |_, _| true).is_none());
+    }
+
+    #[test]
+    fn what_was_read_from_a_primary_itself_can_be_left_out() {
+        let ring = ring();
+        let (one, other) = (ring.source(), ring.source());
+        ring.read(one, vec![key(1)]).learn(vec![revoked(5)], Stamp(1), NOW);
+        ring.read(other, vec![key(2)]).learn(vec![revoked(5)], Stamp(1), NOW);
+        let (entries, _) = ring.page(0, 9, NOW, |_, source| source != one).unwrap();
+        assert_eq!(entries.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>(), [key(2)]);
+    }
+}
