@@ -18,18 +18,15 @@ const MILLISECOND: Micros = 1000;
 
 /// The settings of a run.
 pub(crate) fn settings(chance: &mut Chance) -> Settings {
-    Settings {
-        topology: topology(chance),
-        acknowledge: if chance.happens(850) { Acknowledge::Visible } else { Acknowledge::Written },
-        durability: *chance.pick(&[
-            Durability::Replay,
-            Durability::Replay,
-            Durability::Replay,
-            Durability::Replicas,
-            Durability::Primary,
-        ]),
-        lease: Duration::from_millis(*chance.pick(&[100, 200, 200, 300])),
-    }
+    let topology = topology(chance);
+    let acknowledge = if chance.happens(850) { Acknowledge::Visible } else { Acknowledge::Written };
+    let durability = match chance.within(0..=9) {
+        0..=1 => Durability::Primary,
+        // One server has no replica that could have anything.
+        2..=3 if topology != Topology::Standalone => Durability::Replicas,
+        _ => Durability::Replay,
+    };
+    Settings { topology, acknowledge, durability, lease: Duration::from_millis(*chance.pick(&[100, 200, 200, 300])) }
 }
 
 /// One of the three, or the one that `SIMULATION_TOPOLOGY` asks for.

@@ -24,6 +24,7 @@ struct Interpreter {
 struct Running {
     keyspace: Keyspace,
     at: Moment,
+    information: String,
 }
 
 /// Whether a script may be run although memory is full.
@@ -32,9 +33,16 @@ pub(crate) fn allows_out_of_memory(code: &[u8]) -> bool {
     first.windows(b"allow-oom".len()).any(|word| word == b"allow-oom")
 }
 
-/// Runs a script on the keys.
-pub(crate) fn run(keyspace: &mut Keyspace, code: &[u8], keys: &[Vec<u8>], arguments: &[Vec<u8>], at: Moment) -> Reply {
-    RUNNING.set(Some(Running { keyspace: std::mem::take(keyspace), at }));
+/// Runs a script on the keys. `information` is what `INFO` says to it.
+pub(crate) fn run(
+    keyspace: &mut Keyspace,
+    code: &[u8],
+    keys: &[Vec<u8>],
+    arguments: &[Vec<u8>],
+    at: Moment,
+    information: String,
+) -> Reply {
+    RUNNING.set(Some(Running { keyspace: std::mem::take(keyspace), at, information }));
     let outcome = INTERPRETER.with(|interpreter| interpreter.call(code, keys, arguments));
     *keyspace = RUNNING.take().expect("set above and taken by nobody else").keyspace;
     outcome.unwrap_or_else(|error| {
@@ -113,7 +121,10 @@ fn call(lua: &Lua, words: &[Value]) -> mlua::Result<Value> {
     };
     let name = String::from_utf8_lossy(name).to_uppercase();
     let answer = RUNNING.with_borrow_mut(|running| {
-        let Running { keyspace, at } = running.as_mut().expect("a script runs");
+        let Running { keyspace, at, information } = running.as_mut().expect("a script runs");
+        if name == "INFO" {
+            return Reply::bulk(information);
+        }
         assert!(commands::is_data(&name), "a script calls {name}, which the fake server does not have");
         commands::execute(keyspace, &name, arguments, *at, true)
     });

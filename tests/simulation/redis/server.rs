@@ -414,7 +414,8 @@ impl Server {
             return out_of_memory();
         }
         let (keys, arguments) = rest.split_at(count.min(rest.len()));
-        scripts::run(&mut self.keyspace, &code, keys, arguments, at)
+        let information = self.information(at);
+        scripts::run(&mut self.keyspace, &code, keys, arguments, at, information)
     }
 
     fn wait(&mut self, connection: ConnectionId, arguments: &[Vec<u8>], at: Moment) -> Reply {
