@@ -7,7 +7,8 @@
 //!   `administration` those beside it, `tracker` the one that listens, `leases` what follows from that
 //! - `dataset` by what an emptied or foreign Redis is told from ours
 //! - `endpoint` how one gets in, [`dial`] where it is, `link` one connection, `backoff` how soon to try again
-//! - `durability` what a revocation survives, `upkeep` how that is put to work; `settings` what Redis' own settings mean for that
+//! - `durability` what a revocation survives, `upkeep` how that is put to work; `settings` what Redis' own settings mean
+//!   for that
 //! - `fault` what goes wrong, without a key, a value or a password in it
 //!
 //! How all of this keeps near caches from contradicting a revocation: `docs/consistency.md`.

@@ -211,7 +211,7 @@ fn is_unlimited(value: &str) -> bool {
 
 /// A value of a server as it may be shown: a word.
 fn shown(value: &str) -> String {
-    value.chars().filter(|character| character.is_ascii_graphic()).take(24).collect()
+    value.chars().filter(char::is_ascii_graphic).take(24).collect()
 }
 
 fn text(value: Value) -> Option<String> {

@@ -63,8 +63,7 @@ impl Upkeep {
         let limit = common.endpoint.response_timeout();
         let mut replay = Replay::new(&self.ring, incarnation.clone(), &common.prefix);
         let is_here = |key: &Key| primary.has([&*common.prefix, &key.text()].concat().as_bytes());
-        let now = || common.coherence.now();
-        let mut replayed = replay.catch_up(line, &self.ring, is_here, now, limit).await?;
+        let mut replayed = replay.catch_up(line, &self.ring, is_here, limit).await?;
         if let Some(member) = self.member(primary, common, incarnation) {
             let arrival = member.arrive(line, LIMIT, limit).await?;
             if !arrival.absent.is_empty() {
@@ -72,7 +71,7 @@ impl Upkeep {
                     remember of the revocations of the last seconds may be lost");
             }
             // What a reading has brought meanwhile that was under way at the primary before this one.
-            let more = replay.catch_up(line, &self.ring, is_here, now, limit).await?;
+            let more = replay.catch_up(line, &self.ring, is_here, limit).await?;
             replayed.entries += more.entries;
             replayed.restored += more.restored;
         }

@@ -70,7 +70,7 @@ impl Member {
             if absent.is_empty() || waited >= limit {
                 return Ok(Arrival { waited, absent });
             }
-            sleep(POLL.min(limit - waited)).await;
+            sleep(POLL.min(limit.saturating_sub(waited))).await;
         }
     }
 

@@ -17,7 +17,6 @@ use super::merge::union;
 use super::reading::{Origin, questions, seen};
 use super::ring::{Entry, Known, Ring, Seen};
 use super::{Conversation, run};
-use crate::coherence::clock::Moment;
 use crate::store::redis::decimal;
 use crate::store::redis::fault::Fault;
 use crate::store::redis::incarnation::Incarnation;
@@ -51,6 +50,20 @@ pub(in super::super) struct Replayed {
     pub(in super::super) unreadable: usize,
 }
 
+/// A mark that is remembered.
+struct Remembered<'a> {
+    key: &'a Key,
+    mark: GrantMark,
+    expires_at: u64,
+}
+
+/// Marks that a primary lacks, or that it has less of, each with what writes it.
+#[derive(Default)]
+struct Compared<'a> {
+    lacking: Vec<(Remembered<'a>, Invocation)>,
+    unreadable: usize,
+}
+
 impl Replay {
     /// Nothing has been written to this incarnation yet.
     pub(in super::super) fn new(ring: &Ring, incarnation: Incarnation, prefix: &str) -> Self {
@@ -74,13 +87,12 @@ impl Replay {
         conversation: &mut impl Conversation,
         ring: &Ring,
         is_here: impl Fn(&Key) -> bool,
-        now: impl Fn() -> Moment,
         response_timeout: Duration,
     ) -> Result<Replayed, Fault> {
         let mut replayed = Replayed::default();
         let mut next = self.done;
         while let Some((entries, after)) =
-            ring.page(next, BATCH, now(), |key, source| source != self.origin.source && is_here(key))
+            ring.page(next, BATCH, |key, source| source != self.origin.source && is_here(key))
         {
             if !entries.is_empty() {
                 replayed.add(self.write(conversation, &entries, response_timeout).await?);
@@ -108,10 +120,7 @@ impl Replay {
         let (marks, others): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| matches!(entry.key, Key::Mark(_)));
         let invocations: Vec<_> = others.iter().filter_map(|entry| self.invocation(entry)).collect();
         if !invocations.is_empty() {
-            let deadline = Instant::now() + response_timeout;
-            let mut replies = run(conversation, &invocations, Some(Incarnation::ask_again()), deadline).await?;
-            self.origin.incarnation.expect(replies.pop().ok_or_else(Fault::unexpected_reply)?)?;
-            for reply in replies {
+            for reply in self.run(conversation, &invocations, Instant::now() + response_timeout).await? {
                 match outcome(reply)? {
                     Some(restored) => replayed.restored += usize::from(restored),
                     None => replayed.unreadable += 1,
@@ -132,67 +141,81 @@ impl Replay {
         let mut replayed = Replayed::default();
         let mut left = Vec::with_capacity(entries.len());
         for entry in entries {
-            match (&entry.known, entry.expires_at) {
-                (Known::Stored(stored), Some(expires_at)) => match GrantMark::decode(stored) {
-                    Ok(mark) => left.push((entry, mark, expires_at)),
-                    Err(_) => replayed.unreadable += 1,
-                },
-                _ => {}
+            let (Known::Stored(stored), Some(expires_at)) = (&entry.known, entry.expires_at) else { continue };
+            match GrantMark::decode(stored) {
+                Ok(mark) => left.push(Remembered { key: &entry.key, mark, expires_at }),
+                Err(_) => replayed.unreadable += 1,
             }
         }
         for _ in 0..ATTEMPTS {
             if left.is_empty() {
                 return Ok(replayed);
             }
-            let mut commands: Vec<_> =
-                left.iter().flat_map(|(entry, ..)| questions(&self.origin.prefix, &entry.key)).collect();
-            commands.push(Incarnation::ask_again());
-            let deadline = Instant::now() + response_timeout;
-            let mut replies = conversation.pipeline(commands, deadline).await?;
-            self.origin.incarnation.expect(replies.pop().ok_or_else(Fault::unexpected_reply)?)?;
-            let mut replies = replies.into_iter();
-            let mut writing = Vec::new();
-            let mut invocations = Vec::new();
-            for (entry, ours, expires_at) in left {
-                let (Some(value), Some(expiry)) = (replies.next(), replies.next()) else {
-                    return Err(Fault::unexpected_reply());
-                };
-                let found = match seen(value, expiry)? {
-                    Seen::Absent => Some((Vec::new(), GrantMark::default(), 0)),
-                    Seen::Present(value, Some(until)) => {
-                        GrantMark::decode(&value).ok().map(|mark| (value, mark, until))
-                    }
-                    Seen::Present(_, None) | Seen::Unreadable => None,
-                };
-                let Some((before, theirs, known_until)) = found else {
-                    replayed.unreadable += 1;
-                    continue;
-                };
-                let after = union(&ours, &theirs);
-                if after == theirs && expires_at <= known_until {
-                    continue;
-                }
-                let name = [&*self.origin.prefix, &entry.key.text()].concat();
-                let arguments = [before, stored_mark(&after), decimal(expires_at)];
-                invocations.push(scripts::grants::MARK.on([name], arguments));
-                writing.push((entry, ours, expires_at));
-            }
+            let compared = self.compare(conversation, left, Instant::now() + response_timeout).await?;
+            replayed.unreadable += compared.unreadable;
             left = Vec::new();
+            let (writing, invocations): (Vec<_>, Vec<_>) = compared.lacking.into_iter().unzip();
             if invocations.is_empty() {
                 continue;
             }
-            let deadline = Instant::now() + response_timeout;
-            let mut replies = run(conversation, &invocations, Some(Incarnation::ask_again()), deadline).await?;
-            self.origin.incarnation.expect(replies.pop().ok_or_else(Fault::unexpected_reply)?)?;
-            for (written, reply) in writing.into_iter().zip(replies) {
+            let replies = self.run(conversation, &invocations, Instant::now() + response_timeout).await?;
+            for (remembered, reply) in writing.into_iter().zip(replies) {
                 match outcome(reply)? {
                     Some(true) => replayed.restored += 1,
-                    Some(false) => left.push(written),
+                    Some(false) => left.push(remembered),
                     None => replayed.unreadable += 1,
                 }
             }
         }
         Err(Fault::unavailable("the mark of a grant kept changing"))
+    }
+
+    /// Which marks the primary has lost something of, and what writes it again in the place of what it has.
+    async fn compare<'a>(
+        &self,
+        conversation: &mut impl Conversation,
+        marks: Vec<Remembered<'a>>,
+        deadline: Instant,
+    ) -> Result<Compared<'a>, Fault> {
+        let questions = marks.iter().flat_map(|remembered| questions(&self.origin.prefix, remembered.key));
+        let commands = questions.chain([Incarnation::ask_again()]).collect();
+        let mut replies = conversation.pipeline(commands, deadline).await?;
+        self.origin.incarnation.expect(replies.pop().ok_or_else(Fault::unexpected_reply)?)?;
+        let mut replies = replies.into_iter();
+        let mut compared = Compared::default();
+        for remembered in marks {
+            let (Some(value), Some(expiry)) = (replies.next(), replies.next()) else {
+                return Err(Fault::unexpected_reply());
+            };
+            let found = match seen(value, expiry)? {
+                Seen::Absent => Some((Vec::new(), GrantMark::default(), 0)),
+                Seen::Present(value, Some(until)) => GrantMark::decode(&value).ok().map(|mark| (value, mark, until)),
+                Seen::Present(_, None) | Seen::Unreadable => None,
+            };
+            let Some((before, theirs, until)) = found else {
+                compared.unreadable += 1;
+                continue;
+            };
+            let after = union(&remembered.mark, &theirs);
+            if after != theirs || remembered.expires_at > until {
+                let name = [&*self.origin.prefix, &remembered.key.text()].concat();
+                let arguments = [before, stored_mark(&after), decimal(remembered.expires_at)];
+                compared.lacking.push((remembered, scripts::grants::MARK.on([name], arguments)));
+            }
+        }
+        Ok(compared)
+    }
+
+    /// Runs scripts; replies in order, errors of the server among them.
+    async fn run(
+        &self,
+        conversation: &mut impl Conversation,
+        invocations: &[Invocation],
+        deadline: Instant,
+    ) -> Result<Vec<Value>, Fault> {
+        let mut replies = run(conversation, invocations, Some(Incarnation::ask_again()), deadline).await?;
+        self.origin.incarnation.expect(replies.pop().ok_or_else(Fault::unexpected_reply)?)?;
+        Ok(replies)
     }
 
     /// What writes an entry again; nothing when there is nothing to write.

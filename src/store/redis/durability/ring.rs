@@ -26,6 +26,8 @@ pub(in super::super) struct Ring {
     waiting: Notify,
     /// A key was named for which there was no room.
     missed: AtomicBool,
+    /// The last moment at which no primary can have lost anything that is remembered, in nanoseconds.
+    well: AtomicU64,
     memory: Mutex<Memory>,
     limits: Limits,
     overflows: AtomicU64,
@@ -36,7 +38,7 @@ pub(in super::super) struct Ring {
 /// How much is remembered.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Limits {
-    /// For how long after it was learnt.
+    /// For how long after it was learnt, while all is well.
     pub(in super::super) age: Duration,
     /// Bytes of memory, of what was read.
     pub(in super::super) bytes: usize,
@@ -152,6 +154,7 @@ impl Ring {
             unread: Mutex::new(BTreeSet::new()),
             waiting: Notify::new(),
             missed: AtomicBool::new(false),
+            well: AtomicU64::new(0),
             memory: Mutex::new(Memory {
                 slots: VecDeque::new(),
                 left: 0,
@@ -181,6 +184,12 @@ impl Ring {
     /// remembered by other nodes.
     pub(in super::super) fn take_missed(&self) -> bool {
         self.missed.swap(false, Ordering::AcqRel)
+    }
+
+    /// All primaries were found to be in the lives that they were caught up with at this moment. Nothing grows old while
+    /// one of them is not: what it lost when it went away must still be known when it comes back.
+    pub(in super::super) fn all_is_well(&self, at: Moment) {
+        self.well.fetch_max(at.0, Ordering::AcqRel);
     }
 
     fn to_be_read(&self, keys: impl IntoIterator<Item = Key>) {
@@ -247,11 +256,9 @@ impl Ring {
         &self,
         after: u64,
         most: usize,
-        now: Moment,
         wanted: impl Fn(&Key, Source) -> bool,
     ) -> Option<(Vec<Entry>, u64)> {
-        let mut memory = self.memory();
-        self.forget(&mut memory, now);
+        let memory = self.memory();
         let first = after.max(memory.left);
         let skipped = usize::try_from(first - memory.left).unwrap_or(usize::MAX);
         if skipped >= memory.slots.len() {
@@ -286,9 +293,10 @@ impl Ring {
     }
 
     /// Lets go of what is too old, and of the oldest as long as it is too much.
-    fn forget(&self, memory: &mut Memory, now: Moment) {
+    fn forget(&self, memory: &mut Memory) {
+        let well = Moment(self.well.load(Ordering::Acquire));
         while let Some(oldest) = memory.slots.front() {
-            let is_old = now.since(oldest.learnt_at) >= self.limits.age;
+            let is_old = well.since(oldest.learnt_at) >= self.limits.age;
             if oldest.held.is_some() && !is_old && memory.bytes <= self.limits.bytes {
                 break;
             }
@@ -378,7 +386,7 @@ impl Reading<'_> {
                 self.ring.unreadable.fetch_add(1, Ordering::Relaxed);
             }
         }
-        self.ring.forget(&mut memory, now);
+        self.ring.forget(&mut memory);
     }
 }
 
@@ -433,7 +441,7 @@ mod tests {
     }
 
     fn all(ring: &Ring) -> Vec<Entry> {
-        ring.page(0, usize::MAX, NOW, |_, _| true).map_or(Vec::new(), |(entries, _)| entries)
+        ring.page(0, usize::MAX, |_, _| true).map_or(Vec::new(), |(entries, _)| entries)
     }
 
     fn keys(ring: &Ring) -> Vec<Key> {
@@ -525,13 +533,25 @@ mod tests {
         let ring = ring();
         learn(&ring, 1, revoked(5));
         let age = Limits::default().age;
-        let later = NOW.plus(age - Duration::from_secs(1));
+        ring.all_is_well(Moment(NOW.plus(age).0 - 1));
+        learn(&ring, 2, revoked(5));
+        assert_eq!(keys(&ring), [key(1), key(2)]);
+        ring.all_is_well(NOW.plus(age));
+        ring.all_is_well(NOW);
+        drop(ring.read(Source(0), vec![]));
+        ring.read(Source(0), vec![key(3)]).learn(vec![revoked(5)], Stamp(1), NOW.plus(age));
+        assert_eq!(keys(&ring), [key(3)]);
+        assert_eq!((ring.figures().entries, ring.figures().forgotten), (1, 0));
+    }
+
+    /// A primary that is away for an hour, while others are there.
+    #[test]
+    fn nothing_grows_old_while_a_primary_is_away() {
+        let ring = ring();
+        learn(&ring, 1, revoked(5));
+        let later = NOW.plus(Duration::from_hours(1));
         ring.read(Source(0), vec![key(2)]).learn(vec![revoked(5)], Stamp(1), later);
         assert_eq!(keys(&ring), [key(1), key(2)]);
-        assert_eq!(ring.page(0, 9, NOW.plus(age), |_, _| true).unwrap().0.len(), 1);
-        assert!(ring.page(0, 9, later.plus(age), |_, _| true).is_none());
-        let figures = ring.figures();
-        assert_eq!((figures.entries, figures.bytes, figures.forgotten), (0, 0, 0));
     }
 
     #[test]
@@ -585,12 +605,12 @@ mod tests {
         for number in 0..4 {
             learn(&ring, number, revoked(5));
         }
-        let (first, next) = ring.page(0, 3, NOW, |_, _| true).unwrap();
+        let (first, next) = ring.page(0, 3, |_, _| true).unwrap();
         assert_eq!(first.len(), 3);
         learn(&ring, 0, revoked(6));
-        let (rest, next) = ring.page(next, 9, NOW, |_, _| true).unwrap();
+        let (rest, next) = ring.page(next, 9, |_, _| true).unwrap();
         assert_eq!(rest.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>(), [key(3), key(0)]);
-        assert!(ring.page(next, 9, NOW, |_, _| true).is_none());
+        assert!(ring.page(next, 9, |_, _| true).is_none());
     }
 
     #[test]
@@ -599,7 +619,7 @@ mod tests {
         let (one, other) = (ring.source(), ring.source());
         ring.read(one, vec![key(1)]).learn(vec![revoked(5)], Stamp(1), NOW);
         ring.read(other, vec![key(2)]).learn(vec![revoked(5)], Stamp(1), NOW);
-        let (entries, _) = ring.page(0, 9, NOW, |_, source| source != one).unwrap();
+        let (entries, _) = ring.page(0, 9, |_, source| source != one).unwrap();
         assert_eq!(entries.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>(), [key(2)]);
     }
 }

@@ -145,17 +145,15 @@ pub(in super::super) static MARKER: LazyLock<Script> = LazyLock::new(|| {
     let body = format!(
         "\
 local kept, given = redis.call('GET', KEYS[1]), ARGV[1]
-local function dataset(marker) return string.sub(marker, 1, 1) .. string.sub(marker, {dataset} + 1, {dataset} + 16) end
+local function dataset(marker) return string.sub(marker, 1, 1) .. string.sub(marker, {DATASET_AT} + 1, {DATASET_AT} + 16) end
 if not kept or #kept ~= #given or dataset(kept) ~= dataset(given) then return 0 end
-local theirs, ours = string.sub(kept, {epoch} + 1), string.sub(given, {epoch} + 1)
+local theirs, ours = string.sub(kept, {EPOCH_AT} + 1), string.sub(given, {EPOCH_AT} + 1)
 local difference = order(string.sub(theirs, 1, 8), string.sub(ours, 1, 8))
 if difference > 0 then return 0 end
 if difference == 0 and (string.sub(theirs, 9) ~= '\\1' or string.sub(ours, 9) == '\\1') then return 0 end
-redis.call('SETRANGE', KEYS[1], {epoch}, ours)
+redis.call('SETRANGE', KEYS[1], {EPOCH_AT}, ours)
 return 1
-",
-        dataset = DATASET_AT,
-        epoch = EPOCH_AT,
+"
     );
     Script::new(ALLOW_OOM, &[ORDER, &body].concat())
 });

@@ -68,7 +68,7 @@ async fn what_a_replica_had_not_got_is_written_to_it_again() {
 
     let ring = Ring::new(Limits::default());
     let mut replay = Replay::new(&ring, at_old.incarnation().await, PREFIX);
-    replay.catch_up(&mut at_old, &ring, |_| true, now, PATIENCE).await.unwrap();
+    replay.catch_up(&mut at_old, &ring, |_| true, PATIENCE).await.unwrap();
     // One by this node, one by another, of which it hears; and one that was revoked and is approved.
     revoke(&mut at_old, 1, 1).await;
     replay.origin().read_back(&mut at_old, &ring, vec![key(1)], now, soon()).await.unwrap();
@@ -80,16 +80,16 @@ async fn what_a_replica_had_not_got_is_written_to_it_again() {
     replay.origin().read_back(&mut at_old, &ring, vec![key(4)], now, soon()).await.unwrap();
     approve(&mut at_old, 4).await;
     replay.origin().read_back(&mut at_old, &ring, vec![key(4)], now, soon()).await.unwrap();
-    let again = replay.catch_up(&mut at_old, &ring, |_| true, now, PATIENCE).await.unwrap();
+    let again = replay.catch_up(&mut at_old, &ring, |_| true, PATIENCE).await.unwrap();
     assert_eq!(again.entries, 0, "what was read from it is not written to it");
 
     drop(old);
     assert_eq!(state(&mut at_new, 1).await, (0, false), "it was lost");
     let mut replay = Replay::new(&ring, at_new.incarnation().await, PREFIX);
-    let not_here = replay.catch_up(&mut at_new, &ring, |_| false, now, PATIENCE).await.unwrap();
+    let not_here = replay.catch_up(&mut at_new, &ring, |_| false, PATIENCE).await.unwrap();
     assert_eq!(not_here.entries, 0);
     replay.begin_anew();
-    let replayed = replay.catch_up(&mut at_new, &ring, |_| true, now, PATIENCE).await.unwrap();
+    let replayed = replay.catch_up(&mut at_new, &ring, |_| true, PATIENCE).await.unwrap();
     assert_eq!((replayed.entries, replayed.restored, replayed.unreadable), (2, 2, 0));
     let mut states = Vec::new();
     for token in 1..=4 {
@@ -109,9 +109,9 @@ async fn what_is_learnt_late_is_written_late() {
     issue(&mut at_old, 1).await;
     issue(&mut at_new, 1).await;
     revoke(&mut at_old, 1, 1).await;
-    assert_eq!(after.catch_up(&mut at_new, &ring, |_| true, now, PATIENCE).await.unwrap().entries, 0);
+    assert_eq!(after.catch_up(&mut at_new, &ring, |_| true, PATIENCE).await.unwrap().entries, 0);
     before.origin().read_back(&mut at_old, &ring, vec![key(1)], now, soon()).await.unwrap();
-    assert_eq!(after.catch_up(&mut at_new, &ring, |_| true, now, PATIENCE).await.unwrap().restored, 1);
+    assert_eq!(after.catch_up(&mut at_new, &ring, |_| true, PATIENCE).await.unwrap().restored, 1);
     assert_eq!(state(&mut at_new, 1).await, (1, true));
 }
 
@@ -135,7 +135,7 @@ async fn what_a_server_says_that_is_no_longer_the_same_is_not_learnt() {
         }
         assert!(replay.origin().read_heard(&mut talk, &ring, |_| true, now, soon()).await.is_err());
         assert_eq!((ring.figures().entries, ring.figures().unread), (1, 1), "it is still remembered, and to be read");
-        let entries = ring.page(0, 9, now(), |_, _| true).unwrap().0;
+        let entries = ring.page(0, 9, |_, _| true).unwrap().0;
         assert!(replay.write(&mut talk, &entries, PATIENCE).await.is_err());
     }
 }
@@ -157,7 +157,7 @@ async fn thousands_are_written_in_batches() {
         reading.learn(vec![seen], crate::token::time::Stamp(1), now());
     }
     let mut replay = Replay::new(&ring, talk.incarnation().await, PREFIX);
-    let replayed = replay.catch_up(&mut talk, &ring, |_| true, now, Duration::from_secs(10)).await.unwrap();
+    let replayed = replay.catch_up(&mut talk, &ring, |_| true, Duration::from_secs(10)).await.unwrap();
     assert_eq!((replayed.entries, replayed.restored), (2_000, 2_000));
     assert_eq!(talk.command::<i64>(&["DBSIZE"]).await, 2_000);
 }
