@@ -182,6 +182,27 @@ impl World {
         open.into_iter().filter(|_| self.chance.within(1..=one_in) == 1).collect()
     }
 
+    /// What everybody is and takes others for.
+    pub(crate) fn describe(&self) -> String {
+        let of = |server: &crate::redis::server::Server| {
+            let state = (server.running, server.frozen, server.full);
+            let view = match &server.kind {
+                Kind::Alone => String::new(),
+                Kind::Sentinel(watch) => format!("{} in {}", watch.primary, watch.epoch),
+                Kind::Member(member) => {
+                    let owners: Vec<_> = member.ranges.iter().map(|range| range.owner).collect();
+                    format!("{:?} in {}, ok {}, leaving {}", owners, member.epoch, member.ok, member.leaving.len())
+                }
+            };
+            let (of, linked) = (server.replication.of, server.replication.linked);
+            format!("\n{}: {state:?} of {of:?} linked {linked}; {view}", server.id)
+        };
+        let whole = self.network.is_whole();
+        let deployment = &self.deployment;
+        let servers: String = deployment.servers.iter().map(of).collect();
+        format!("whole {whole}, gone {:?}, replacing {:?}{servers}", deployment.gone, deployment.replacing)
+    }
+
     /// Whether nothing is wrong any longer, and everybody has come to the same view.
     pub(crate) fn is_calm(&self) -> bool {
         let deployment = &self.deployment;

@@ -181,7 +181,7 @@ impl Run {
     fn come_to_rest(&mut self) {
         let limit = self.now + REST;
         while !self.world.lock().is_calm() || self.nodes.iter().any(|node| node.service().is_none()) {
-            assert!(self.now < limit, "the servers never came to rest");
+            assert!(self.now < limit, "the servers never came to rest: {}", self.world.lock().describe());
             let until = self.now + TURN;
             self.work_until(until);
         }

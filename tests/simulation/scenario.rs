@@ -80,11 +80,18 @@ pub(crate) fn troubles(chance: &mut Chance, settings: Settings, deployment: &Dep
     let mut begin = from;
     let mut troubles = Vec::new();
     let mut has_restarted = false;
-    for _ in 0..count {
+    // A failover forgets which keys have moved already: that is for operators to keep apart.
+    let moves = settings.topology == Topology::Cluster && chance.happens(150);
+    for place in 0..count {
         begin += chance.within(0..=900) * MILLISECOND;
         let mut maker = Maker { chance: &mut *chance, deployment, begin };
         let trouble = match settings.topology {
             Topology::Standalone => maker.of_one_server(),
+            Topology::Cluster if moves && place == 0 => maker.slots_move(),
+            Topology::Cluster if moves => {
+                let primary = maker.chance.place(3);
+                maker.of_the_network_or_a_node(primary)
+            }
             Topology::Sentinel | Topology::Cluster => maker.of_many_servers(settings.topology),
         };
         let restarts = trouble.steps.iter().any(|(_, fault)| matches!(fault, Fault::Restart { .. }));
@@ -131,7 +138,6 @@ impl Maker<'_> {
                 let trouble = Trouble::new("failover", self.begin).losing(LONGEST_LAG);
                 self.lag(trouble).with(self.chance_of_delay(), Fault::Failover(primary))
             }
-            6 if topology == Topology::Cluster => self.slots_move(),
             _ => self.of_the_network_or_a_node(primary),
         }
     }

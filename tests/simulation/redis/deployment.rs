@@ -35,10 +35,15 @@ pub(crate) struct Deployment {
     latest: BTreeMap<ServerId, Micros>,
     /// What is on the disk of a server that is started again without its last moments.
     pub(crate) saved: BTreeMap<ServerId, Keyspace>,
+    /// Since when who has not heard of which primary.
     pub(super) suspicions: BTreeMap<(ServerId, ServerId), Micros>,
+    /// Since when each member has not changed its mind about being in touch with the majority.
+    pub(super) alone: BTreeMap<ServerId, Micros>,
     /// Primaries that are being replaced, and the epoch of the last replacement.
-    pub(super) replacing: BTreeSet<ServerId>,
+    pub(crate) replacing: BTreeSet<ServerId>,
     pub(super) epoch: u64,
+    /// In which epoch the last primary of each group of servers was made.
+    pub(super) promoted: BTreeMap<usize, u64>,
 }
 
 /// What became of what a primary sent to a replica.
@@ -91,8 +96,10 @@ impl Deployment {
             latest: BTreeMap::new(),
             saved: BTreeMap::new(),
             suspicions: BTreeMap::new(),
+            alone: BTreeMap::new(),
             replacing: BTreeSet::new(),
             epoch: 3,
+            promoted: BTreeMap::new(),
         }
     }
 

@@ -110,22 +110,26 @@ impl Deployment {
             && members.iter().all(|member| member.ok && member.leaving.is_empty())
     }
 
+    /// The servers that keep the same keys have the same number.
+    fn group(&self, server: ServerId) -> usize {
+        if self.topology == Topology::Cluster { server % 3 } else { 0 }
+    }
+
     /// A member that has lost touch with the majority refuses everything after a while, and for a while after.
     fn judge_members(&mut self, primaries: &[ServerId], network: &Network, now: Micros) {
         for member in 0..self.servers.len() {
             if self.servers[member].frozen {
                 // It knows nothing of the time that passes.
-                self.suspicions.insert((member, member), now);
+                self.alone.insert(member, now);
                 continue;
             }
             let heard = primaries.iter().filter(|it| **it == member || self.hears(member, **it, network)).count();
-            let alone = (member, member);
             let is_in_touch = heard * 2 > primaries.len();
-            let since = *self.suspicions.entry(alone).or_insert(now);
+            let since = *self.alone.entry(member).or_insert(now);
             let Kind::Member(membership) = &mut self.servers[member].kind else { continue };
             // The moment is that of the last change between being in touch and not.
             if is_in_touch == membership.ok {
-                self.suspicions.insert(alone, now);
+                self.alone.insert(member, now);
             } else if now - since >= DOWN_AFTER {
                 membership.ok = is_in_touch;
             }
@@ -164,8 +168,8 @@ impl Deployment {
                 Vec::new()
             }
             Step::Demote { server, from, primary, epoch } => {
-                if epoch < self.epoch && !self.servers[primary].is_primary() {
-                    // Overtaken: whoever comes later tells it something newer.
+                if self.promoted.get(&self.group(server)).is_some_and(|latest| *latest > epoch) {
+                    // Overtaken: whoever was promoted since has told it something newer.
                     return Vec::new();
                 }
                 if !self.hears(server, from, network) {
@@ -254,6 +258,7 @@ impl Deployment {
             return Vec::new();
         }
         self.servers[replica].promote();
+        self.promoted.insert(self.group(replica), epoch);
         let mut steps = Vec::new();
         let listeners: Vec<_> = match self.topology {
             Topology::Sentinel => self.sentinels().map(|sentinel| sentinel.id).collect(),
@@ -269,12 +274,11 @@ impl Deployment {
             let delay = if listener == replica { 0 } else { chance.within(1_000..=400_000) };
             steps.push(step(delay, Step::HearPrimary { listener, from: teller, primary: replica, of, epoch }));
         }
-        for server in self.data().map(|server| server.id) {
-            let is_other = self.servers[server].replication.of == Some(of) && server != replica;
-            if is_other || server == of {
-                let delay = chance.within(if server == of { 100_000..=1_500_000 } else { 10_000..=400_000 });
-                steps.push(step(delay, Step::Demote { server, from: teller, primary: replica, epoch }));
-            }
+        let group = self.group(replica);
+        let others: Vec<_> = self.data().map(|server| server.id).filter(|server| *server != replica).collect();
+        for server in others.into_iter().filter(|server| self.group(*server) == group) {
+            let delay = chance.within(if server == of { 100_000..=1_500_000 } else { 10_000..=400_000 });
+            steps.push(step(delay, Step::Demote { server, from: teller, primary: replica, epoch }));
         }
         steps
     }
