@@ -123,7 +123,8 @@ impl Program {
         (program, text)
     }
 
-    fn log(&self) -> String {
+    /// What it has written to its standard error so far.
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.stderr.path()).unwrap()
     }
 
@@ -142,6 +143,21 @@ impl Program {
         (self.text(&format!("/clients/{name}/client_id")), self.text(&format!("/clients/{name}/client_secret")))
     }
 
+    /// Stops the process where it is.
+    pub(crate) fn freeze(&self) {
+        self.send("-STOP");
+    }
+
+    /// Lets a frozen process go on.
+    pub(crate) fn thaw(&self) {
+        self.send("-CONT");
+    }
+
+    fn send(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
     /// Ends the process as a power cut would.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -150,8 +166,7 @@ impl Program {
 
     /// Sends a signal, as `-TERM`, and waits for the end.
     pub(crate) fn signal(mut self, signal: &str) -> Finished {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        self.send(signal);
         let code = wait(&mut self.child);
         let mut stdout = String::new();
         if let Some(rest) = &mut self.stdout {

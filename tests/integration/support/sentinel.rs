@@ -98,8 +98,10 @@ impl SentinelSet {
     pub(crate) async fn launch_sentinel(&mut self, index: usize) {
         let sentinel = &mut self.sentinels[index];
         sentinel.launch().await;
-        // Left to themselves they look around every few seconds, and rest for half a minute after a pause.
-        let periods = "INFO-PERIOD 200 PING-PERIOD 100 ASK-PERIOD 100 PUBLISH-PERIOD 200 TILT-PERIOD 1000 \
+        // Left to themselves they look around every few seconds, and rest for half a minute after a pause. What a
+        // replica said is believed for five times the period of pings, and while the primary is down it is asked every
+        // second: shorter pings would leave no replica to choose.
+        let periods = "INFO-PERIOD 200 PING-PERIOD 300 ASK-PERIOD 100 PUBLISH-PERIOD 200 TILT-PERIOD 1000 \
                        MIN-LINK-RECONNECT-PERIOD 200 SLAVE-RECONF-TIMEOUT 1000 ELECTION-TIMEOUT 2000";
         let words: Vec<_> = ["SENTINEL", "DEBUG"].into_iter().chain(periods.split_whitespace()).collect();
         sentinel.command::<()>(&words).await;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::key::Key;
 use crate::coherence::clock::Moment;
@@ -22,8 +22,8 @@ use crate::token::time::Stamp;
 /// The memory. One for the whole process.
 pub(in super::super) struct Ring {
     unread: Mutex<BTreeSet<Key>>,
-    /// Rung when there is something to read.
-    waiting: Notify,
+    /// Changes when there is something to read.
+    waiting: watch::Sender<()>,
     /// A key was named for which there was no room.
     missed: AtomicBool,
     /// The last moment at which no primary can have lost anything that is remembered, in nanoseconds.
@@ -152,7 +152,7 @@ impl Ring {
     pub(in super::super) fn new(limits: Limits) -> Self {
         Self {
             unread: Mutex::new(BTreeSet::new()),
-            waiting: Notify::new(),
+            waiting: watch::channel(()).0,
             missed: AtomicBool::new(false),
             well: AtomicU64::new(0),
             memory: Mutex::new(Memory {
@@ -203,7 +203,7 @@ impl Ring {
             }
         }
         drop(unread);
-        self.waiting.notify_one();
+        self.waiting.send_replace(());
     }
 
     // --- by those who read ---
@@ -215,9 +215,9 @@ impl Ring {
         Source(memory.next_source)
     }
 
-    /// Returns when a key waits for being read, or has been read by somebody else meanwhile.
-    pub(in super::super) async fn something_unread(&self) {
-        self.waiting.notified().await;
+    /// Changes whenever a key begins to wait for being read. Each primary has somebody who reads what lies there.
+    pub(in super::super) fn unread(&self) -> watch::Receiver<()> {
+        self.waiting.subscribe()
     }
 
     /// Begins to read keys that wait for it: at most so many of those that are `wanted`, `None` when there are none.
@@ -229,11 +229,7 @@ impl Ring {
     ) -> Option<Reading<'_>> {
         let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
         let keys: Vec<Key> = unread.extract_if(.., |key| wanted(key)).take(most).collect();
-        let more = !unread.is_empty();
         drop(unread);
-        if more {
-            self.waiting.notify_one();
-        }
         (!keys.is_empty()).then(|| self.read(source, keys))
     }
 
@@ -466,8 +462,12 @@ mod tests {
     #[test]
     fn only_so_many_and_only_what_is_wanted_is_read_at_once() {
         let ring = ring();
+        let mut unread = ring.unread();
         for number in 0..5 {
+            assert!(!unread.has_changed().unwrap());
             ring.heard(key(number).text().as_bytes());
+            assert!(unread.has_changed().unwrap());
+            unread.mark_unchanged();
         }
         let two = ring.read_unread(Source(0), 2, |key_| *key_ != key(0)).unwrap();
         assert_eq!(two.keys(), [key(1), key(2)]);

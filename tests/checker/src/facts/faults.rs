@@ -102,6 +102,19 @@ impl Faults {
         self.faults.iter().any(|fault| fault.loses_since.is_some() && fault.begin <= end && begin <= fault.end)
     }
 
+    /// Until when the node can be sure to have heard of everything that the answer rests on: before the first of the
+    /// faults that hit it at the time, or when it was asked.
+    pub fn heard_until(&self, asked: Asked) -> Moment {
+        let hit = |fault: &&Kept| {
+            let over = fault.end.saturating_add(self.grace);
+            fault.hits_node(asked.node)
+                && fault.shards.meet(asked.shards)
+                && fault.begin <= asked.end
+                && asked.begin <= over
+        };
+        self.faults.iter().filter(hit).map(|fault| fault.begin).fold(asked.begin, Moment::min)
+    }
+
     /// What explains that there was no answer.
     pub fn excuse(&self, asked: Asked) -> Excuse {
         let mut excuse = Excuse::None;

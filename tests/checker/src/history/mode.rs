@@ -16,7 +16,8 @@ pub struct Mode {
     pub nodes: u16,
     /// For how many nanoseconds after a fault a node may still answer 503.
     pub grace: u64,
-    /// For how many nanoseconds after an approval was answered a node may still say inactive.
+    /// For how many nanoseconds after an approval was answered a node may still say inactive. One that a fault keeps
+    /// from hearing of it may do so until the fault is over.
     pub approved_within: u64,
 }
 

@@ -59,7 +59,7 @@ fn contradiction(bench: &mut Bench<'_>, token: &Token<'_>, read: &Read, ended: &
             return Finding::Lost;
         }
     }
-    let invariant = if undone || facts.faults.has_failover(by.begin, read.end) {
+    let invariant = if facts.faults.has_failover(by.begin, read.end) {
         Invariant::Failover
     } else if ended.in_bulk {
         Invariant::Bulk

@@ -1,6 +1,6 @@
 //! A node that says active after it has said inactive.
 
-use super::{Bench, Finding};
+use super::{Bench, Finding, asked};
 use crate::facts::{Read, Token};
 use crate::history::Moment;
 use crate::history::event::Answer;
@@ -40,7 +40,8 @@ pub(super) fn judge(bench: &mut Bench<'_>, token: &Token<'_>, answers: &[Read], 
 
 fn can_have_been_approved(bench: &Bench<'_>, token: &Token<'_>, inactive: &Read, active: &Read) -> bool {
     let facts = bench.facts;
-    let seen_by = |end: Moment| end.saturating_add(facts.history.mode.approved_within) >= inactive.begin;
+    let heard = facts.faults.heard_until(asked(token, inactive));
+    let seen_by = |end: Moment| end.saturating_add(facts.history.mode.approved_within) >= heard;
     token.registers.iter().map(|&place| &facts.registers[place]).any(|register| {
         !register.revokes.is_empty() && register.approves.latest_end_begun_by(active.end).is_some_and(seen_by)
     })

@@ -1,6 +1,6 @@
 //! Answers that say inactive.
 
-use super::{Bench, Finding};
+use super::{Bench, Finding, asked};
 use crate::facts::operations::Operations;
 use crate::facts::{Facts, Read, Token};
 use crate::history::Moment;
@@ -8,7 +8,12 @@ use crate::verdict::{Invariant, time};
 
 pub(super) fn judge(bench: &mut Bench<'_>, token: &Token<'_>, read: &Read) -> Finding {
     let facts = bench.facts;
-    if read.end >= token.expires || read.begin <= token.end || can_have_been_ended(facts, token, read) {
+    if read.end >= token.expires || read.begin <= token.end || can_have_been_ended(facts, token, read, read.begin) {
+        return Finding::Right;
+    }
+    // What it has heard to be over a node may say to be over for as long as a fault keeps it from hearing more.
+    let heard = facts.faults.heard_until(asked(token, read));
+    if heard < read.begin && can_have_been_ended(facts, token, read, heard) {
         return Finding::Right;
     }
     if token.lost_from <= read.end {
@@ -30,9 +35,10 @@ pub(super) fn judge(bench: &mut Bench<'_>, token: &Token<'_>, read: &Read) -> Fi
     })
 }
 
-/// Whether anything can have ended the token, if only for a while, when the answer was given.
-fn can_have_been_ended(facts: &Facts<'_>, token: &Token<'_>, read: &Read) -> bool {
-    let sure_before: Moment = read.begin.saturating_sub(facts.history.mode.approved_within);
+/// Whether anything can have ended the token, if only for a while, when the answer was given by a node that has heard of
+/// all approvals up to `heard`.
+fn can_have_been_ended(facts: &Facts<'_>, token: &Token<'_>, read: &Read, heard: Moment) -> bool {
+    let sure_before = heard.saturating_sub(facts.history.mode.approved_within);
     let by_itself = token.registers.iter().any(|&place| {
         let register = &facts.registers[place];
         let Some(revoked) = register.revokes.latest_end_begun_by(read.end) else { return false };
