@@ -14,7 +14,7 @@ use crate::cache::near::{Limits, NearCache};
 use crate::cache::observe::{CacheName, CacheObserver};
 use crate::client::Client;
 use crate::client::secret::{SecretHash, StoredSecret};
-use crate::config::{Config, DeclaredClient, KeysConfig, StoreConfig};
+use crate::config::{Config, DeclaredClient, KeysConfig, StoreConfig, UnsafeSettings};
 use crate::http::health::Readiness;
 use crate::http::metadata::{CertificateSupport, MetadataDocument};
 use crate::http::observe::Observer;
@@ -29,7 +29,8 @@ use crate::service::signed_answer::SignedAnswers;
 use crate::service::signing::SigningKeys;
 use crate::shutdown::{Drain, Outcome};
 use crate::store::embedded::{self, EmbeddedStore};
-use crate::store::redis::RedisStore;
+use crate::store::redis::observe::FleetObserver;
+use crate::store::redis::{Outside, RedisStore};
 use crate::store::{Backend, Store, StoreError, StoreObserver};
 use crate::telemetry::metrics::Metrics;
 use crate::token::keyring::{Key, KeyId, KeyRing, KeyRingError};
@@ -90,7 +91,7 @@ impl App {
     /// [`StartError`].
     pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(&config.metrics));
-        let (backend, keys) = open_store(&config, &clock).await?;
+        let (backend, keys) = open_store(&config, &clock, &metrics).await?;
         let store = Arc::new(Store::new(backend).observed_by(Arc::clone(&metrics) as Arc<dyn StoreObserver>));
         let keys = Arc::new(keys);
         let now = clock.now().seconds();
@@ -126,7 +127,7 @@ impl App {
             limits: config.http.clone(),
             scanning: Budget::new(config.authentication.unknown_tokens_per_second),
             authentication: config.authentication,
-            readiness: Readiness::new(drain.clone()),
+            readiness: Readiness::new(drain.clone(), refuses_unsafe_settings(&config.store)),
             observer: Observer::new(metrics, config.log.access),
         });
         Ok(Self { service, context, metadata, drain, server })
@@ -211,6 +212,10 @@ pub fn url(bound: &Bound) -> String {
     format!("{scheme}://{}", bound.address)
 }
 
+fn refuses_unsafe_settings(store: &StoreConfig) -> bool {
+    matches!(store, StoreConfig::Redis(redis) if redis.unsafe_settings == UnsafeSettings::Refuse)
+}
+
 /// What asking the store from time to time has shown, for readiness and for the gauge.
 #[derive(Debug)]
 struct WatchedStore {
@@ -249,6 +254,7 @@ impl WatchedStore {
     fn show(&self, context: &Context) {
         context.observer.metrics().store_up.set(self.failures == 0);
         context.readiness.set_store(self.is_good());
+        context.readiness.set_findings(context.service.store.condition().findings);
     }
 
     /// Never ends.
@@ -263,7 +269,7 @@ impl WatchedStore {
     }
 }
 
-async fn open_store(config: &Config, clock: &Clock) -> Result<(Backend, KeyRing), StartError> {
+async fn open_store(config: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> Result<(Backend, KeyRing), StartError> {
     match &config.store {
         StoreConfig::Embedded { path } => {
             // The key before the database: beside a database, a key that is missing is lost, and not still to be made.
@@ -275,7 +281,9 @@ async fn open_store(config: &Config, clock: &Clock) -> Result<(Backend, KeyRing)
         }
         StoreConfig::Redis(redis) => {
             let keys = key_ring(&config.keys, config.tokens.imports)?.ok_or(StartError::NoKeys)?;
-            Ok((Backend::Redis(RedisStore::open(redis).await?), keys))
+            let observer = Arc::clone(metrics) as Arc<dyn FleetObserver>;
+            let outside = Outside { observer, ..Outside::default() };
+            Ok((Backend::Redis(RedisStore::open_with(redis, outside).await?), keys))
         }
     }
 }

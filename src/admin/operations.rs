@@ -20,6 +20,11 @@ pub fn metrics(context: &Context, statistics: &ServerStatistics) -> Answer {
     }
     numbers.cache_bytes.set(bytes);
     numbers.draining.set(context.readiness.is_draining());
+    let condition = context.service.store.condition();
+    numbers.cache_leased.set(condition.has_lease);
+    numbers.cache_lease_age.set(condition.lease_age.unwrap_or_default());
+    numbers.revocations_remembered.set(condition.remembered);
+    numbers.revocations_overlooked.set((), condition.overlooked);
     numbers.connections.set(statistics.connections_open());
     numbers.requests_in_flight.set(statistics.requests_in_flight());
     for (label, protocol) in [(Protocol::Http1, server::Protocol::Http1), (Protocol::Http2, server::Protocol::Http2)] {

@@ -3,23 +3,28 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::StatusCode;
 
 use super::{Answer, respond};
 use crate::shutdown::Drain;
+use crate::store::condition::Finding;
 
 /// Whether this node can do its work.
 #[derive(Clone, Debug)]
 pub struct Readiness {
     drain: Drain,
     store: Arc<AtomicBool>,
+    findings: Arc<ArcSwap<Vec<Finding>>>,
+    refuses_unsafe: bool,
 }
 
 impl Readiness {
     /// Ready while `drain` says that the node serves and the store has been found to answer.
-    pub fn new(drain: Drain) -> Self {
-        Self { drain, store: Arc::new(AtomicBool::new(false)) }
+    /// With `refuses_unsafe` not if a setting of the store's servers may lose a revocation.
+    pub fn new(drain: Drain, refuses_unsafe: bool) -> Self {
+        Self { drain, store: Arc::default(), findings: Arc::default(), refuses_unsafe }
     }
 
     /// Says whether the store answers.
@@ -27,21 +32,37 @@ impl Readiness {
         self.store.store(answers, Ordering::Release);
     }
 
+    /// Says what is known of the settings of the store's servers.
+    pub fn set_findings(&self, findings: Vec<Finding>) {
+        self.findings.store(Arc::new(findings));
+    }
+
     /// Whether the node has been told to end.
     pub fn is_draining(&self) -> bool {
         !self.drain.is_serving()
     }
 
-    /// 200, or 503 with what is missing.
+    /// 200, or 503 with what is missing; either with what is worth knowing of the store.
     pub fn answer(&self) -> Answer {
-        let (status, body): (_, &'static [u8]) = if self.is_draining() {
-            (StatusCode::SERVICE_UNAVAILABLE, br#"{"status":"draining"}"#)
-        } else if self.store.load(Ordering::Acquire) {
-            (StatusCode::OK, br#"{"status":"ready"}"#)
+        let findings = self.findings.load();
+        let refused = self.refuses_unsafe && findings.iter().any(|finding| finding.is_unsafe);
+        let (status, word) = if self.is_draining() {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining")
+        } else if !self.store.load(Ordering::Acquire) {
+            (StatusCode::SERVICE_UNAVAILABLE, "store unavailable")
+        } else if refused {
+            (StatusCode::SERVICE_UNAVAILABLE, "store unsafe")
         } else {
-            (StatusCode::SERVICE_UNAVAILABLE, br#"{"status":"store unavailable"}"#)
+            (StatusCode::OK, "ready")
         };
-        respond::json(status, Bytes::from_static(body))
+        let mut body = serde_json::json!({"status": word});
+        if !findings.is_empty() {
+            let shown = findings.iter().map(
+                |Finding { id, is_unsafe, text }| serde_json::json!({"id": id, "unsafe": is_unsafe, "text": text}),
+            );
+            body["findings"] = shown.collect();
+        }
+        respond::json(status, Bytes::from(body.to_string()))
     }
 }
 

@@ -191,9 +191,8 @@ impl Service {
             Ok(())
         })
         .await?;
-        if state == ClientState::Revoked {
-            self.store.visible().await?;
-        }
+        // Also when it was approved: another node may remember that its tokens were revoked.
+        self.store.visible().await?;
         Ok(changed)
     }
 

@@ -25,6 +25,7 @@
 //!   something does no harm then. One that brings something back names what it undoes, and finds that it has been
 //!   overtaken.
 
+pub mod condition;
 pub mod embedded;
 mod error;
 pub mod redis;
@@ -44,6 +45,7 @@ use crate::token::grant::{GrantMark, GrantRecord};
 use crate::token::record::{Reason, Record, State};
 use crate::token::time::{Now, Stamp, UnixSeconds};
 
+use self::condition::Condition;
 use self::embedded::EmbeddedStore;
 use self::redis::RedisStore;
 
@@ -338,6 +340,14 @@ impl Store {
     }
 
     // --- operation ---
+
+    /// How it stands at this moment, without asking anybody.
+    pub fn condition(&self) -> Condition {
+        match &self.backend {
+            Backend::Embedded(_) => Condition { has_lease: true, ..Condition::default() },
+            Backend::Redis(store) => store.condition(),
+        }
+    }
 
     /// Whether the store answers at this moment: for readiness.
     pub async fn probe(&self) -> Result<(), StoreError> {

@@ -8,13 +8,17 @@ use introspectd::token::decision::Inactive;
 use introspectd::token::epoch::EpochAxis;
 use introspectd::token::grant::TokenFormat;
 use introspectd::token::record::Reason;
+use introspectd::token::time::Clock;
 use introspectd::token::value::Presented;
 use serde_json::{Value, json};
 
 use crate::support::api::Answer;
+use crate::support::eventually;
 use crate::support::node::{AUDIENCE, Kind, Node, OPERATOR, Registered};
+use crate::support::redis::RedisServer;
 
 over_both_stores! {
+    a_hot_token_and_its_caller_cost_no_call_of_the_store
     a_caller_sees_what_its_registration_says_now
     a_secret_that_was_replaced_is_refused_at_once
     an_unknown_token_is_known_as_soon_as_it_was_taken_over
@@ -51,9 +55,8 @@ async fn warm(node: &Node, caller: &Registered, token: &str) {
     }
 }
 
-#[tokio::test]
-async fn a_hot_token_and_its_caller_cost_no_call_of_the_store() {
-    let node = Node::start(Kind::Embedded).await;
+async fn a_hot_token_and_its_caller_cost_no_call_of_the_store(kind: Kind) {
+    let node = Node::start(kind).await;
     let server = node.resource_server().await;
     for format in [TokenFormat::Opaque, TokenFormat::Jwt] {
         let owner = node.refresher_of(format).await;
@@ -73,11 +76,15 @@ async fn a_hot_token_and_its_caller_cost_no_call_of_the_store() {
             direct.body
         };
         let first = asked().await;
-        let before = calls(&node).await;
-        for _ in 0..5 {
-            assert_eq!(asked().await, first);
-        }
-        assert_eq!(calls(&node).await, before, "{format:?}");
+        // Over Redis a lease may end where the machine is busy, and what is unknown is read once per second.
+        eventually("no call of the store", async || {
+            let before = calls(&node).await;
+            for _ in 0..5 {
+                assert_eq!(asked().await, first);
+            }
+            calls(&node).await == before
+        })
+        .await;
         let hits = node.counter("introspect_cache_requests_total{content=\"tokens\",result=\"hit\"}").await;
         assert!(hits >= 15, "{hits}");
         assert!(node.counter("introspect_cache_entries{content=\"tokens\"}").await >= 3);
@@ -317,4 +324,35 @@ async fn a_revoked_token_stays_inactive_while_the_store_is_away() {
     assert_eq!(lookup("made-by-nobody").await, Err(StoreErrorKind::Unavailable));
     let id = ClientId::parse(&owner.id).unwrap();
     assert!(service.registry.find(&id).await.is_err(), "nor is a client known then");
+}
+
+/// RFC 7009 section 2.1 on every node: what one of them has answered, the others do not contradict.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rfc7009_2_1_no_node_says_active_after_the_answer_of_another() {
+    let redis = RedisServer::start().await;
+    let nodes = [
+        Node::over(("redis.url", redis.url()), Clock::System, &[]).await,
+        Node::over(("redis.url", redis.url()), Clock::System, &[]).await,
+    ];
+    let (owner, server) = (nodes[0].refresher().await, nodes[0].resource_server().await);
+    for round in 0..20 {
+        let issued = nodes[0].issue(&owner, json!({"refresh": true})).await;
+        let token = issued["access_token"].as_str().unwrap();
+        for node in &nodes {
+            warm(node, &server, token).await;
+        }
+        let acting = &nodes[round % 2];
+        assert_eq!(acting.api.revoke(owner.pair(), token).await.status, 200);
+        for node in &nodes {
+            assert!(!is_active(node, &server, token).await, "round {round}");
+        }
+        assert!(acting.decide("approve", json!({"token": token})).await);
+        for node in &nodes {
+            assert!(is_active(node, &server, token).await, "round {round}");
+        }
+    }
+    for node in &nodes {
+        let hits = node.counter("introspect_cache_requests_total{content=\"tokens\",result=\"hit\"}").await;
+        assert!(hits > 0, "nothing was shown: it never answered from memory");
+    }
 }

@@ -105,6 +105,9 @@ impl Fleet {
         while under_way.as_ref().is_some_and(|calls| Arc::strong_count(calls) > 1) && Instant::now() < deadline {
             sleep(Duration::from_millis(1)).await;
         }
+        for primary in &self.members().primaries {
+            self.common.upkeep.leave(primary, &self.common, deadline).await;
+        }
         self.close();
     }
 
@@ -235,7 +238,7 @@ impl Keeper {
             .collect();
         if !before.primaries.is_empty() {
             tracing::warn!(primaries = ?view.primaries, epoch = view.epoch, "the primaries or their slots have changed");
-            self.common.statistics.failed_over();
+            self.common.observer.failed_over();
         }
         // Before the fence moves on: whoever sees that this look confirms the new ones must see that the old ones have
         // gone.

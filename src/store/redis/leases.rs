@@ -56,6 +56,12 @@ impl Leases {
         self.coherence.revoke_lease();
     }
 
+    /// Whether every primary is being listened to.
+    pub(super) fn all_run(&self) -> bool {
+        let now = self.coherence.now();
+        self.lock().values().all(|until| now < *until)
+    }
+
     /// The fence has moved.
     pub(super) fn refresh(&self) {
         self.renew(&self.lock());

@@ -22,6 +22,9 @@
 //! +info +client|no-evict +client|tracking +config|get +wait +hget +hset +hdel +hgetall
 //! ```
 //!
+//! and, of the nodes of a cluster, `+cluster|myid +cluster|info +cluster|slots +cluster|nodes`. A user of its own for the
+//! Sentinels needs `+sentinel|get-master-addr-by-name +subscribe &+switch-master`.
+//!
 //! `PING` and `UNWATCH` are what the pool asks a connection with before it hands it out again.
 
 mod administration;
@@ -43,6 +46,7 @@ mod keys;
 mod lane;
 mod leases;
 mod link;
+pub mod observe;
 mod primary;
 mod scripts;
 mod settings;
@@ -64,10 +68,13 @@ use self::fault::Fault;
 use self::fence::Fence;
 use self::fleet::Fleet;
 use self::keys::Keys;
+use self::observe::{FleetObserver, Unobserved};
 use self::primary::Common;
+use self::settings::Severity;
 use super::StoreError;
+use super::condition::{Condition, Finding};
 use crate::coherence::Coherence;
-use crate::coherence::clock::BootClock;
+use crate::coherence::clock::{BootClock, Moment};
 use crate::config::{Acknowledge, RedisConfig};
 use crate::token::time::{Now, UnixSeconds};
 
@@ -94,13 +101,16 @@ pub struct Outside {
     pub clock: BootClock,
     /// What waits are spread by.
     pub seed: u64,
+    /// Who is told what happens.
+    pub observer: Arc<dyn FleetObserver>,
 }
 
 impl Default for Outside {
     /// The network and the clock of this machine.
     fn default() -> Self {
         // Without randomness waits are merely not spread.
-        Self { dial: Arc::new(Network), clock: BootClock::System, seed: getrandom::u64().unwrap_or(1) }
+        let seed = getrandom::u64().unwrap_or(1);
+        Self { dial: Arc::new(Network), clock: BootClock::System, seed, observer: Arc::new(Unobserved) }
     }
 }
 
@@ -117,7 +127,7 @@ impl RedisStore {
 
     /// The same in other surroundings.
     pub async fn open_with(config: &RedisConfig, outside: Outside) -> Result<Self, RedisConfigError> {
-        let Outside { dial, clock, seed } = outside;
+        let Outside { dial, clock, seed, observer } = outside;
         let (endpoint, addresses) = endpoint::Endpoint::new(config, dial)?;
         let pinned = match config.dataset.as_deref().map(DatasetId::parse) {
             Some(None) => return Err(RedisConfigError::Dataset),
@@ -128,7 +138,8 @@ impl RedisStore {
         let fence = Arc::new(Fence::new(config.revocation.lease, !directory.can_change()));
         let patience = endpoint.connect_timeout() + endpoint.response_timeout();
         let (prefix, revocation, connections) = (&config.key_prefix, config.revocation, config.connections);
-        let common = Common::new(endpoint, prefix, Arc::clone(&coherence), fence, revocation, connections, seed);
+        let mut common = Common::new(endpoint, prefix, Arc::clone(&coherence), fence, revocation, connections, seed);
+        common.observer = observer;
         let fleet = Fleet::open(Arc::new(common), directory, pinned, patience).await;
         Ok(Self { fleet, keys: Keys::new(&config.key_prefix), coherence })
     }
@@ -141,6 +152,28 @@ impl RedisStore {
     /// See [`crate::store::Store::coherence`].
     pub fn coherence(&self) -> &Arc<Coherence> {
         &self.coherence
+    }
+
+    /// See [`crate::store::Store::condition`].
+    pub fn condition(&self) -> Condition {
+        let common = &self.fleet.common;
+        let (now, end) = (self.coherence.now(), self.coherence.lease());
+        let mut findings: Vec<Finding> = Vec::new();
+        for primary in &self.fleet.members().primaries {
+            for settings::Finding { id, severity, text } in primary.findings().iter() {
+                if findings.iter().all(|finding| finding.id != *id) {
+                    findings.push(Finding { id, is_unsafe: *severity == Severity::Unsafe, text: text.clone() });
+                }
+            }
+        }
+        let ring = common.upkeep.ring.figures();
+        Condition {
+            has_lease: self.coherence.has_lease(now),
+            lease_age: (end != Moment(0)).then(|| now.plus(common.lease()).since(end)),
+            findings,
+            remembered: ring.entries as u64,
+            overlooked: ring.overflows + ring.forgotten,
+        }
     }
 
     /// See [`crate::store::Store::visible`].

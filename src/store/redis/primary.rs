@@ -24,9 +24,10 @@ use super::fence::Fence;
 use super::incarnation::{self, Incarnation};
 use super::lane::{self, Lane, State};
 use super::leases::Leases;
+use super::observe::{FleetObserver, Unobserved};
 use super::settings::Finding;
 use super::tracker;
-use super::upkeep::{Statistics, Upkeep};
+use super::upkeep::Upkeep;
 use crate::coherence::Coherence;
 use crate::config::{Durability, RevocationConfig};
 
@@ -49,7 +50,7 @@ pub(super) struct Common {
     /// Rung whenever a connection has come up or failed.
     pub(super) progress: Notify,
     pub(super) upkeep: Upkeep,
-    pub(super) statistics: Statistics,
+    pub(super) observer: Arc<dyn FleetObserver>,
 }
 
 impl Common {
@@ -75,7 +76,7 @@ impl Common {
             agreed_lease: AtomicU64::new(0),
             progress: Notify::new(),
             upkeep: Upkeep::new(revocation.durability, revocation.replicas, seed),
-            statistics: Statistics::default(),
+            observer: Arc::new(Unobserved),
         }
     }
 
@@ -122,6 +123,8 @@ pub(super) struct Primary {
     pub(super) administration: Administration,
     /// The life that everything is known of, or why there is none.
     life: watch::Sender<Result<Incarnation, Fault>>,
+    /// Whether it was ever read from.
+    lived: AtomicBool,
     /// The slots that it has; none when it has all.
     share: ArcSwap<Option<(Arc<SlotMap>, usize)>>,
     /// What may be read back from it, once it was caught up with.
@@ -150,6 +153,7 @@ impl Primary {
             administration,
             address,
             life: watch::channel(Err(Fault::unavailable("not connected to Redis yet"))).0,
+            lived: AtomicBool::new(false),
             share: ArcSwap::default(),
             origin: ArcSwapOption::empty(),
             group: ArcSwapOption::empty(),
@@ -224,8 +228,14 @@ impl Primary {
         self.life.borrow().as_ref() == Ok(incarnation)
     }
 
+    /// Whether it was ever read from.
+    pub(super) fn was_alive(&self) -> bool {
+        self.lived.load(Ordering::Acquire)
+    }
+
     /// Everything is known of this life: it may be read from and written to.
     pub(super) fn begin(&self, incarnation: Incarnation) {
+        self.lived.store(true, Ordering::Release);
         drop(self.life.send_replace(Ok(incarnation)));
     }
 

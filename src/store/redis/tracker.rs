@@ -90,6 +90,9 @@ async fn attend(primary: &Arc<Primary>, common: &Arc<Common>, reported: &mut boo
         }
     };
     if !primary.is_in(&incarnation) {
+        if primary.was_alive() {
+            common.observer.failed_over();
+        }
         primary.end(&incarnation::changed());
         let caught_up = tokio::select! {
             biased;
@@ -174,6 +177,7 @@ async fn renew(
         match answered {
             Ok(()) => {
                 missed = 0;
+                common.observer.confirmed(common.coherence.now().since(began));
                 common.leases.grant(&primary.address, began.plus(lease));
             }
             Err(fault) if fault.is_silence() => missed += 1,

@@ -1,7 +1,6 @@
 //! What keeps a revocation from being lost with a primary, as far as that was asked for, put to work in each life.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::{Instant, timeout};
 
@@ -14,7 +13,7 @@ use super::durability::reassert::Replay;
 use super::durability::ring::Ring;
 use super::fault::Fault;
 use super::incarnation::{self, Incarnation};
-use super::lane::Up;
+use super::lane::{State, Up};
 use super::link::Line;
 use super::primary::{Common, Primary};
 use crate::config::Durability;
@@ -75,7 +74,7 @@ impl Upkeep {
             replayed.entries += more.entries;
             replayed.restored += more.restored;
         }
-        common.statistics.replayed(replayed.restored);
+        common.observer.replayed(replayed.restored as u64);
         tracing::info!(server = %primary.address, looked_at = replayed.entries, restored = replayed.restored,
             "revocations that were remembered have been made sure of");
         primary.set_origin(Some(Arc::new(replay.origin().clone())));
@@ -95,6 +94,17 @@ impl Upkeep {
         Some(Member::new(&self.node, &roster, incarnation.clone()))
     }
 
+    /// Tells the others that this node is going, so that nobody waits for it.
+    pub(super) async fn leave(&self, primary: &Primary, common: &Common, deadline: Instant) {
+        if let Ok(state) = primary.lane()
+            && let State::Up(up) = &*state
+            && let Some(member) = self.member(primary, common, &up.incarnation)
+        {
+            // Should it fail, they wait a little when this primary ends.
+            let _ = member.leave(&mut up.line.clone(), deadline).await;
+        }
+    }
+
     /// Returns when what was just written under these keys will last as long as was asked for.
     pub(super) async fn make_last(
         &self,
@@ -109,7 +119,11 @@ impl Upkeep {
             Durability::Replicas => {
                 let group =
                     primary.group().ok_or_else(|| Fault::unavailable("it is not known which replicas have it"))?;
-                group.commit(deadline + common.endpoint.response_timeout()).await
+                let committed = group.commit(deadline + common.endpoint.response_timeout()).await;
+                if committed.is_err() {
+                    common.observer.fell_short();
+                }
+                committed
             }
             Durability::Replay => {
                 let origin = primary.origin().ok_or_else(incarnation::changed)?;
@@ -162,6 +176,10 @@ impl Duty {
     pub(super) async fn perform(&mut self, primary: &Primary, common: &Common, line: &mut Line) -> Result<(), Fault> {
         let limit = common.endpoint.response_timeout();
         let is_here = |key: &Key| primary.has([&*common.prefix, &key.text()].concat().as_bytes());
+        // Runs for as long as every primary has just been found in a life that was caught up with.
+        if common.leases.all_run() {
+            common.upkeep.ring.all_is_well(common.coherence.now());
+        }
         if let Some(origin) = &self.origin {
             let ring = &common.upkeep.ring;
             for _ in 0..BATCHES {
@@ -193,29 +211,4 @@ fn beside(marker: &str, prefix: &str, kind: &str) -> Option<String> {
 /// A name for this process. `seed` decides in a simulation.
 fn name(seed: u64) -> Box<str> {
     format!("{seed:016x}").into()
-}
-
-/// What has happened since the start, for metrics.
-#[derive(Debug, Default)]
-pub(super) struct Statistics {
-    replayed: AtomicU64,
-    failovers: AtomicU64,
-}
-
-impl Statistics {
-    /// So many revocations were written again that a primary had lost.
-    fn replayed(&self, count: usize) {
-        self.replayed.fetch_add(count as u64, Ordering::Relaxed);
-    }
-
-    /// A primary was found in another life, or another one in its place.
-    pub(super) fn failed_over(&self) {
-        self.failovers.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Revocations written again, and failovers seen.
-    pub(super) fn read(&self) -> (u64, u64) {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        (read(&self.replayed), read(&self.failovers))
-    }
 }

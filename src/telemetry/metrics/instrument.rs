@@ -168,6 +168,34 @@ impl<L: Labels> Instrument for Mirror<L> {
     }
 }
 
+/// A span of time at the moment, in seconds, as somebody else measures it and says when asked.
+#[derive(Default)]
+pub struct Span(AtomicU64);
+
+impl Span {
+    /// Says how long it is.
+    pub fn set(&self, value: Duration) {
+        self.0.store(u64::try_from(value.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+impl Instrument for Span {
+    const KIND: Kind = Kind::Gauge;
+    const LABELS: &'static [(&'static str, &'static [&'static str])] = &[];
+
+    fn cells(_: &[Duration]) -> usize {
+        0
+    }
+
+    fn over(_: &Arc<Cells>, _: usize, _: &Arc<[u64]>) -> Self {
+        Self::default()
+    }
+
+    fn render(&self, name: &str, page: &mut Page) {
+        page.plain(name, Duration::from_nanos(self.0.load(Ordering::Relaxed)).as_secs_f64());
+    }
+}
+
 /// Something that is so or is not: 1 or 0.
 #[derive(Default)]
 pub struct Switch(AtomicU64);

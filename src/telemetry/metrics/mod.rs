@@ -12,10 +12,11 @@ mod page;
 mod process;
 mod reference;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use instrument::{Counter, Figure, Figures, Histogram, Mirror, Switch};
+pub use instrument::{Counter, Figure, Figures, Histogram, Mirror, Span, Switch};
 pub use label::{
     ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Outcome, Protocol, RefreshResult, StoreResult,
 };
@@ -24,6 +25,7 @@ pub use reference::reference;
 
 use crate::cache::observe::{CacheName, CacheObserver, CacheResult};
 use crate::config::MetricsConfig;
+use crate::store::redis::observe::FleetObserver;
 use crate::store::{StoreErrorKind, StoreObserver, StoreOperation};
 use crate::token::decision::Inactive;
 use crate::token::value::TokenKind;
@@ -139,6 +141,30 @@ metrics! {
     /// `introspect_cache_bytes`
     cache_bytes: Figure = "introspect_cache_bytes",
         "Memory that remembered tokens and the answers about them take.";
+    /// `introspect_cache_leased`
+    cache_leased: Switch = "introspect_cache_leased",
+        "1 if what is remembered may be answered without asking the store, else 0.";
+    /// `introspect_cache_lease_age_seconds`
+    cache_lease_age: Span = "introspect_cache_lease_age_seconds",
+        "How long ago it was last confirmed that word of every change has come.";
+    /// `introspect_revocation_lag_seconds`
+    revocation_lag: Histogram<()> = "introspect_revocation_lag_seconds",
+        "How long a primary of Redis took to confirm that it had told of every change: word of none came later than that.";
+    /// `introspect_revocations_replayed_total`
+    revocations_replayed: Counter<()> = "introspect_revocations_replayed_total",
+        "Revocations that a primary of Redis had lost, and that were written to it again.";
+    /// `introspect_revocations_remembered`
+    revocations_remembered: Figure = "introspect_revocations_remembered",
+        "Revocations that would be written again to a primary of Redis that has lost them.";
+    /// `introspect_revocations_overlooked_total`
+    revocations_overlooked: Mirror<()> = "introspect_revocations_overlooked_total",
+        "Revocations that were not remembered for want of room.";
+    /// `introspect_replica_shortfalls_total`
+    replica_shortfalls: Counter<()> = "introspect_replica_shortfalls_total",
+        "Revocations that too few replicas of Redis had in time, and that were answered 503.";
+    /// `introspect_failovers_total`
+    failovers: Counter<()> = "introspect_failovers_total",
+        "Times that another primary of Redis, or one in another life, was taken into use.";
     /// `introspect_client_auth_total`
     client_auth: Counter<(ClientAuthMethod, ClientAuthResult)> = "introspect_client_auth_total",
         "Attempts of callers to prove who they are.";
@@ -213,6 +239,30 @@ impl StoreObserver for Metrics {
         if let Some(kind) = error {
             self.store_errors.increment(kind);
         }
+    }
+}
+
+impl FleetObserver for Metrics {
+    fn confirmed(&self, took: Duration) {
+        self.revocation_lag.observe((), took);
+    }
+
+    fn replayed(&self, count: u64) {
+        self.revocations_replayed.add((), count);
+    }
+
+    fn failed_over(&self) {
+        self.failovers.increment(());
+    }
+
+    fn fell_short(&self) {
+        self.replica_shortfalls.increment(());
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Metrics").finish_non_exhaustive()
     }
 }
 

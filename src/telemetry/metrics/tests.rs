@@ -118,6 +118,7 @@ fn busy() -> Metrics {
         metrics.observed(operation, None, Duration::ZERO);
         metrics.observed(operation, Some(StoreErrorKind::Damaged), Duration::ZERO);
     }
+    metrics.confirmed(Duration::ZERO);
     metrics
 }
 

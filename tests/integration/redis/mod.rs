@@ -98,7 +98,7 @@ async fn with_url(server: &RedisServer, url: &str) -> RedisStore {
 }
 
 /// One of each call, and what it must come to in a server that lets the store do its work.
-async fn everything_works(store: &RedisStore) {
+pub(crate) async fn everything_works(store: &RedisStore) {
     let expires_at = now().seconds().plus(60);
     assert_eq!(insert(store, 1).await.unwrap(), Insertion::Done);
     assert_eq!(store.token(&[digest(2), digest(1)]).await.unwrap().unwrap().0, digest(1));

@@ -1,5 +1,6 @@
 //! What needs a hand inside: a disk that fills up, a power loss, a writer that is held, bytes that are wrong.
 
+mod announced;
 mod hands;
 mod power;
 

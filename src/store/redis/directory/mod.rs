@@ -53,7 +53,7 @@ pub(super) enum Directory {
     /// The Sentinels.
     Sentinel(Sentinels, Arc<Notify>),
     /// The nodes of the cluster.
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
 }
 
 impl Directory {
@@ -67,7 +67,7 @@ impl Directory {
                 let news = Arc::default();
                 Self::Sentinel(Sentinels::new(config, endpoint, addresses, &news, seed), news)
             }
-            RedisTopology::Cluster => Self::Cluster(Cluster::new(endpoint, addresses, seed)),
+            RedisTopology::Cluster => Self::Cluster(Box::new(Cluster::new(endpoint, addresses, seed))),
         }
     }
 

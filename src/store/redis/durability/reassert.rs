@@ -25,8 +25,8 @@ use crate::store::redis::scripts::{self, Invocation};
 use crate::store::stored_mark;
 use crate::token::grant::GrantMark;
 
-/// How many keys are written in one round trip.
-const BATCH: usize = 256;
+/// How many keys are dealt with in one round trip.
+const BATCH: usize = 1024;
 /// How often a mark is written that somebody else changes at the same time: other nodes do the same as this one, and
 /// each attempt gets somebody through.
 const ATTEMPTS: usize = 100;
@@ -50,18 +50,14 @@ pub(in super::super) struct Replayed {
     pub(in super::super) unreadable: usize,
 }
 
-/// A mark that is remembered.
-struct Remembered<'a> {
-    key: &'a Key,
-    mark: GrantMark,
-    expires_at: u64,
-}
-
-/// Marks that a primary lacks, or that it has less of, each with what writes it.
-#[derive(Default)]
-struct Compared<'a> {
-    lacking: Vec<(Remembered<'a>, Invocation)>,
-    unreadable: usize,
+/// What the primary has of an entry.
+enum Compared {
+    /// All of it.
+    There,
+    /// Less; this writes the rest.
+    Lacking(Invocation),
+    /// Something that was not written by us.
+    Unreadable,
 }
 
 impl Replay {
@@ -103,13 +99,9 @@ impl Replay {
         Ok(replayed)
     }
 
-    /// The same for slots that have come to this primary, other than by being moved there key by key: everything is
-    /// looked at once more.
-    pub(in super::super) fn begin_anew(&mut self) {
-        self.done = 0;
-    }
-
-    /// Writes these.
+    /// Writes these, as far as the primary lacks them.
+    ///
+    /// It is asked first: nearly always it has them, and that is much cheaper to find out than to write.
     pub(in super::super) async fn write(
         &self,
         conversation: &mut impl Conversation,
@@ -117,52 +109,35 @@ impl Replay {
         response_timeout: Duration,
     ) -> Result<Replayed, Fault> {
         let mut replayed = Replayed { entries: entries.len(), ..Replayed::default() };
-        let (marks, others): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| matches!(entry.key, Key::Mark(_)));
-        let invocations: Vec<_> = others.iter().filter_map(|entry| self.invocation(entry)).collect();
-        if !invocations.is_empty() {
-            for reply in self.run(conversation, &invocations, Instant::now() + response_timeout).await? {
-                match outcome(reply)? {
-                    Some(restored) => replayed.restored += usize::from(restored),
-                    None => replayed.unreadable += 1,
-                }
-            }
-        }
-        replayed.add(self.write_marks(conversation, marks, response_timeout).await?);
-        Ok(replayed)
-    }
-
-    /// Marks are compared here rather than in a script: what one is made of is known in one place.
-    async fn write_marks(
-        &self,
-        conversation: &mut impl Conversation,
-        entries: Vec<&Entry>,
-        response_timeout: Duration,
-    ) -> Result<Replayed, Fault> {
-        let mut replayed = Replayed::default();
-        let mut left = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let (Known::Stored(stored), Some(expires_at)) = (&entry.known, entry.expires_at) else { continue };
-            match GrantMark::decode(stored) {
-                Ok(mark) => left.push(Remembered { key: &entry.key, mark, expires_at }),
-                Err(_) => replayed.unreadable += 1,
-            }
-        }
+        let mut left: Vec<&Entry> = entries.iter().collect();
         for _ in 0..ATTEMPTS {
             if left.is_empty() {
                 return Ok(replayed);
             }
-            let compared = self.compare(conversation, left, Instant::now() + response_timeout).await?;
-            replayed.unreadable += compared.unreadable;
+            let answers = self.ask(conversation, &left, Instant::now() + response_timeout).await?;
+            let mut lacking = Vec::new();
+            let mut invocations = Vec::new();
+            for (entry, seen) in left.into_iter().zip(answers) {
+                match self.compare(entry, seen) {
+                    Compared::There => {}
+                    Compared::Unreadable => replayed.unreadable += 1,
+                    Compared::Lacking(invocation) => {
+                        lacking.push(entry);
+                        invocations.push(invocation);
+                    }
+                }
+            }
             left = Vec::new();
-            let (writing, invocations): (Vec<_>, Vec<_>) = compared.lacking.into_iter().unzip();
             if invocations.is_empty() {
                 continue;
             }
             let replies = self.run(conversation, &invocations, Instant::now() + response_timeout).await?;
-            for (remembered, reply) in writing.into_iter().zip(replies) {
+            for (entry, reply) in lacking.into_iter().zip(replies) {
                 match outcome(reply)? {
                     Some(true) => replayed.restored += 1,
-                    Some(false) => left.push(remembered),
+                    // Somebody else has changed the mark meanwhile. The other scripts make sure by themselves.
+                    Some(false) if matches!(entry.key, Key::Mark(_)) => left.push(entry),
+                    Some(false) => {}
                     None => replayed.unreadable += 1,
                 }
             }
@@ -170,40 +145,21 @@ impl Replay {
         Err(Fault::unavailable("the mark of a grant kept changing"))
     }
 
-    /// Which marks the primary has lost something of, and what writes it again in the place of what it has.
-    async fn compare<'a>(
+    /// What the primary has of some keys.
+    async fn ask(
         &self,
         conversation: &mut impl Conversation,
-        marks: Vec<Remembered<'a>>,
+        entries: &[&Entry],
         deadline: Instant,
-    ) -> Result<Compared<'a>, Fault> {
-        let questions = marks.iter().flat_map(|remembered| questions(&self.origin.prefix, remembered.key));
+    ) -> Result<Vec<Seen>, Fault> {
+        let questions = entries.iter().flat_map(|entry| questions(&self.origin.prefix, &entry.key));
         let commands = questions.chain([Incarnation::ask_again()]).collect();
         let mut replies = conversation.pipeline(commands, deadline).await?;
         self.origin.incarnation.expect(replies.pop().ok_or_else(Fault::unexpected_reply)?)?;
         let mut replies = replies.into_iter();
-        let mut compared = Compared::default();
-        for remembered in marks {
-            let (Some(value), Some(expiry)) = (replies.next(), replies.next()) else {
-                return Err(Fault::unexpected_reply());
-            };
-            let found = match seen(value, expiry)? {
-                Seen::Absent => Some((Vec::new(), GrantMark::default(), 0)),
-                Seen::Present(value, Some(until)) => GrantMark::decode(&value).ok().map(|mark| (value, mark, until)),
-                Seen::Present(_, None) | Seen::Unreadable => None,
-            };
-            let Some((before, theirs, until)) = found else {
-                compared.unreadable += 1;
-                continue;
-            };
-            let after = union(&remembered.mark, &theirs);
-            if after != theirs || remembered.expires_at > until {
-                let name = [&*self.origin.prefix, &remembered.key.text()].concat();
-                let arguments = [before, stored_mark(&after), decimal(remembered.expires_at)];
-                compared.lacking.push((remembered, scripts::grants::MARK.on([name], arguments)));
-            }
-        }
-        Ok(compared)
+        let pairs = std::iter::from_fn(|| replies.next().zip(replies.next()));
+        let answers = pairs.map(|(value, expiry)| seen(value, expiry)).collect::<Result<Vec<_>, _>>()?;
+        if answers.len() == entries.len() { Ok(answers) } else { Err(Fault::unexpected_reply()) }
     }
 
     /// Runs scripts; replies in order, errors of the server among them.
@@ -218,14 +174,57 @@ impl Replay {
         Ok(replies)
     }
 
+    /// Whether the primary lacks something of an entry, and what writes it then.
+    fn compare(&self, entry: &Entry, seen: Seen) -> Compared {
+        if let (Key::Mark(_), Known::Stored(stored), Some(expires_at)) = (&entry.key, &entry.known, entry.expires_at) {
+            return self.compare_mark(&entry.key, stored, expires_at, seen).unwrap_or(Compared::Unreadable);
+        }
+        let is_there = match (&entry.known, &seen) {
+            (_, Seen::Unreadable) => return Compared::Unreadable,
+            (Known::Gone(_), Seen::Absent) => true,
+            (Known::Epoch(epoch), Seen::Present(value, until)) => {
+                **value == epoch.encode() && until.is_some() && *until >= entry.expires_at
+            }
+            (Known::Stored(ours), Seen::Present(value, _)) => **value == **ours,
+            _ => false,
+        };
+        if is_there {
+            return Compared::There;
+        }
+        self.invocation(entry).map_or(Compared::There, Compared::Lacking)
+    }
+
+    /// Marks are compared here rather than in a script: what one is made of is known in one place.
+    fn compare_mark(&self, key: &Key, stored: &[u8], expires_at: u64, seen: Seen) -> Option<Compared> {
+        let ours = GrantMark::decode(stored).ok()?;
+        let (before, theirs, until) = match seen {
+            Seen::Absent => (Vec::new(), GrantMark::default(), 0),
+            Seen::Present(value, Some(until)) => {
+                let theirs = GrantMark::decode(&value).ok()?;
+                (value, theirs, until)
+            }
+            Seen::Present(_, None) | Seen::Unreadable => return None,
+        };
+        let after = union(&ours, &theirs);
+        if after == theirs && expires_at <= until {
+            return Some(Compared::There);
+        }
+        let arguments = [before, stored_mark(&after), decimal(expires_at)];
+        Some(Compared::Lacking(scripts::grants::MARK.on([self.name(&key.text())], arguments)))
+    }
+
+    /// A key with the prefix.
+    fn name(&self, text: &str) -> String {
+        [&*self.origin.prefix, text].concat()
+    }
+
     /// What writes an entry again; nothing when there is nothing to write.
     fn invocation(&self, entry: &Entry) -> Option<Invocation> {
-        let name = |text: &str| [&*self.origin.prefix, text].concat();
-        let key = name(&entry.key.text());
+        let key = self.name(&entry.key.text());
         match (&entry.key, &entry.known, entry.expires_at) {
             (Key::Tombstone(digest), Known::Epoch(tombstone), Some(expires_at)) => {
                 // The record shares the slot of its tombstone.
-                let record = name(&["t:{", digest.to_text().as_str(), "}"].concat());
+                let record = self.name(&["t:{", digest.to_text().as_str(), "}"].concat());
                 let arguments = [tombstone.encode().to_vec(), decimal(expires_at)];
                 Some(scripts::replay::TOMBSTONE.on([record, key], arguments))
             }

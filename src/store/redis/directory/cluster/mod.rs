@@ -61,7 +61,7 @@ struct Agreed {
 /// How many nodes are asked at the most: as many as a cluster may have by the specification.
 const MOST_MEMBERS: usize = 1_000;
 /// How long a node is asked that no other one names any more.
-const REMEMBERED: Duration = Duration::from_secs(60);
+const REMEMBERED: Duration = Duration::from_mins(1);
 
 impl Cluster {
     /// Starts to keep up a connection to each node that is configured. Others are found by what these say.
@@ -83,8 +83,9 @@ impl Cluster {
         self.members
             .retain(|address, known| configured.contains(address) || last.is_none_or(|last| known.named_at >= last));
         let (sender, mut answers) = mpsc::unbounded_channel();
+        let question = self.question();
         for known in self.members.values() {
-            known.member.ask(question(), deadline, sender.clone(), &mut self.asking);
+            known.member.ask(question.clone(), deadline, sender.clone(), &mut self.asking);
         }
         let mut open = self.members.len();
         // Nodes join a cluster and leave it one by one, so that majorities before and after share a member.
@@ -101,7 +102,7 @@ impl Cluster {
                         if self.meet(address.clone(), began)
                             && let Some(known) = self.members.get(address)
                         {
-                            known.member.ask(question(), deadline, sender.clone(), &mut self.asking);
+                            known.member.ask(question.clone(), deadline, sender.clone(), &mut self.asking);
                             open += 1;
                         }
                     }
@@ -121,6 +122,14 @@ impl Cluster {
             return Ok(self.adopt(choice));
         }
         Err(ballot.failure().or(fault).unwrap_or_else(Fault::silence))
+    }
+
+    /// What every node is asked: who it is, how many nodes it knows, and who has which slots. As long as not all of them
+    /// are known here, also where they are.
+    fn question(&self) -> Vec<Cmd> {
+        let complete = self.agreed.as_ref().is_some_and(|agreed| agreed.electorate <= self.members.len());
+        let what = ["MYID", "INFO", "SLOTS", "NODES"].into_iter().take(if complete { 3 } else { 4 });
+        what.map(|what| redis::cmd("CLUSTER").arg(what).take()).collect()
     }
 
     /// Whether there was nobody at this address yet, and is now.
@@ -157,11 +166,6 @@ impl Cluster {
         self.agreed = Some(Agreed { layout: choice.layout, view: view.clone(), electorate });
         view
     }
-}
-
-/// What every node is asked: who it is, how many nodes it knows, and who has which slots.
-fn question() -> Vec<Cmd> {
-    ["MYID", "INFO", "SLOTS"].map(|what| redis::cmd("CLUSTER").arg(what).take()).into()
 }
 
 /// What was said in one look.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use redis::Value;
 
-use super::super::slots::{SLOTS, parse_host};
+use super::super::slots::{SLOTS, number, parse_host};
 use crate::store::redis::dial::Address;
 use crate::store::redis::endpoint::text;
 use crate::store::redis::fault::Fault;
@@ -39,14 +39,18 @@ pub(super) struct Report {
     pub(super) layout: Layout,
     /// Where the primaries are that have slots.
     pub(super) primaries: BTreeMap<NodeId, Address>,
-    /// Where the replicas are.
-    replicas: BTreeSet<Address>,
+    /// Where other nodes are, as far as that is said.
+    others: BTreeSet<Address>,
 }
 
 impl Report {
-    /// Reads what the node at `asked` replied to `CLUSTER MYID`, `CLUSTER INFO` and `CLUSTER SLOTS`.
+    /// Reads what the node at `asked` replied to `CLUSTER MYID`, `CLUSTER INFO`, `CLUSTER SLOTS` and, if it was asked
+    /// that too, `CLUSTER NODES`.
     pub(super) fn read(replies: Vec<Value>, asked: &Address) -> Result<Self, Fault> {
-        let Ok([id, info, slots]) = <[Value; 3]>::try_from(replies) else { return Err(Fault::unexpected_reply()) };
+        let mut replies = replies.into_iter();
+        let (Some(id), Some(info), Some(slots)) = (replies.next(), replies.next(), replies.next()) else {
+            return Err(Fault::unexpected_reply());
+        };
         let node = NodeId::read(&accept(id)?).ok_or_else(Fault::unexpected_reply)?;
         let info = accept(info)?;
         let info = text(&info).ok_or_else(Fault::unexpected_reply)?;
@@ -54,26 +58,30 @@ impl Report {
             let value = |line: &'_ str| Some(line.strip_prefix(name)?.strip_prefix(':')?.to_owned());
             info.lines().find_map(value).ok_or_else(Fault::unexpected_reply)
         };
-        let number = |name: &str| member(name)?.parse().map_err(|_| Fault::unexpected_reply());
+        let count = |name: &str| member(name)?.parse::<u64>().map_err(|_| Fault::unexpected_reply());
         if member("cluster_state")? != "ok" {
             return Err(Fault::unavailable("a node of the cluster holds the cluster to be down"));
         }
-        let (known, epoch) = (number("cluster_known_nodes")?, number("cluster_current_epoch")?);
+        let (known, epoch) = (count("cluster_known_nodes")?, count("cluster_current_epoch")?);
         let mut report = Self {
             node,
             known: usize::try_from(known).map_err(|_| Fault::unexpected_reply())?,
             epoch,
             layout: Layout(Vec::new()),
             primaries: BTreeMap::new(),
-            replicas: BTreeSet::new(),
+            others: BTreeSet::new(),
         };
         report.read_slots(accept(slots)?, asked).ok_or_else(Fault::unexpected_reply)?;
+        // It only helps to find those who can be asked: without it, or with a part of it, fewer are found.
+        if let Some(nodes) = replies.next().as_ref().and_then(text) {
+            report.read_nodes(nodes, asked);
+        }
         Ok(report)
     }
 
     /// Everybody who is named.
     pub(super) fn nodes(&self) -> impl Iterator<Item = &Address> {
-        self.primaries.values().chain(&self.replicas)
+        self.primaries.values().chain(&self.others)
     }
 
     fn read_slots(&mut self, reply: Value, asked: &Address) -> Option<()> {
@@ -92,11 +100,53 @@ impl Report {
             ranges.push(Range { first, last, owner });
             for replica in replicas {
                 // Where a replica is matters to nobody whose keys it does not have.
-                self.replicas.extend(read_node(replica, asked)?.1);
+                self.others.extend(read_node(replica, asked)?.1);
             }
         }
         self.layout = Layout::new(ranges)?;
         Some(())
+    }
+
+    /// Finds the nodes that `CLUSTER SLOTS` leaves out: replicas that have not replicated anything yet, or are held to
+    /// be down.
+    fn read_nodes(&mut self, nodes: &str, asked: &Address) {
+        let nodes: Vec<_> = nodes.lines().filter_map(|line| Listed::read(line, asked)).collect();
+        // Whether clients are to call nodes by their names is a setting that shows in the slots alone.
+        let by_name = nodes.iter().any(|node| {
+            let slots = self.primaries.get(&node.id);
+            matches!(slots, Some(Address::Tcp { host, .. }) if Some(&**host) == node.name)
+        });
+        for node in nodes {
+            let host = if by_name { node.name } else { node.host };
+            self.others.extend(host.map(|host| Address::tcp(host, node.port)));
+        }
+    }
+}
+
+/// A line of `CLUSTER NODES`, as far as it is needed: `id ip:port@bus,name flags` and more.
+struct Listed<'a> {
+    id: NodeId,
+    host: Option<&'a str>,
+    port: u16,
+    name: Option<&'a str>,
+}
+
+impl<'a> Listed<'a> {
+    /// `None` for a node that cannot be reached or does not belong to the cluster yet.
+    fn read(line: &'a str, asked: &'a Address) -> Option<Self> {
+        let mut words = line.split(' ');
+        let (id, place, flags) = (words.next()?, words.next()?, words.next()?);
+        if flags.split(',').any(|flag| matches!(flag, "handshake" | "noaddr")) {
+            return None;
+        }
+        let (place, beside) = place.split_once('@')?;
+        let (host, port) = place.rsplit_once(':')?;
+        let host = match (host, asked) {
+            ("", Address::Tcp { host, .. }) => Some(&**host),
+            (host, _) => parse_host(host),
+        };
+        let name = beside.split(',').nth(1).and_then(parse_host);
+        Some(Self { id: NodeId::parse(id)?, host, port: number(port).filter(|&port| port != 0)?, name })
     }
 }
 
@@ -128,7 +178,10 @@ impl Layout {
 
 impl NodeId {
     fn read(value: &Value) -> Option<Self> {
-        let id = text(value)?;
+        Self::parse(text(value)?)
+    }
+
+    fn parse(id: &str) -> Option<Self> {
         let fits = (1..=MAX_ID_BYTES).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
         fits.then(|| Self(id.into()))
     }

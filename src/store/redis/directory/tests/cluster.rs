@@ -39,7 +39,9 @@ impl Word {
                 "cluster_state:{state}\r\ncluster_slots_assigned:16384\r\ncluster_known_nodes:{known}\r\n\
                  cluster_size:2\r\ncluster_current_epoch:{epoch}\r\ncluster_my_epoch:1\r\n"
             )),
-            _ => slots.clone(),
+            "SLOTS" => slots.clone(),
+            // One that is new enough to know it, and does not permit it.
+            _ => "-NOPERM hunter2\r\n".to_owned(),
         }
     }
 }
@@ -194,7 +196,7 @@ async fn slots_of_nobody_have_no_primary() {
     for number in 0..6 {
         world.says(Word { slots: slots.clone(), ..Word::usual(number) });
     }
-    // Nobody names the other nodes, so two of six have been heard.
+    // Nobody names the other nodes, so three of six have been heard.
     assert!(look(&mut directory).await.is_err());
     let mut directory = world.directory(RedisTopology::Cluster, &[node(0), node(1), node(2), node(3)]);
     let view = look(&mut directory).await.unwrap();
@@ -214,6 +216,29 @@ async fn hosts_are_taken_as_they_are_announced() {
         world.says(Word { known: 1, slots: one(&entry), ..Word::usual(0) });
         let mut directory = world.directory(RedisTopology::Cluster, &[node(0)]);
         assert_eq!(look(&mut directory).await.unwrap().primaries[0].to_string(), shown);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_stand_beside_no_slots_are_found_too() {
+    for (primary, host) in [("10.0.0.1", "10.0.0.1"), ("redis.example", "redis.example")] {
+        let world = World::default();
+        let line = |number: usize, flags: &str| {
+            format!("{} 10.0.0.1:{}@1,redis.example,shard-id=x {flags} - 0 0 1 connected\n", id(number), 7_000 + number)
+        };
+        let lines = [line(0, "myself,master"), line(1, "slave"), line(2, "slave,fail"), line(3, "handshake")];
+        let lines = lines.concat() + "\nhunter2\n::\n";
+        for number in 0..3 {
+            let word = Word { known: 3, slots: one(&listed(primary, 0)), ..Word::usual(number) };
+            let lines = lines.clone();
+            world.set(&Address::tcp(host, 7_000 + u16::try_from(number).unwrap()), move |question| {
+                Says::This(if question[1] == "NODES" { text(&lines) } else { word.reply(question) })
+            });
+        }
+        let mut directory = world.directory(RedisTopology::Cluster, &[Address::tcp(host, 7_000)]);
+        assert_eq!(look(&mut directory).await.unwrap().primaries, [Address::tcp(host, 7_000)]);
+        let ports = world.dialled.lock().unwrap().iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(ports, [7_000, 7_001, 7_002].map(|port| format!("{host}:{port}")));
     }
 }
 

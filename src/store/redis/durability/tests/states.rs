@@ -367,6 +367,57 @@ async fn a_foreign_or_missing_marker_is_left_as_it_is() {
     assert_eq!(epoch_at(&dump(&mut talk).await, &Key::Marker("m:{1}".into())), Some(epoch));
 }
 
+#[tokio::test]
+async fn of_two_clients_of_one_id_the_later_one_stays_and_one_that_was_deleted_does_not_come_back() {
+    let server = Server::start().await;
+    let mut talk = server.talk().await;
+    let replay = Replay::new(&Ring::new(Limits::default()), talk.incarnation().await, PREFIX);
+    let is = |created, version| Some(Thing::Client(0, created, version));
+    let was_gone = |at| Thing::ClientGone(0, at);
+    let table = [
+        // What the server has, what is remembered, what the server has then.
+        (is(5, 1), Thing::Client(0, 5, 2), is(5, 2)),
+        (is(5, 3), Thing::Client(0, 5, 2), is(5, 3)),
+        (is(5, 1), Thing::Client(0, 6, 1), is(6, 1)),
+        (is(6, 1), Thing::Client(0, 5, 2), is(6, 1)),
+        (None, Thing::Client(0, 5, 2), None),
+        (is(5, 1), was_gone(5), None),
+        (is(5, 1), was_gone(6), None),
+        (is(5, 1), was_gone(4), is(5, 1)),
+        (None, was_gone(4), None),
+    ];
+    for (kept, remembered, expected) in table {
+        let expected: Vec<_> = expected.into_iter().collect();
+        prepare(&mut talk, &expected).await;
+        let expected = dump(&mut talk).await;
+        prepare(&mut talk, &kept.into_iter().collect::<Vec<_>>()).await;
+        replay.write(&mut talk, &entries(std::slice::from_ref(&remembered)), PATIENCE).await.unwrap();
+        assert_eq!(dump(&mut talk).await, expected, "{remembered:?}");
+    }
+}
+
+/// The same epoch, raised again to be kept for longer.
+#[tokio::test]
+async fn what_is_to_be_kept_for_longer_is() {
+    let server = Server::start().await;
+    let mut talk = server.talk().await;
+    let replay = Replay::new(&Ring::new(Limits::default()), talk.incarnation().await, PREFIX);
+    let epoch = Epoch { until: Stamp(5), reason: Reason::BULK };
+    let mark = GrantMark::default().revoked(Reason::BULK);
+    let things = [Thing::Revoked(1, epoch, false), Thing::Mark(1, mark), Thing::Epoch(1, epoch)];
+    prepare(&mut talk, &things).await;
+    let mut remembered = entries(&things);
+    for (longer, more) in [(FAR - 1, 0), (FAR, 0), (FAR + 1, 1)] {
+        for entry in &mut remembered {
+            entry.expires_at = Some(longer);
+        }
+        replay.write(&mut talk, &remembered, PATIENCE).await.unwrap();
+        for (_, expires_at) in dump(&mut talk).await.into_values() {
+            assert_eq!(expires_at, i64::try_from(FAR + more).unwrap());
+        }
+    }
+}
+
 /// Scripts that the server has forgotten between two round trips, as a new primary has.
 #[tokio::test]
 async fn scripts_that_a_server_does_not_know_are_sent_in_full() {
