@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::caller::{Caller, Wanted};
-use crate::load::{CLIENTS, Load, NODES, Names};
+use crate::load::{CLIENTS, Load, NODES, Names, any_node};
 use crate::support::node::OPERATOR;
 use crate::support::program::Program;
 use crate::tokens::Tokens;
@@ -173,18 +173,30 @@ impl Site {
 
     // --- the end ---
 
-    /// Ends the load, asks every node about every token once more, and gives what was seen.
+    /// Ends the load, asks every node about every token once more, before and after all of them are revoked at once, and
+    /// gives what was seen.
     pub(crate) async fn finish(&mut self) -> (History, Vec<String>) {
         if let Some(load) = self.load.take() {
             load.end().await;
+            self.ask_about_all().await;
+            // What comes after it is not covered.
+            self.caller.revoke_issued(any_node(), None, None).await;
+            let wanted = Wanted { client: CLIENTS[0].to_owned(), user: None, lifetime: 3600, has_grant: false };
+            if let Some(token) = self.caller.issue(any_node(), &self.name(), &wanted).await {
+                self.tokens.add(token);
+            }
         }
+        self.ask_about_all().await;
+        (self.witness.take(), self.witness.strangest())
+    }
+
+    async fn ask_about_all(&self) {
         let ask = async |node| {
             for token in self.tokens.list() {
                 self.caller.introspect(node, &token).await;
             }
         };
         tokio::join!(ask(0), ask(1), ask(2));
-        (self.witness.history(), self.witness.strangest())
     }
 
     /// The same, and has it judged: the promise must have been kept.
