@@ -8,12 +8,12 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
 use crate::caller::Wanted;
-use crate::is_full;
 use crate::load::{CLIENTS, NODES, any_node};
 use crate::site::{Setting, Site};
 use crate::support::eventually;
 use crate::support::redis::RedisServer;
 use crate::support::sentinel::SentinelSet;
+use crate::{is_full, say};
 
 /// How many tokens are revoked around each failover, one after the other.
 const REVOKED: usize = 50;
@@ -51,10 +51,11 @@ async fn fail_over_and_over(durability: Durability, rounds: usize) -> usize {
     }
     let mode = format!("{durability:?}").to_lowercase();
     let verdict = site.judge(&format!("losses-{mode}")).await;
-    println!(
-        "proof: {mode}: {} of {} answered revocations lost in {rounds} failovers to a replica that was behind",
+    say(&format!(
+        "proof: failovers, durability {mode}: {} of {} answered revocations lost in {rounds} failovers to a replica \
+         that was behind",
         verdict.contradicted, verdict.counts.revoked
-    );
+    ));
     verdict.contradicted
 }
 

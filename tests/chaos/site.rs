@@ -15,6 +15,7 @@ use tokio::time::sleep;
 
 use crate::caller::{Caller, Wanted};
 use crate::load::{CLIENTS, Load, NODES, Names, any_node};
+use crate::say;
 use crate::support::node::OPERATOR;
 use crate::support::program::Program;
 use crate::tokens::Tokens;
@@ -173,8 +174,8 @@ impl Site {
 
     // --- the end ---
 
-    /// Ends the load, asks every node about every token once more, before and after all of them are revoked at once, and
-    /// gives what was seen.
+    /// Ends the load, asks every node about every token once more, before and after all of them are revoked at once,
+    /// and gives what was seen.
     pub(crate) async fn finish(&mut self) -> (History, Vec<String>) {
         if let Some(load) = self.load.take() {
             load.end().await;
@@ -215,6 +216,16 @@ impl Site {
             let path = self.keep(name, &history);
             panic!("{name}: {:?}\n{strange:#?}\nthe history is in {path}", verdict.broken);
         }
+        let counts = &verdict.counts;
+        say(&format!(
+            "proof: chaos, {name}: {} faults under {} introspections ({} of them with 503 or no answer), {} answered \
+             revocations, {} approvals: no invariant broken, {hits} answers from near caches",
+            counts.faults,
+            counts.active + counts.inactive + counts.unavailable + counts.unanswered,
+            counts.unavailable + counts.unanswered,
+            counts.revoked,
+            counts.approved
+        ));
         verdict
     }
 
