@@ -162,7 +162,7 @@ impl Site {
     }
 
     async fn node_works(&self, node: u16) -> bool {
-        let wanted = Wanted { client: CLIENTS[0].to_owned(), user: None, lifetime: 60, has_grant: false };
+        let wanted = Wanted { client: CLIENTS[0].to_owned(), lifetime: 60, ..Wanted::default() };
         let Some(token) = self.caller.issue(node, &self.name(), &wanted).await else { return false };
         for asked in 0..NODES {
             if self.caller.introspect(asked, &token).await != Answer::Active {
@@ -182,7 +182,7 @@ impl Site {
             self.ask_about_all().await;
             // What comes after it is not covered.
             self.caller.revoke_issued(any_node(), None, None).await;
-            let wanted = Wanted { client: CLIENTS[0].to_owned(), user: None, lifetime: 3600, has_grant: false };
+            let wanted = Wanted { client: CLIENTS[0].to_owned(), lifetime: 3600, ..Wanted::default() };
             if let Some(token) = self.caller.issue(any_node(), &self.name(), &wanted).await {
                 self.tokens.add(token);
             }

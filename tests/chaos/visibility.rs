@@ -79,7 +79,7 @@ async fn revoke(site: &Site, count: usize) {
         let turn = Arc::clone(&room).acquire_owned().await.unwrap();
         let (caller, name) = (site.caller.clone(), site.name());
         all.spawn(async move {
-            let wanted = Wanted { client: CLIENTS[0].to_owned(), user: None, lifetime: 3600, has_grant: false };
+            let wanted = Wanted { client: CLIENTS[0].to_owned(), lifetime: 3600, ..Wanted::default() };
             let token = Arc::new(caller.issue(any_node(), &name, &wanted).await.expect("nothing is wrong"));
             let mut watching = JoinSet::new();
             for node in 0..NODES {
