@@ -55,7 +55,8 @@ pub(in super::super) struct Terms {
     pub(in super::super) response_timeout: Duration,
 }
 
-/// What it has come to since the start, for metrics.
+/// What it has come to since the start.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct Figures {
     /// Waits that were sent.
@@ -111,6 +112,7 @@ impl Group {
     }
 
     /// What it has come to.
+    #[cfg(test)]
     pub(in super::super) fn figures(&self) -> Figures {
         let [groups, reached, shortfalls, failures] =
             [&self.counters.groups, &self.counters.reached, &self.counters.shortfalls, &self.counters.failures]
