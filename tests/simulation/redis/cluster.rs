@@ -1,0 +1,159 @@
+//! What a member of a Redis Cluster knows of the cluster, and which commands it takes.
+
+use std::collections::BTreeMap;
+
+use super::keyspace::Keyspace;
+use super::resp::Reply;
+use super::server::{ServerId, unknown};
+use crate::network::Address;
+
+pub(crate) const SLOTS: u16 = 16384;
+
+/// Consecutive slots and the server that has them.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Range {
+    pub(crate) first: u16,
+    pub(crate) last: u16,
+    pub(crate) owner: ServerId,
+}
+
+/// The view of one member.
+#[derive(Clone, Debug)]
+pub(crate) struct Membership {
+    pub(crate) own: ServerId,
+    /// `cluster_current_epoch`: the latest of which it has heard.
+    pub(crate) epoch: u64,
+    /// Whether it is in touch with the majority.
+    pub(crate) ok: bool,
+    /// In order, all slots.
+    pub(crate) ranges: Vec<Range>,
+    /// Where everybody is.
+    pub(crate) addresses: BTreeMap<ServerId, Address>,
+    pub(crate) leaving: BTreeMap<u16, ServerId>,
+    pub(crate) arriving: BTreeMap<u16, ServerId>,
+}
+
+impl Membership {
+    pub(crate) fn owner(&self, slot: u16) -> ServerId {
+        let range = self.ranges.iter().find(|range| (range.first..=range.last).contains(&slot));
+        range.expect("all slots are assigned").owner
+    }
+
+    /// Gives slots to another owner.
+    pub(crate) fn assign(&mut self, slots: impl IntoIterator<Item = u16>, owner: ServerId) {
+        let mut owners: Vec<_> = (0..SLOTS).map(|slot| self.owner(slot)).collect();
+        for slot in slots {
+            owners[usize::from(slot)] = owner;
+        }
+        self.ranges = ranges(&owners);
+    }
+
+    /// Whether a command about these keys is taken.
+    pub(super) fn admit(&self, keyspace: &Keyspace, keys: &[Vec<u8>], asking: bool) -> Result<(), String> {
+        let Some(first) = keys.first() else { return Ok(()) };
+        let slot = slot_of(first);
+        if keys.iter().any(|key| slot_of(key) != slot) {
+            return Err("CROSSSLOT Keys in request don't hash to the same slot".to_owned());
+        }
+        if !self.ok {
+            return Err("CLUSTERDOWN The cluster is down".to_owned());
+        }
+        let there = keys.iter().filter(|key| keyspace.entry(key).is_some()).count();
+        let owner = self.owner(slot);
+        if owner == self.own {
+            return match self.leaving.get(&slot) {
+                Some(_) if there == keys.len() => Ok(()),
+                Some(_) if there > 0 => Err(TRY_AGAIN.to_owned()),
+                Some(to) => Err(self.redirection("ASK", slot, *to)),
+                None => Ok(()),
+            };
+        }
+        if asking && self.arriving.contains_key(&slot) {
+            return if keys.len() > 1 && there > 0 && there < keys.len() { Err(TRY_AGAIN.to_owned()) } else { Ok(()) };
+        }
+        Err(self.redirection("MOVED", slot, owner))
+    }
+
+    fn redirection(&self, kind: &str, slot: u16, to: ServerId) -> String {
+        let Address { host, port } = &self.addresses[&to];
+        format!("{kind} {slot} {host}:{port}")
+    }
+
+    pub(super) fn answer(&self, arguments: &[Vec<u8>]) -> Reply {
+        let word = arguments.first().map(|word| String::from_utf8_lossy(word).to_uppercase());
+        match word.as_deref() {
+            Some("INFO") => Reply::bulk(format!(
+                "cluster_enabled:1\r\ncluster_state:{}\r\ncluster_slots_assigned:16384\r\ncluster_slots_ok:16384\r\n\
+                 cluster_known_nodes:{}\r\ncluster_current_epoch:{}\r\ncluster_my_epoch:1\r\n",
+                if self.ok { "ok" } else { "fail" },
+                self.addresses.len(),
+                self.epoch
+            )),
+            Some("SLOTS") => Reply::Array(self.ranges.iter().map(|range| self.describe(range)).collect()),
+            Some("MYID") => Reply::bulk(format!("{:040x}", self.own)),
+            _ => unknown("CLUSTER", arguments),
+        }
+    }
+
+    fn describe(&self, range: &Range) -> Reply {
+        let Address { host, port } = &self.addresses[&range.owner];
+        let owner = vec![
+            Reply::bulk(host),
+            Reply::Integer(i64::from(*port)),
+            Reply::bulk(format!("{:040x}", range.owner)),
+            Reply::Array(Vec::new()),
+        ];
+        let slot = |slot: u16| Reply::Integer(i64::from(slot));
+        Reply::Array(vec![slot(range.first), slot(range.last), Reply::Array(owner)])
+    }
+}
+
+const TRY_AGAIN: &str = "TRYAGAIN Multiple keys request during rehashing of slot";
+
+/// Consecutive slots of one owner, in order.
+pub(crate) fn ranges(owners: &[ServerId]) -> Vec<Range> {
+    let mut ranges: Vec<Range> = Vec::new();
+    for (slot, owner) in (0..SLOTS).zip(owners) {
+        match ranges.last_mut() {
+            Some(range) if range.owner == *owner => range.last = slot,
+            _ => ranges.push(Range { first: slot, last: slot, owner: *owner }),
+        }
+    }
+    ranges
+}
+
+/// The slot of a key: that of what stands in the first braces, if anything does.
+pub(crate) fn slot_of(key: &[u8]) -> u16 {
+    let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
+        let rest = &key[open + 1..];
+        let close = rest.iter().position(|byte| *byte == b'}')?;
+        (close > 0).then(|| &rest[..close])
+    });
+    crc16(tag.unwrap_or(key)) % SLOTS
+}
+
+/// CRC16 of XMODEM.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| {
+        (0..8).fold(
+            crc ^ (u16::from(*byte) << 8),
+            |crc: u16, _| {
+                if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
+            },
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_those_of_the_specification() {
+        assert_eq!(crc16(b"123456789"), 0x31C3);
+        assert_eq!(slot_of(b"{user1000}.following"), slot_of(b"{user1000}.followers"));
+        assert_eq!(slot_of(b"foo{}{bar}"), crc16(b"foo{}{bar}") % SLOTS);
+        assert_eq!(slot_of(b"foo{{bar}}zap"), crc16(b"{bar") % SLOTS);
+        assert_eq!(slot_of(b"foo{bar}{zap}"), slot_of(b"bar"));
+    }
+}
