@@ -119,7 +119,7 @@ impl Upkeep {
             Durability::Replicas => {
                 let group =
                     primary.group().ok_or_else(|| Fault::unavailable("it is not known which replicas have it"))?;
-                let committed = group.commit(deadline + common.endpoint.response_timeout()).await;
+                let committed = group.commit(&up.incarnation, deadline + common.endpoint.response_timeout()).await;
                 if committed.is_err() {
                     common.observer.fell_short();
                 }
