@@ -17,7 +17,7 @@ use super::dial::{self, Address, Dial, Stream};
 use super::fault::Fault;
 use super::link::{Driver, Link, Listener, accept};
 use crate::client::secret::Secret;
-use crate::config::RedisConfig;
+use crate::config::{RedisConfig, RedisTopology};
 
 /// A `[redis]` section that no connection can be made from. Holds no part of the URL.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +73,9 @@ impl Endpoint {
         if config.ca_file.is_some() && encryption.is_none() {
             // Somebody who names an authority believes that the connection is encrypted.
             return Err(RedisConfigError::Url("redis.ca_file is set, so it must begin with rediss://"));
+        }
+        if config.topology == RedisTopology::Cluster && info.redis_settings().db() != 0 {
+            return Err(RedisConfigError::Url("names a database, and a Redis Cluster has no other than 0"));
         }
         let mut addresses = vec![first];
         for node in &config.nodes {
@@ -335,6 +338,14 @@ mod tests {
                 Endpoint::new(&config(url), Arc::new(Network)).err().unwrap_or_else(|| panic!("{url} was taken"));
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_cluster_has_one_database() {
+        let cluster = |url: &str| RedisConfig { topology: RedisTopology::Cluster, ..config(url) };
+        assert!(Endpoint::new(&cluster("redis://localhost/0"), Arc::new(Network)).is_ok());
+        let refused = Endpoint::new(&cluster("redis://localhost/1"), Arc::new(Network));
+        assert!(matches!(refused, Err(RedisConfigError::Url(_))));
     }
 
     #[test]

@@ -93,6 +93,9 @@ impl Fault {
             "CLUSTERDOWN" => (StoreErrorKind::Unavailable, "the cluster is down"),
             "TRYAGAIN" => (StoreErrorKind::Unavailable, "keys are being moved"),
             "ERR" if starts_with("max number of clients") => (StoreErrorKind::Unavailable, "maxclients is reached"),
+            "ERR" if starts_with("This instance has cluster support disabled") => {
+                (StoreErrorKind::Refused, "it is not a node of a Redis Cluster")
+            }
             "ERR" if starts_with("DB index") => (StoreErrorKind::Refused, "there is no database of this number"),
             "OOM" => (StoreErrorKind::Refused, "maxmemory is reached"),
             "NOAUTH" => (StoreErrorKind::Refused, "it asks for a password"),

@@ -22,6 +22,9 @@
 //! +info +client|no-evict +client|tracking +config|get +wait +hget +hset +hdel +hgetall
 //! ```
 //!
+//! and, of the nodes of a cluster, `+cluster|myid +cluster|info +cluster|slots +cluster|nodes`. A user of its own for the
+//! Sentinels needs `+sentinel|get-master-addr-by-name +subscribe &+switch-master`.
+//!
 //! `PING` and `UNWATCH` are what the pool asks a connection with before it hands it out again.
 
 mod administration;

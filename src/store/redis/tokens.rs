@@ -79,12 +79,10 @@ impl RedisStore {
         let tokens = tokens.iter().map(|(digest, record)| self.insertion(*digest, record, now));
         let tokens = tokens.collect::<Result<Vec<_>, Fault>>()?;
         let grant = grant.map(|grant| self.grant_insertion(grant, now)).transpose()?;
-        let call = self.begin()?;
+        let (call, outcomes) = scripts_to_the_end(self.begin()?, tokens).await?;
         let mut all = true;
-        if !tokens.is_empty() {
-            for outcome in call.scripts(&tokens).await? {
-                all &= is_done(outcome)?;
-            }
+        for outcome in outcomes {
+            all &= is_done(outcome)?;
         }
         if let Some(grant) = grant.filter(|_| all) {
             all = is_done(call.script(grant).await?)?;
@@ -175,4 +173,19 @@ fn transition(outcome: i64) -> Result<Transition, Fault> {
         scripts::tokens::OVERTAKEN => Ok(Transition::Overtaken),
         _ => reason(outcome).map(Transition::Final).ok_or_else(Fault::unexpected_reply),
     }
+}
+
+/// Runs scripts that belong together. In a cluster their keys may lie on several primaries: should the caller go away
+/// meanwhile, those that are still to be sent are sent all the same.
+async fn scripts_to_the_end(call: Call, invocations: Vec<Invocation>) -> Result<(Call, Vec<i64>), Fault> {
+    if invocations.len() <= 1 {
+        let outcomes = call.scripts(&invocations).await?;
+        return Ok((call, outcomes));
+    }
+    let run = tokio::spawn(async move {
+        let outcomes = call.scripts(&invocations).await?;
+        Ok((call, outcomes))
+    });
+    // An error means that the runtime is going down, and the store with it.
+    run.await.unwrap_or_else(|_| Err(Fault::closed()))
 }

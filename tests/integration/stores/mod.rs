@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use introspectd::client::ClientId;
+use introspectd::config::RedisConfig;
 use introspectd::store::embedded::EmbeddedStore;
+use introspectd::store::redis::RedisStore;
 use introspectd::store::{Around, Backend, ClientWrite, Insertion, Store, Transition};
 use introspectd::token::grant::GrantMark;
 use introspectd::token::record::{Reason, Record, State};
@@ -21,7 +23,8 @@ use introspectd::token::time::{Clock, Now, Stamp, UnixSeconds};
 use crate::support::redis::RedisServer;
 use crate::support::{around, digest, eventually, grant};
 
-/// Makes each test two: over the embedded store, and over a Redis of its own.
+/// Makes each test four: over the embedded store, over a Redis of its own, and, all together, over servers with
+/// Sentinels and over a cluster, where each has a prefix of its own.
 macro_rules! over_stores {
     ($($name:ident)*) => {
         mod embedded {
@@ -31,6 +34,22 @@ macro_rules! over_stores {
         mod redis {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() { super::$name($crate::stores::Subject::redis().await).await; })*
+        }
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn all_with_sentinels() {
+            let set = $crate::support::sentinel::SentinelSet::start().await;
+            // Side by side, because many of them wait for time to pass.
+            tokio::join! { $(Box::pin(async {
+                $name($crate::stores::Subject::shared(set.config(), stringify!($name)).await).await;
+            })),* };
+        }
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn all_in_a_cluster() {
+            let cluster = $crate::support::cluster::RedisCluster::start().await;
+            // Side by side, because many of them wait for time to pass.
+            tokio::join! { $(Box::pin(async {
+                $name($crate::stores::Subject::shared(cluster.config(), stringify!($name)).await).await;
+            })),* };
         }
     };
 }
@@ -64,6 +83,15 @@ impl Subject {
         let server = RedisServer::start().await;
         let store = Arc::new(Store::new(Backend::Redis(server.store().await)));
         Self { store, clock: Clock::System, _keeper: Box::new(server) }
+    }
+
+    /// In servers that others use as well.
+    async fn shared(config: RedisConfig, name: &str) -> Self {
+        let config = RedisConfig { key_prefix: format!("{name}:"), ..config };
+        let store = Arc::new(Store::new(Backend::Redis(RedisStore::open(&config).await.unwrap())));
+        // What cannot be reached yet a moment after it was started is of no interest here.
+        eventually("the store is up", async || store.probe().await.is_ok()).await;
+        Self { store, clock: Clock::System, _keeper: Box::new(()) }
     }
 
     fn now(&self) -> Now {

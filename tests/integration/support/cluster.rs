@@ -38,7 +38,7 @@ impl Default for ClusterOptions {
             node_timeout: Duration::from_secs(1),
             password: None,
             encrypted: false,
-            arguments: &["--appendonly", "yes"],
+            arguments: &["--appendonly", "yes", "--appendfsync", "always"],
         }
     }
 }
@@ -72,7 +72,8 @@ struct Seen {
 }
 
 impl RedisCluster {
-    /// A cluster that keeps its keys on disk, and goes on with the rest when a primary and its replica are down.
+    /// A cluster that keeps its keys on disk, each before it is acknowledged, and goes on with the rest when a primary
+    /// and its replica are down.
     pub(crate) async fn start() -> Self {
         Self::start_with(ClusterOptions::default()).await
     }

@@ -39,7 +39,7 @@ impl Default for SentinelOptions {
             password: None,
             sentinel_password: None,
             encrypted: false,
-            arguments: &["--appendonly", "yes"],
+            arguments: &["--appendonly", "yes", "--appendfsync", "always"],
         }
     }
 }
@@ -53,7 +53,7 @@ pub(crate) struct SentinelSet {
 }
 
 impl SentinelSet {
-    /// A set that keeps its keys on disk.
+    /// A set that keeps its keys on disk, each before it is acknowledged.
     pub(crate) async fn start() -> Self {
         Self::start_with(SentinelOptions::default()).await
     }

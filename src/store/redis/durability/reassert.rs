@@ -99,12 +99,6 @@ impl Replay {
         Ok(replayed)
     }
 
-    /// The same for slots that have come to this primary, other than by being moved there key by key: everything is
-    /// looked at once more.
-    pub(in super::super) fn begin_anew(&mut self) {
-        self.done = 0;
-    }
-
     /// Writes these, as far as the primary lacks them.
     ///
     /// It is asked first: nearly always it has them, and that is much cheaper to find out than to write.

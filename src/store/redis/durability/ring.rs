@@ -8,11 +8,9 @@
 //! is possible, and harmless: the server will name the key once more for what it has not seen.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-use tokio::sync::watch;
 
 use super::key::Key;
 use crate::coherence::clock::Moment;
@@ -22,10 +20,6 @@ use crate::token::time::Stamp;
 /// The memory. One for the whole process.
 pub(in super::super) struct Ring {
     unread: Mutex<BTreeSet<Key>>,
-    /// Changes when there is something to read.
-    waiting: watch::Sender<()>,
-    /// A key was named for which there was no room.
-    missed: AtomicBool,
     /// The last moment at which no primary can have lost anything that is remembered, in nanoseconds.
     well: AtomicU64,
     memory: Mutex<Memory>,
@@ -98,7 +92,8 @@ pub(in super::super) struct Figures {
     pub(in super::super) bytes: usize,
     /// Keys that wait for being read.
     pub(in super::super) unread: usize,
-    /// Keys that were named and for which there was no room, since the start.
+    /// Keys that were named and for which there was no room, since the start: only other nodes remember what they stand
+    /// for.
     pub(in super::super) overflows: u64,
     /// Values that made room for others before their time, since the start.
     pub(in super::super) forgotten: u64,
@@ -152,8 +147,6 @@ impl Ring {
     pub(in super::super) fn new(limits: Limits) -> Self {
         Self {
             unread: Mutex::new(BTreeSet::new()),
-            waiting: watch::channel(()).0,
-            missed: AtomicBool::new(false),
             well: AtomicU64::new(0),
             memory: Mutex::new(Memory {
                 slots: VecDeque::new(),
@@ -180,12 +173,6 @@ impl Ring {
         }
     }
 
-    /// Whether keys were named for which there was no room, since this was asked last. What they stand for is only
-    /// remembered by other nodes.
-    pub(in super::super) fn take_missed(&self) -> bool {
-        self.missed.swap(false, Ordering::AcqRel)
-    }
-
     /// All primaries were found to be in the lives that they were caught up with at this moment. Nothing grows old while
     /// one of them is not: what it lost when it went away must still be known when it comes back.
     pub(in super::super) fn all_is_well(&self, at: Moment) {
@@ -199,11 +186,8 @@ impl Ring {
                 unread.insert(key);
             } else if !unread.contains(&key) {
                 self.overflows.fetch_add(1, Ordering::Relaxed);
-                self.missed.store(true, Ordering::Release);
             }
         }
-        drop(unread);
-        self.waiting.send_replace(());
     }
 
     // --- by those who read ---
@@ -213,11 +197,6 @@ impl Ring {
         let mut memory = self.memory();
         memory.next_source += 1;
         Source(memory.next_source)
-    }
-
-    /// Changes whenever a key begins to wait for being read. Each primary has somebody who reads what lies there.
-    pub(in super::super) fn unread(&self) -> watch::Receiver<()> {
-        self.waiting.subscribe()
     }
 
     /// Begins to read keys that wait for it: at most so many of those that are `wanted`, `None` when there are none.
@@ -462,12 +441,8 @@ mod tests {
     #[test]
     fn only_so_many_and_only_what_is_wanted_is_read_at_once() {
         let ring = ring();
-        let mut unread = ring.unread();
         for number in 0..5 {
-            assert!(!unread.has_changed().unwrap());
             ring.heard(key(number).text().as_bytes());
-            assert!(unread.has_changed().unwrap());
-            unread.mark_unchanged();
         }
         let two = ring.read_unread(Source(0), 2, |key_| *key_ != key(0)).unwrap();
         assert_eq!(two.keys(), [key(1), key(2)]);
@@ -489,8 +464,6 @@ mod tests {
             ring.heard(key(number).text().as_bytes());
         }
         assert_eq!((ring.figures().unread, ring.figures().overflows), (2, 1));
-        assert!(ring.take_missed());
-        assert!(!ring.take_missed());
     }
 
     #[test]

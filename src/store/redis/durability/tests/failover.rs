@@ -5,11 +5,17 @@ use std::time::Duration;
 use super::server::{PATIENCE, Server, Talk, eventually, soon};
 use crate::coherence::clock::Moment;
 use crate::store::redis::durability::Conversation;
+use crate::store::redis::durability::barrier::Member;
+use crate::store::redis::durability::group::{Terms, group};
 use crate::store::redis::durability::key::Key;
 use crate::store::redis::durability::reassert::Replay;
-use crate::store::redis::durability::ring::{Limits, Ring};
+use crate::store::redis::durability::ring::{Entry, Known, Limits, Ring, Seen};
 use crate::store::redis::scripts;
-use crate::token::digest::TokenDigest;
+use crate::token::digest::{GrantId, TokenDigest};
+use crate::token::epoch::Epoch;
+use crate::token::grant::GrantMark;
+use crate::token::record::Reason;
+use crate::token::time::Stamp;
 
 const PREFIX: &str = "itd:";
 const FAR: u64 = 4_000_000_000_000;
@@ -88,7 +94,7 @@ async fn what_a_replica_had_not_got_is_written_to_it_again() {
     let mut replay = Replay::new(&ring, at_new.incarnation().await, PREFIX);
     let not_here = replay.catch_up(&mut at_new, &ring, |_| false, PATIENCE).await.unwrap();
     assert_eq!(not_here.entries, 0);
-    replay.begin_anew();
+    let mut replay = Replay::new(&ring, at_new.incarnation().await, PREFIX);
     let replayed = replay.catch_up(&mut at_new, &ring, |_| true, PATIENCE).await.unwrap();
     assert_eq!((replayed.entries, replayed.restored, replayed.unreadable), (2, 2, 0));
     let mut states = Vec::new();
@@ -152,12 +158,62 @@ async fn thousands_are_written_in_batches() {
         let mut digest = [0; 16];
         digest[..4].copy_from_slice(&number.to_be_bytes());
         let tombstone = [&1_u64.to_be_bytes()[..], &[1]].concat();
-        let seen = crate::store::redis::durability::ring::Seen::Present(tombstone, Some(FAR));
+        let seen = Seen::Present(tombstone, Some(FAR));
         let reading = ring.read(before, vec![Key::Tombstone(TokenDigest(digest))]);
-        reading.learn(vec![seen], crate::token::time::Stamp(1), now());
+        reading.learn(vec![seen], Stamp(1), now());
     }
     let mut replay = Replay::new(&ring, talk.incarnation().await, PREFIX);
     let replayed = replay.catch_up(&mut talk, &ring, |_| true, Duration::from_secs(10)).await.unwrap();
     assert_eq!((replayed.entries, replayed.restored), (2_000, 2_000));
     assert_eq!(talk.command::<i64>(&["DBSIZE"]).await, 2_000);
+}
+
+/// What the head of `store/redis/mod.rs` says that a user needs for it.
+#[tokio::test]
+async fn a_user_needs_no_more_permissions_than_are_named() {
+    let server = Server::start().await;
+    let mut operator = server.talk().await;
+    let rules = "on nopass ~itd:* +get +set +setrange +getrange +unlink +del +pexpiretime +time +eval +evalsha +info \
+                 +hset +hgetall +hdel +pexpire +wait";
+    let words: Vec<&str> = ["ACL", "SETUSER", "itd"].into_iter().chain(rules.split_ascii_whitespace()).collect();
+    let _: () = operator.command(&words).await;
+    issue(&mut operator, 1).await;
+    operator.set("itd:c:{MQ}", &[0; 20], None).await;
+    operator.set("itd:m:{1}", &[1; 31], None).await;
+    let mut talk = server.talk().await;
+    let _: () = talk.command(&["AUTH", "itd", "x"]).await;
+
+    let ring = Ring::new(Limits::default());
+    let incarnation = talk.incarnation().await;
+    let replay = Replay::new(&ring, incarnation.clone(), PREFIX);
+    let stored = |bytes: &[u8]| Known::Stored(bytes.into());
+    let epoch = Epoch { until: Stamp(u64::MAX), reason: Reason::BULK };
+    let later = [&[1; 22][..], &epoch.encode()].concat();
+    let entry = |key: Key, known: Known| {
+        let expires_at = key.expires().then_some(FAR);
+        Entry { key, known, expires_at }
+    };
+    let entries = [
+        entry(key(1), Known::Epoch(epoch)),
+        entry(Key::Mark(GrantId([1; 16])), stored(&GrantMark::default().revoked(Reason::BULK).encode())),
+        entry(Key::Epoch("e:c:{MQ}".into()), Known::Epoch(epoch)),
+        entry(Key::Client("c:{MQ}".into()), stored(&[1; 20])),
+        entry(Key::Marker("m:{1}".into()), stored(&later)),
+        entry(Key::Document("k:signing".into()), stored(&[1; 20])),
+    ];
+    let replayed = replay.write(&mut talk, &entries, PATIENCE).await.unwrap();
+    assert_eq!((replayed.restored, replayed.unreadable), (6, 0));
+    let gone = [entry(Key::Client("c:{MQ}".into()), Known::Gone(Stamp(u64::MAX)))];
+    assert_eq!(replay.write(&mut talk, &gone, PATIENCE).await.unwrap().restored, 1);
+    replay.origin().read_back(&mut talk, &ring, vec![key(1)], now, soon()).await.unwrap();
+    let member = Member::new("a", "itd:n:{1}", incarnation.clone());
+    member.arrive(&mut talk, PATIENCE, PATIENCE).await.unwrap();
+    member.leave(&mut talk, soon()).await.unwrap();
+    let limit = Duration::from_secs(1);
+    let terms = Terms { incarnation, key: "itd:f:{1}".into(), replicas: 0, limit, response_timeout: PATIENCE };
+    let (group, mut commits) = group(terms);
+    let (committed, ()) = tokio::join!(async move { group.commit(soon()).await }, async {
+        assert!(commits.serve(&mut talk).await.is_none());
+    });
+    committed.unwrap();
 }

@@ -407,13 +407,13 @@ async fn what_is_to_be_kept_for_longer_is() {
     let things = [Thing::Revoked(1, epoch, false), Thing::Mark(1, mark), Thing::Epoch(1, epoch)];
     prepare(&mut talk, &things).await;
     let mut remembered = entries(&things);
-    for (longer, restored) in [(FAR - 1, 0), (FAR, 0), (FAR + 1, 1)] {
+    for (longer, more) in [(FAR - 1, 0), (FAR, 0), (FAR + 1, 1)] {
         for entry in &mut remembered {
             entry.expires_at = Some(longer);
         }
         replay.write(&mut talk, &remembered, PATIENCE).await.unwrap();
         for (_, expires_at) in dump(&mut talk).await.into_values() {
-            assert_eq!(expires_at, i64::try_from(FAR + restored).unwrap());
+            assert_eq!(expires_at, i64::try_from(FAR + more).unwrap());
         }
     }
 }
