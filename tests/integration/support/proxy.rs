@@ -100,8 +100,9 @@ async fn hand_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, held: Option<A
         let bytes = &buffer[..read];
         let holding = held.as_ref().and_then(|held| {
             let contains = |mark: &Vec<u8>| bytes.windows(mark.len()).any(|window| window == mark);
-            let is_it =
-                |held: &mut Held| if held.first { bytes.starts_with(&held.marks[0]) } else { held.marks.iter().all(contains) };
+            let is_it = |held: &mut Held| {
+                if held.first { bytes.starts_with(&held.marks[0]) } else { held.marks.iter().all(contains) }
+            };
             held.lock().unwrap().take_if(is_it)
         });
         if let Some(mut holding) = holding {
