@@ -8,6 +8,7 @@ use std::fmt;
 use std::task::Waker;
 
 use crate::chance::Chance;
+use crate::node::TURN;
 use crate::redis::server::ServerId;
 
 /// Names a connection.
@@ -223,7 +224,7 @@ impl Network {
 
 /// How long something takes that nothing slows down.
 fn delay(chance: &mut Chance) -> Micros {
-    let usual = 1000 + chance.within(0..=1500);
+    let usual = TURN + chance.within(0..=1500);
     let hiccup = if chance.happens(15) { chance.within(2_000..=60_000) } else { 0 };
     usual + hiccup
 }

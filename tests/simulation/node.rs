@@ -22,7 +22,7 @@ use crate::stream::Stream;
 use crate::world::SharedWorld;
 
 /// How long each node is run in turn.
-pub(crate) const TURN: Micros = 1000;
+pub(crate) const TURN: Micros = 2000;
 
 /// The clocks that are the same for everybody.
 #[derive(Clone, Debug, Default)]
@@ -97,7 +97,8 @@ impl Node {
         let seed = self.lives * 100 + self.index as u64 + 1;
         let (config, clock, slot) = (self.config.clone(), self.time.clock(), Arc::clone(&self.service));
         self.runtime.spawn(async move {
-            let outside = Outside { dial: Arc::new(network), clock: BootClock::of_runtime(), seed };
+            let outside =
+                Outside { dial: Arc::new(network), clock: BootClock::of_runtime(), seed, ..Outside::default() };
             let store = RedisStore::open_with(&config, outside).await.expect("the configuration is a good one");
             let service = product::service(Store::new(Backend::Redis(store)), clock);
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(service));

@@ -259,10 +259,12 @@ impl World {
                     self.send(connection, Way::ToNode, Parcel::Reset);
                 }
             }
-            Parcel::Closed | Parcel::Reset => {
+            Parcel::Closed => {
                 server.disconnected(connection);
+                // The node has let go of it.
                 self.network.connections.remove(&connection);
             }
+            Parcel::Reset => server.disconnected(connection),
             Parcel::Opened | Parcel::Refused => {}
         }
     }

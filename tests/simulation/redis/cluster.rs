@@ -1,6 +1,7 @@
 //! What a member of a Redis Cluster knows of the cluster, and which commands it takes.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use super::keyspace::Keyspace;
 use super::resp::Reply;
@@ -41,18 +42,26 @@ impl Membership {
 
     /// Gives slots to another owner.
     pub(crate) fn assign(&mut self, slots: impl IntoIterator<Item = u16>, owner: ServerId) {
-        let mut owners: Vec<_> = (0..SLOTS).map(|slot| self.owner(slot)).collect();
+        let owners = |range: &Range| (range.first..=range.last).map(|_| range.owner).collect::<Vec<_>>();
+        let mut owners: Vec<_> = self.ranges.iter().flat_map(owners).collect();
         for slot in slots {
             owners[usize::from(slot)] = owner;
         }
         self.ranges = ranges(&owners);
     }
 
+    /// Gives everything that one has to another.
+    pub(crate) fn inherit(&mut self, from: ServerId, to: ServerId) {
+        for range in self.ranges.iter_mut().filter(|range| range.owner == from) {
+            range.owner = to;
+        }
+    }
+
     /// Whether a command about these keys is taken.
     pub(super) fn admit(&self, keyspace: &Keyspace, keys: &[Vec<u8>], asking: bool) -> Result<(), String> {
         let Some(first) = keys.first() else { return Ok(()) };
         let slot = slot_of(first);
-        if keys.iter().any(|key| slot_of(key) != slot) {
+        if keys[1..].iter().any(|key| slot_of(key) != slot) {
             return Err("CROSSSLOT Keys in request don't hash to the same slot".to_owned());
         }
         if !self.ok {
@@ -90,9 +99,21 @@ impl Membership {
                 self.epoch
             )),
             Some("SLOTS") => Reply::Array(self.ranges.iter().map(|range| self.describe(range)).collect()),
+            Some("NODES") => Reply::bulk(self.list()),
             Some("MYID") => Reply::bulk(format!("{:040x}", self.own)),
             _ => unknown("CLUSTER", arguments),
         }
+    }
+
+    /// What `CLUSTER NODES` says, as far as anybody reads it.
+    fn list(&self) -> String {
+        let line = |(id, address): (&ServerId, &Address)| {
+            let Address { host, port } = address;
+            let own = if *id == self.own { "myself," } else { "" };
+            let role = if self.ranges.iter().any(|range| range.owner == *id) { "master" } else { "slave" };
+            format!("{id:040x} {host}:{port}@1{port} {own}{role} - 0 0 {} connected\n", self.epoch)
+        };
+        self.addresses.iter().map(line).collect()
     }
 
     fn describe(&self, range: &Range) -> Reply {
@@ -135,14 +156,19 @@ pub(crate) fn slot_of(key: &[u8]) -> u16 {
 /// CRC16 of XMODEM.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc, byte| {
-        (0..8).fold(
-            crc ^ (u16::from(*byte) << 8),
-            |crc: u16, _| {
-                if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
-            },
-        )
+        let place = usize::from((crc >> 8) ^ u16::from(*byte));
+        (crc << 8) ^ TABLE[place]
     })
 }
+
+/// What each byte does to it.
+static TABLE: LazyLock<[u16; 256]> = LazyLock::new(|| {
+    let shift = |crc: u16| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
+    std::array::from_fn(|byte| {
+        let byte = u16::try_from(byte).expect("there are 256");
+        (0..8).fold(byte << 8, |crc, _| shift(crc))
+    })
+});
 
 #[cfg(test)]
 mod tests {

@@ -296,8 +296,7 @@ impl Deployment {
             }
             Kind::Member(membership) => {
                 membership.epoch = membership.epoch.max(epoch);
-                let slots: Vec<_> = (0..super::cluster::SLOTS).filter(|slot| membership.owner(*slot) == of).collect();
-                membership.assign(slots, primary);
+                membership.inherit(of, primary);
             }
             Kind::Alone => {}
         }
