@@ -36,9 +36,10 @@ async fn no_node_says_active_after_the_answer() {
     assert_eq!(verdict.seen_active(), 0);
     say(&format!(
         "proof: visibility, acknowledge visible: {count} revocations on {NODES} nodes, {} of them seen active after \
-         the answer; from the answer to the last node's first inactive answer: {}",
+         the answer; the last node's first inactive answer came after the answer: {}; after the request: {}",
         verdict.seen_active(),
-        Spread(&verdict.seen_everywhere)
+        Spread(&verdict.seen_everywhere),
+        Spread(&verdict.seen_since_asked)
     ));
 }
 
