@@ -96,11 +96,18 @@ async fn primaries_are_killed_frozen_and_replaced() {
     cluster.is_healthy().await;
     site.end(fault.loses_since(since)).await;
 
-    let fault = site.begin("shard 1 taken over by its replica").shards(&[1]);
-    let since = site.now().saturating_sub(lag);
-    cluster.failover(4, Takeover::Alone).await;
-    cluster.is_healthy().await;
-    site.end(fault.loses_since(since)).await;
+    let ways: &[_] = if is_full() {
+        &[(4, Takeover::Agreed), (1, Takeover::Forced), (4, Takeover::Alone)]
+    } else {
+        &[(4, Takeover::Alone)]
+    };
+    for (replica, how) in ways {
+        let fault = site.begin(&format!("shard 1 taken over by its replica: {how:?}")).shards(&[1]);
+        let since = site.now().saturating_sub(lag);
+        cluster.failover(*replica, *how).await;
+        cluster.is_healthy().await;
+        site.end(fault.loses_since(since)).await;
+    }
 
     for seconds in if is_full() { &[0.2, 2.0, 20.0][..] } else { &[2.0] } {
         let primary = cluster.owner(0).await.unwrap();

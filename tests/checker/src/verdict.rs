@@ -96,8 +96,8 @@ pub struct Verdict {
     pub lost_tokens: usize,
     /// From the answer to a revocation until the last node was first found to say inactive, in nanoseconds, sorted.
     pub seen_everywhere: Vec<u64>,
-    /// From the answer to a revocation to the last request that was answered with active, in nanoseconds, sorted; 0 when
-    /// there was none after the answer.
+    /// From the answer to a revocation to the last request that was answered with active, in nanoseconds, sorted; 0
+    /// when there was none after the answer.
     pub still_active: Vec<u64>,
 }
 
