@@ -193,8 +193,8 @@ impl Run {
         self.load.changes = 8;
         let until = self.now + GRACE;
         self.work_until(until);
-        self.load.questions = 400;
-        self.load.changes = 30;
+        self.load.questions = 600;
+        self.load.changes = 50;
         let until = self.now + QUIET;
         self.work_until(until);
     }
