@@ -101,6 +101,12 @@ impl Target {
         signed.into_iter().chain(stored.iter().copied()).map(Name::Token)
     }
 
+    /// Whether it may be taken over one day by its value, which no node announces: then that it is not there yet is not
+    /// worth remembering. A text of our own making that is not there never will be.
+    fn may_appear(&self) -> bool {
+        matches!(self, Self::Stored(Candidates::Imported(_)))
+    }
+
     /// What `kept` says of it at `now`; `None` when it says nothing.
     fn judge(&self, kept: &Known, now: Now) -> Option<Result<Arc<ActiveToken>, Inactive>> {
         let same = match self {
@@ -162,7 +168,9 @@ impl Service {
         let tokens = &self.remembered;
         let read = async || {
             let kept = Arc::new(self.read(target, now).await?);
-            tokens.keep(key, &kept);
+            if !target.may_appear() || !kept.value.is_unknown() {
+                tokens.keep(key, &kept);
+            }
             Ok(kept)
         };
         let (reading, way) = match freshness {

@@ -81,6 +81,11 @@ impl Known {
         Self { verdict: Verdict::Inactive { reason, expires_at, lasting }, bodies: Box::default() }
     }
 
+    /// Whether the store does not have it.
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self.verdict, Verdict::Inactive { reason: Inactive::Unknown, .. })
+    }
+
     /// What this means at `now`; `None` when it says nothing about that moment.
     pub(super) fn judge(&self, now: Now) -> Option<Result<Arc<ActiveToken>, Inactive>> {
         match &self.verdict {

@@ -1,5 +1,6 @@
 //! Whoever asks the nodes, and takes down what they say.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -174,6 +175,19 @@ impl Caller {
             Reply::Nothing => panic!("no client {client}: no answer"),
         })
         .await;
+    }
+
+    /// What a node has found in its near cache when it was asked about tokens: how often what.
+    pub(crate) async fn cache(&self, node: u16) -> BTreeMap<String, u64> {
+        let url = self.with_node(node, |program| program.api().admin_url("/metrics"));
+        let text = async { self.client.get(url).send().await?.text().await }.await.unwrap();
+        let found = text.lines().filter_map(|line| {
+            let (result, count) = line
+                .strip_prefix(r#"introspect_cache_requests_total{content="tokens",result=""#)?
+                .split_once("\"} ")?;
+            Some((result.to_owned(), count.parse().ok()?))
+        });
+        found.collect()
     }
 
     async fn change(&self, node: u16, path: &str, body: &Value, targets: Vec<Target>, revokes: bool) -> Outcome {

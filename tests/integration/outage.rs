@@ -22,12 +22,16 @@ const BOUND: Duration = Duration::from_secs(5);
 const SHORT: &str = "1s";
 
 async fn node_over(redis: &RedisServer) -> Node {
-    Node::over(("redis.url", redis.url()), Clock::System, &[]).await
+    Node::over(("redis.url", redis.url()), Clock::System, &[FORGETFUL]).await
 }
+
+/// A node that remembers nothing, so that each answer says what it can read. What a node remembers during an outage is
+/// asked for in `remembered.rs`.
+const FORGETFUL: (&str, &str) = ("cache.enabled", "false");
 
 /// A node that gives a Redis up which hangs.
 async fn impatient_node_over(redis: &RedisServer) -> Node {
-    let settings = [("redis.response_timeout", SHORT), ("redis.connect_timeout", SHORT)];
+    let settings = [("redis.response_timeout", SHORT), ("redis.connect_timeout", SHORT), FORGETFUL];
     Node::over(("redis.url", redis.url()), Clock::System, &settings).await
 }
 
@@ -307,7 +311,8 @@ async fn a_redis_that_hangs_is_not_waited_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_is_no_failed_attempt() {
     let mut redis = durable().await;
-    let settings = [("authentication.failures_per_client", "2"), ("authentication.failures_per_source", "2")];
+    let settings =
+        [("authentication.failures_per_client", "2"), ("authentication.failures_per_source", "2"), FORGETFUL];
     let node = Node::over(("redis.url", redis.url()), Clock::System, &settings).await;
     let before = Before::of(&node).await;
     redis.kill();

@@ -73,6 +73,9 @@ impl Call {
         }
         let mut values = vec![None; keys.len()];
         let mut markers = Vec::new();
+        for (primary, places) in by_primary.values() {
+            self.settled(primary, places.iter().map(|place| keys[*place].as_bytes())).await?;
+        }
         // All are asked before any is waited for.
         let asked = by_primary.into_values().map(|(primary, places)| async move {
             let state = self.lane(&primary).await?;
@@ -84,6 +87,10 @@ impl Call {
             let (primary, places, answer) = answered?;
             markers.extend(answer.marker);
             for (place, value) in places.into_iter().zip(answer.values) {
+                if value != Value::Nil && keys[place].as_bytes().starts_with(self.fleet.common.prefix.as_bytes()) {
+                    // Others may have seen it who tell nobody any more when this primary has gone.
+                    self.fleet.common.upkeep.seen(&keys[place][self.fleet.common.prefix.len()..]);
+                }
                 values[place] = if lane::sends_elsewhere(&value) {
                     bytes(self.follow(&primary, &get(&keys[place]), keys[place].as_bytes(), value).await?.0)?
                 } else {
@@ -169,6 +176,7 @@ impl Call {
         let _heard = Heard { fleet: &self.fleet, invocations };
         let mut all = Vec::new();
         for (primary, places) in by_primary.into_values() {
+            self.settled(&primary, places.iter().map(|place| invocations[*place].key())).await?;
             let commands: Vec<_> = places.iter().map(|place| invocations[*place].by_hash()).collect();
             let state = self.lane(&primary).await?;
             let replies = self.send_through(&state, &commands).await?;
@@ -236,6 +244,19 @@ impl Call {
                 lane => return lane,
             }
         }
+    }
+
+    /// Returns when it is known what lies under these keys: of slots that have just come to a primary it is not at once.
+    async fn settled<'a>(&self, primary: &Primary, keys: impl Iterator<Item = &'a [u8]>) -> Result<(), Fault> {
+        for key in keys {
+            while !primary.is_sure_of(key) {
+                if Instant::now() >= self.deadline {
+                    return Err(incarnation::changed());
+                }
+                sleep(PAUSE).await;
+            }
+        }
+        Ok(())
     }
 
     async fn send(&self, primary: &Primary, commands: &[Cmd]) -> Result<Vec<Value>, Fault> {

@@ -56,11 +56,6 @@ impl Link {
     ) -> Result<Vec<Value>, Fault> {
         self.line.pipeline(commands, deadline).await
     }
-
-    /// As [`Line::command`].
-    pub(super) async fn command(&mut self, command: Cmd, deadline: Instant) -> Result<Value, Fault> {
-        self.line.command(command, deadline).await
-    }
 }
 
 impl Line {

@@ -15,13 +15,13 @@ use super::administration::Administration;
 use super::dataset::{self, DatasetId};
 use super::dial::Address;
 use super::directory::View;
-use super::directory::slots::{self, SlotMap};
+use super::directory::slots::{self, SlotMap, SlotSet};
 use super::durability::group::Group;
 use super::durability::reading::Origin;
 use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::fence::Fence;
-use super::incarnation::{self, Incarnation};
+use super::incarnation::Incarnation;
 use super::lane::{self, Lane, State};
 use super::leases::Leases;
 use super::observe::{FleetObserver, Unobserved};
@@ -128,6 +128,8 @@ pub(super) struct Primary {
     lived: AtomicBool,
     /// The slots that it has; none when it has all.
     share: ArcSwap<Option<(Arc<SlotMap>, usize)>>,
+    /// Those of them of which it is not known yet what came with them.
+    unsure: ArcSwapOption<SlotSet>,
     /// What may be read back from it, once it was caught up with.
     origin: ArcSwapOption<Origin>,
     /// Who knows what its replicas have.
@@ -156,6 +158,7 @@ impl Primary {
             life: watch::channel(Err(Fault::unavailable("not connected to Redis yet"))).0,
             lived: AtomicBool::new(false),
             share: ArcSwap::default(),
+            unsure: ArcSwapOption::empty(),
             origin: ArcSwapOption::empty(),
             group: ArcSwapOption::empty(),
             findings: ArcSwap::default(),
@@ -300,16 +303,32 @@ impl Primary {
     pub(super) fn set_share(&self, view: &View, place: usize, prefix: &str) {
         let gained = match &**self.share.load() {
             Some((before, own)) => before.gained(*own, &view.slots, place),
-            None => false,
+            None => SlotSet::default(),
         };
         let markers = view.slots.markers_of(place).map(|range| dataset::key(prefix, range));
         self.markers.store(Arc::new(markers.collect()));
         let share = (view.primaries.len() > 1).then(|| (Arc::clone(&view.slots), place));
         self.share.store(Arc::new(share));
-        if gained {
-            self.end(&incarnation::changed());
+        if !gained.is_empty() {
+            let unsure = self.unsure.load().as_ref().map_or_else(|| gained.clone(), |unsure| unsure.and(&gained));
+            self.unsure.store(Some(Arc::new(unsure)));
             self.doubt();
         }
+    }
+
+    /// The slots that it has got, and of which it is not known yet what came with them.
+    pub(super) fn unsure(&self) -> Option<Arc<SlotSet>> {
+        self.unsure.load_full()
+    }
+
+    /// It is known of these, unless others have come since.
+    pub(super) fn be_sure_of(&self, slots: &Arc<SlotSet>) {
+        self.unsure.compare_and_swap(slots, None);
+    }
+
+    /// Whether it is known what lies under a key.
+    pub(super) fn is_sure_of(&self, key: &[u8]) -> bool {
+        self.unsure.load().as_ref().is_none_or(|unsure| !unsure.holds(slots::slot_of(key)))
     }
 
     /// Whether a key lies on it.

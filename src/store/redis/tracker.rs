@@ -131,13 +131,38 @@ async fn arm(line: &mut Line, primary: &Primary, common: &Common) -> Result<(Inc
     };
     let incarnation = Incarnation::read(server, replication)?;
     let dataset = common.bound().await?;
-    // All of them: of what is split between many ranges, a part may have been lost.
+    expect_markers(line, primary, dataset, deadline).await?;
+    Ok((incarnation, dataset))
+}
+
+/// Judges all markers that lie on a primary: of what is split between many ranges, a part may have been lost.
+async fn expect_markers(
+    line: &mut Line,
+    primary: &Primary,
+    dataset: DatasetId,
+    deadline: Instant,
+) -> Result<(), Fault> {
     for reply in line.pipeline(primary.markers().iter().map(|key| get(key)), deadline).await? {
         if !sends_elsewhere(&reply) {
             dataset::expect(reply, dataset)?;
         }
     }
-    Ok((incarnation, dataset))
+    Ok(())
+}
+
+/// Makes sure of the slots that have come to a primary since it was caught up with.
+async fn settle_slots(
+    line: &mut Line,
+    primary: &Primary,
+    common: &Common,
+    incarnation: &Incarnation,
+    dataset: DatasetId,
+) -> Result<(), Fault> {
+    let Some(gained) = primary.unsure() else { return Ok(()) };
+    expect_markers(line, primary, dataset, Instant::now() + common.endpoint.response_timeout()).await?;
+    common.upkeep.catch_up_with_slots(primary, common, incarnation, line, &gained).await?;
+    primary.be_sure_of(&gained);
+    Ok(())
 }
 
 /// Renews the lease for as long as everything is as it was; returns what is not.
@@ -158,6 +183,7 @@ async fn renew(
         let lease = common.lease();
         let began = common.coherence.now();
         let question = async {
+            settle_slots(&mut line, primary, common, incarnation, dataset).await?;
             let marker = primary.marker();
             let commands = [Incarnation::ask_again()].into_iter().chain(marker.as_deref().map(get));
             let mut replies = line.pipeline(commands, Instant::now() + lease).await?.into_iter();

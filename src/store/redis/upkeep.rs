@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout};
 
 use super::backoff::Backoff;
+use super::directory::slots::{SlotSet, slot_of};
 use super::durability::barrier::{INTERVAL, LIMIT, Member};
 use super::durability::group::{self, Terms};
 use super::durability::key::Key;
@@ -48,6 +49,13 @@ impl Upkeep {
         }
     }
 
+    /// Something was read under a key: what was seen to end a token is to be remembered, though nobody told of it.
+    pub(super) fn seen(&self, text: &str) {
+        if text.starts_with("r:") || text.starts_with("e:") {
+            self.heard(text.as_bytes());
+        }
+    }
+
     /// Makes sure that a primary in a life that is new to this node has everything that any node remembers.
     pub(super) async fn catch_up(
         &self,
@@ -78,6 +86,29 @@ impl Upkeep {
         tracing::info!(server = %primary.address, looked_at = replayed.entries, restored = replayed.restored,
             "revocations that were remembered have been made sure of");
         primary.set_origin(Some(Arc::new(replay.origin().clone())));
+        Ok(())
+    }
+
+    /// The same for slots that have come to a primary in the life that it is in: with all that was in them, if they were
+    /// moved key by key, and with nothing otherwise.
+    pub(super) async fn catch_up_with_slots(
+        &self,
+        primary: &Primary,
+        common: &Common,
+        incarnation: &Incarnation,
+        line: &mut Line,
+        gained: &SlotSet,
+    ) -> Result<(), Fault> {
+        if self.durability != Durability::Replay {
+            return Ok(());
+        }
+        let mut replay = Replay::new(&self.ring, incarnation.clone(), &common.prefix);
+        let is_here = |key: &Key| {
+            let key = [&*common.prefix, &key.text()].concat();
+            gained.holds(slot_of(key.as_bytes())) && primary.has(key.as_bytes())
+        };
+        let replayed = replay.catch_up(line, &self.ring, is_here, common.endpoint.response_timeout()).await?;
+        common.observer.replayed(replayed.restored as u64);
         Ok(())
     }
 
@@ -119,7 +150,7 @@ impl Upkeep {
             Durability::Replicas => {
                 let group =
                     primary.group().ok_or_else(|| Fault::unavailable("it is not known which replicas have it"))?;
-                let committed = group.commit(deadline + common.endpoint.response_timeout()).await;
+                let committed = group.commit(&up.incarnation, deadline + common.endpoint.response_timeout()).await;
                 if committed.is_err() {
                     common.observer.fell_short();
                 }
@@ -168,7 +199,12 @@ async fn keep_group(primary: &Primary, common: &Common, incarnation: Incarnation
     let terms = Terms { incarnation, key: key.into(), replicas, limit, response_timeout: limit };
     let (group, mut commits) = group::group(terms);
     primary.set_group(Some(Arc::new(group)));
-    commits.serve(&mut link).await.unwrap_or_else(Fault::closed)
+    let mut line = link.line();
+    tokio::select! {
+        biased;
+        fault = link.lost() => fault,
+        fault = commits.serve(&mut line) => fault.unwrap_or_else(Fault::closed),
+    }
 }
 
 impl Duty {

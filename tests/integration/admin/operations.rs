@@ -30,7 +30,7 @@ async fn health_is_told_on_both_listeners(kind: Kind) {
         assert_eq!((live.status, live.body.as_str()), (200, r#"{"status":"alive"}"#));
         let ready = format!("{base}/readyz");
         eventually("the store has answered once", async || get(&node, &ready).await.status == 200).await;
-        assert_eq!(get(&node, &ready).await.body, r#"{"status":"ready"}"#);
+        assert_eq!(get(&node, &ready).await.json()["status"], "ready");
         let head = node.api.send(node.api.request("HEAD", &ready)).await;
         assert_eq!((head.status, head.body.as_str()), (200, ""));
     }
@@ -49,7 +49,7 @@ async fn a_node_that_drains_says_so_first_and_goes_on_answering(kind: Kind) {
         let answer = node.api.request("GET", &url).send().await.unwrap();
         assert_eq!(answer.status().as_u16(), 503, "{url}");
         assert_eq!(answer.headers()["connection"], "close");
-        assert_eq!(answer.text().await.unwrap(), r#"{"status":"draining"}"#);
+        assert!(answer.text().await.unwrap().contains(r#""status":"draining""#), "{url}");
     }
     assert_eq!(get(&node, &node.api.url("/livez")).await.status, 200, "it lives, and must not be killed");
     assert!(node.api.is_active(server.pair(), &token).await);

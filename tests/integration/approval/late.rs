@@ -133,9 +133,9 @@ async fn an_approval_brings_back_nothing_that_was_revoked_since_it_began() {
     let named = Named::issue(&nodes.near, &nodes.app).await;
     let (grant, name) = (named.grant_id.as_str().unwrap(), json!({"grant_id": named.grant_id}));
     assert!(nodes.near.decide("revoke", name.clone()).await);
-    // The mark is read by itself only by what is about to change it.
+    // The mark is read first, with nothing of the token before it, only by what is about to change it.
     let read = format!("*2\r\n$3\r\nGET\r\n${}\r\nitd:e:g:{{{grant}}}\r\n", "itd:e:g:{}".len() + grant.len());
-    let mut hold = nodes.proxy.hold_whole(&read);
+    let mut hold = nodes.proxy.hold_beginning(&read);
     let approving = nodes.far.ask_operator("/admin/tokens/approve", super::with(&name, "cascade", false));
     let meanwhile = async {
         hold.is_there().await;

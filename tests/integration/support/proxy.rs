@@ -22,7 +22,8 @@ struct Held {
     /// What all stands in it: the first write with these in it is held, and whatever comes after it on its connection.
     marks: Vec<Vec<u8>>,
     /// Whether nothing else may stand there.
-    whole: bool,
+    /// Whether it must begin with the mark.
+    first: bool,
     is_there: watch::Sender<bool>,
     released: watch::Receiver<bool>,
 }
@@ -78,15 +79,15 @@ impl Proxy {
         self.hold_what(marks, false)
     }
 
-    /// Holds the next write to the server that is this and nothing else.
-    pub(crate) fn hold_whole(&self, write: &str) -> Hold {
+    /// Holds the next write to the server that begins with this.
+    pub(crate) fn hold_beginning(&self, write: &str) -> Hold {
         self.hold_what(&[write], true)
     }
 
-    fn hold_what(&self, marks: &[&str], whole: bool) -> Hold {
+    fn hold_what(&self, marks: &[&str], first: bool) -> Hold {
         let ((is_there, seen), (release, released)) = (watch::channel(false), watch::channel(false));
         let marks = marks.iter().map(|mark| mark.as_bytes().to_vec()).collect();
-        *self.held.lock().unwrap() = Some(Held { marks, whole, is_there, released });
+        *self.held.lock().unwrap() = Some(Held { marks, first, is_there, released });
         Hold { is_there: seen, released: release }
     }
 }
@@ -99,8 +100,9 @@ async fn hand_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, held: Option<A
         let bytes = &buffer[..read];
         let holding = held.as_ref().and_then(|held| {
             let contains = |mark: &Vec<u8>| bytes.windows(mark.len()).any(|window| window == mark);
-            let is_it =
-                |held: &mut Held| if held.whole { held.marks == [bytes] } else { held.marks.iter().all(contains) };
+            let is_it = |held: &mut Held| {
+                if held.first { bytes.starts_with(&held.marks[0]) } else { held.marks.iter().all(contains) }
+            };
             held.lock().unwrap().take_if(is_it)
         });
         if let Some(mut holding) = holding {

@@ -231,10 +231,10 @@ impl RedisServer {
         commands.query_async(&mut connection).await.unwrap()
     }
 
-    /// The keys that are kept, in order, but for the markers of the dataset.
+    /// The keys that are kept, in order, but for the markers of the dataset and the roster of the nodes.
     pub(crate) async fn keys(&self) -> Vec<String> {
         let mut keys: Vec<String> = self.command(&["KEYS", "*"]).await;
-        keys.retain(|key| !key.starts_with(&format!("{PREFIX}m:")));
+        keys.retain(|key| !["m:", "n:"].iter().any(|kind| key.starts_with(&format!("{PREFIX}{kind}"))));
         keys.sort();
         keys
     }

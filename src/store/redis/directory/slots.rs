@@ -2,6 +2,7 @@
 //!
 //! Source: the Redis Cluster specification, sections "Key distribution model", "Hash tags" and "Redirection".
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -96,9 +97,10 @@ impl SlotMap {
         (owner != Self::NOBODY).then_some(usize::from(owner))
     }
 
-    /// Whether a primary, at one place here and at another in a later map, has a slot there that it has not here.
-    pub(in crate::store::redis) fn gained(&self, own: usize, later: &Self, place: usize) -> bool {
-        (0..=LAST).any(|slot| later.owner(slot) == Some(place) && self.owner(slot) != Some(own))
+    /// The slots that a primary, at one place here and at another in a later map, has there and not here.
+    pub(in crate::store::redis) fn gained(&self, own: usize, later: &Self, place: usize) -> SlotSet {
+        let is_new = |slot: &u16| later.owner(*slot) == Some(place) && self.owner(*slot) != Some(own);
+        SlotSet((0..=LAST).filter(is_new).collect())
     }
 
     /// The ranges whose markers lie on a primary. One that has a few slots only may have none of them.
@@ -118,6 +120,27 @@ impl fmt::Debug for SlotMap {
             first = last + 1;
         }
         map.finish()
+    }
+}
+
+/// Some slots.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::store::redis) struct SlotSet(BTreeSet<u16>);
+
+impl SlotSet {
+    /// Whether a slot is among them.
+    pub(in crate::store::redis) fn holds(&self, slot: u16) -> bool {
+        self.0.contains(&slot)
+    }
+
+    /// Whether there are none.
+    pub(in crate::store::redis) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// These and others.
+    pub(in crate::store::redis) fn and(&self, others: &Self) -> Self {
+        Self(self.0.union(&others.0).copied().collect())
     }
 }
 

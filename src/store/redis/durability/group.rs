@@ -5,8 +5,6 @@
 //! write on another connection is waited for, and with it everything before; and one wait serves all who came before
 //! it was sent.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::{Cmd, ServerErrorKind, Value};
@@ -16,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Conversation;
 use crate::store::redis::decimal;
 use crate::store::redis::fault::Fault;
-use crate::store::redis::incarnation::Incarnation;
+use crate::store::redis::incarnation::{self, Incarnation};
 use crate::store::redis::link::accept;
 use crate::store::redis::scripts;
 
@@ -29,14 +27,13 @@ const KEPT: u64 = 1000;
 #[derive(Clone, Debug)]
 pub(in super::super) struct Group {
     requests: mpsc::Sender<Waiter>,
-    counters: Arc<Counters>,
+    incarnation: Incarnation,
 }
 
 /// What answers them.
 #[derive(Debug)]
 pub(in super::super) struct Commits {
     requests: mpsc::Receiver<Waiter>,
-    counters: Arc<Counters>,
     terms: Terms,
 }
 
@@ -55,67 +52,39 @@ pub(in super::super) struct Terms {
     pub(in super::super) response_timeout: Duration,
 }
 
-/// What it has come to since the start, for metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in super::super) struct Figures {
-    /// Waits that were sent.
-    pub(in super::super) groups: u64,
-    /// Callers that were told that enough replicas have it.
-    pub(in super::super) reached: u64,
-    /// Callers that were told that too few have.
-    pub(in super::super) shortfalls: u64,
-    /// Callers that were told nothing could be found out, or for whom there was no room.
-    pub(in super::super) failures: u64,
-}
-
 type Waiter = oneshot::Sender<Result<(), Fault>>;
-
-#[derive(Debug, Default)]
-struct Counters {
-    groups: AtomicU64,
-    reached: AtomicU64,
-    shortfalls: AtomicU64,
-    failures: AtomicU64,
-}
 
 /// A group with nobody in it.
 pub(in super::super) fn group(terms: Terms) -> (Group, Commits) {
     let (sender, requests) = mpsc::channel(QUEUE);
-    let counters = Arc::new(Counters::default());
-    (Group { requests: sender, counters: Arc::clone(&counters) }, Commits { requests, counters, terms })
+    (Group { requests: sender, incarnation: terms.incarnation.clone() }, Commits { requests, terms })
 }
 
 // === impl Group ===
 
 impl Group {
-    /// Returns when enough replicas have whatever the primary has acknowledged before this was called.
+    /// Returns when enough replicas have whatever the primary has acknowledged before this was called, in the incarnation
+    /// named.
     ///
     /// # Errors
-    /// [`Fault::unavailable`] when too few have it in time, or nothing could be found out by the deadline. It may reach
-    /// them yet.
-    pub(in super::super) async fn commit(&self, deadline: Instant) -> Result<(), Fault> {
+    /// [`Fault::unavailable`] when too few have it in time, nothing could be found out by the deadline, or the primary is
+    /// in another incarnation. It may reach them yet.
+    pub(in super::super) async fn commit(&self, written_in: &Incarnation, deadline: Instant) -> Result<(), Fault> {
+        if self.incarnation != *written_in {
+            return Err(incarnation::changed());
+        }
         let (waiter, answer) = oneshot::channel();
-        let outcome = match self.requests.try_send(waiter) {
-            Ok(()) => match timeout_at(deadline, answer).await {
-                Ok(Ok(outcome)) => return outcome,
-                Ok(Err(_)) => Fault::unavailable("the connection to Redis was lost"),
-                Err(_) => Fault::silence(),
-            },
-            Err(mpsc::error::TrySendError::Full(_)) => {
+        self.requests.try_send(waiter).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
                 Fault::unavailable("too many revocations wait for the replicas of Redis")
             }
-            Err(mpsc::error::TrySendError::Closed(_)) => Fault::closed(),
-        };
-        self.counters.failures.fetch_add(1, Ordering::Relaxed);
-        Err(outcome)
-    }
-
-    /// What it has come to.
-    pub(in super::super) fn figures(&self) -> Figures {
-        let [groups, reached, shortfalls, failures] =
-            [&self.counters.groups, &self.counters.reached, &self.counters.shortfalls, &self.counters.failures]
-                .map(|counter| counter.load(Ordering::Relaxed));
-        Figures { groups, reached, shortfalls, failures }
+            mpsc::error::TrySendError::Closed(_) => Fault::closed(),
+        })?;
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Fault::unavailable("the connection to Redis was lost")),
+            Err(_) => Err(Fault::silence()),
+        }
     }
 }
 
@@ -134,19 +103,11 @@ impl Commits {
             if waiters.is_empty() {
                 continue;
             }
-            let count = waiters.len() as u64;
-            self.counters.groups.fetch_add(1, Ordering::Relaxed);
             let (outcome, broken) = match self.wait(conversation).await {
                 Ok(true) => (Ok(()), None),
                 Ok(false) => (Err(Fault::unavailable("too few replicas of Redis have it")), None),
                 Err(fault) => (Err(fault.clone()), Some(fault)),
             };
-            let counter = match (&outcome, &broken) {
-                (Ok(()), _) => &self.counters.reached,
-                (Err(_), None) => &self.counters.shortfalls,
-                (Err(_), Some(_)) => &self.counters.failures,
-            };
-            counter.fetch_add(count, Ordering::Relaxed);
             for waiter in waiters {
                 let _ = waiter.send(outcome.clone());
             }

@@ -210,9 +210,10 @@ async fn a_user_needs_no_more_permissions_than_are_named() {
     member.arrive(&mut talk, PATIENCE, PATIENCE).await.unwrap();
     member.leave(&mut talk, soon()).await.unwrap();
     let limit = Duration::from_secs(1);
+    let life = incarnation.clone();
     let terms = Terms { incarnation, key: "itd:f:{1}".into(), replicas: 0, limit, response_timeout: PATIENCE };
     let (group, mut commits) = group(terms);
-    let (committed, ()) = tokio::join!(async move { group.commit(soon()).await }, async {
+    let (committed, ()) = tokio::join!(async move { group.commit(&life, soon()).await }, async {
         assert!(commits.serve(&mut talk).await.is_none());
     });
     committed.unwrap();

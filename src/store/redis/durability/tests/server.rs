@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, Pipeline, Value};
+use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, Value};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -137,7 +137,9 @@ impl Drop for Server {
 
 async fn try_talk(socket: PathBuf) -> redis::RedisResult<Talk> {
     let client = redis::Client::open(format!("unix://{}?protocol=resp3", socket.display())).unwrap();
-    let mut talk = Talk(client.get_multiplexed_async_connection().await?);
+    // Deadlines are ours: the library's is too short for a busy machine.
+    let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(Some(PATIENCE));
+    let mut talk = Talk(client.get_multiplexed_async_connection_with_config(&config).await?);
     let reply = talk.pipeline(vec![redis::cmd("PING")], soon()).await;
     match reply.map(|replies| replies.into_iter().next()) {
         Ok(Some(Value::SimpleString(_) | Value::Okay)) => Ok(talk),
