@@ -4,11 +4,12 @@
 //! joins it may therefore use what it brings only if that is still so; otherwise the joiner waits for a read that began
 //! after it had asked. Of all who wait, one reads, so that nobody waits for more than two reads.
 
-use crate::watch;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::watch;
 
 /// Locks: enough that two cores seldom want the same one.
 const SHARDS: usize = 32;
