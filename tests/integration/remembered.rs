@@ -58,11 +58,14 @@ async fn warm(node: &Node, caller: &Registered, token: &str) {
 async fn a_hot_token_and_its_caller_cost_no_call_of_the_store(kind: Kind) {
     let node = Node::start(kind).await;
     let server = node.resource_server().await;
+    // Of our own making, so that it will never be taken over, and yet not there.
+    let elsewhere = Node::start(Kind::Embedded).await;
+    let unknown = elsewhere.token(&elsewhere.application().await).await;
     for format in [TokenFormat::Opaque, TokenFormat::Jwt] {
         let owner = node.refresher_of(format).await;
         let revoked = node.token(&owner).await;
         assert_eq!(node.api.revoke(owner.pair(), &revoked).await.status, 200);
-        let (hot, unknown) = (node.token(&owner).await, "made-by-nobody");
+        let hot = node.token(&owner).await;
         let bearer = node.bearer(&server, "introspectd:introspect").await;
         let asked = async || {
             let direct = node.api.introspect(server.pair(), &hot).await;
@@ -70,7 +73,7 @@ async fn a_hot_token_and_its_caller_cost_no_call_of_the_store(kind: Kind) {
             let by_bearer = node.api.post_as("/introspect", &format!("Bearer {bearer}"), &form).await;
             assert_eq!(direct.body, by_bearer.body);
             assert_eq!(direct.json()["active"], true);
-            for dead in [&*revoked, unknown] {
+            for dead in [&*revoked, &*unknown] {
                 assert!(!is_active(&node, &server, dead).await);
             }
             direct.body
