@@ -223,5 +223,3 @@ async fn section_2_1_token_values_are_taken_as_they_are(kind: Kind) {
         assert_eq!((answer.status, &*answer.body), (200, INACTIVE), "{:?}", &value[..value.len().min(100)]);
     }
 }
-
-/// How many keys were read from a Redis, ever.
