@@ -13,15 +13,22 @@
 //!                                                     [token]  text, digest, record, decision: pure
 //! ```
 //!
-//! Arrows point one way: sockets know HTTP, HTTP knows the service, the service knows the store, all know [`client`]
-//! and [`token`]. A client knows [`token`] and [`jose`], and these two know nobody but [`json`].
+//! Arrows point one way: sockets know HTTP, HTTP knows the service, the service knows the store and what is remembered
+//! of it, all know [`client`] and [`token`]. A client knows [`token`] and [`jose`], and these two know nobody but
+//! [`json`]. The store tells [`coherence`] what it hears, and the near cache asks it; the two do not know each other.
+//!
+//! ```text
+//! [token], [jose] <- [client], [coherence] <- [cache], [store] <- [service] <- [auth] <- [http] <- [admin]
+//! ```
 //!
 //! # The rooms
 //!
 //! - [`token`] what a token is, and whether it is alive
 //! - [`client`] who may ask, and for what
-//! - [`coherence`] what a node may still believe of what it has read: pure; [`cache`] what is kept of it
-//! - [`store`] where both are kept: one contract, two stores
+//! - [`coherence`] until when, and unless what is heard of, something that was read may be answered again: pure
+//! - [`cache`] what a node remembers of what it has read, and never believes by itself
+//! - [`store`] where tokens and clients are kept: one contract, an embedded store, and Redis alone, with Sentinels or
+//!   as a cluster
 //! - [`service`] what can be done with them
 //! - [`auth`] who is calling
 //! - [`form`] the one wire format that all of OAuth shares, [`json`] the one that its texts are written in

@@ -171,10 +171,14 @@ fn the_chart_has_the_version_of_the_service() {
 #[test]
 fn what_the_chart_sets_is_refused_in_config() {
     let schema = schema();
-    for path in ["public.address", "admin.address", "admin.insecure", "redis.url", "keys", "store"] {
+    let set = ["public.address", "admin.address", "admin.insecure", "redis.url", "keys", "store"];
+    // A ConfigMap is no place for a secret.
+    for path in set.iter().chain(&["redis.sentinel_password"]) {
         assert!(declared(&schema, &format!("config.{path}")).is_none(), "config.{path}");
     }
-    for path in ["issuer", "redis.connections", "http.max_connections"] {
+    let free = ["issuer", "redis.connections", "http.max_connections", "redis.sentinel_password_file"];
+    let many_nodes = ["redis.topology", "redis.nodes", "redis.sentinel_service", "redis.dataset", "revocation.lease"];
+    for path in free.iter().chain(&many_nodes).chain(&["revocation.durability", "cache.max_bytes"]) {
         assert!(declared(&schema, &format!("config.{path}")).is_some(), "config.{path}");
     }
 }

@@ -108,6 +108,8 @@ impl Node {
             ("drain.min", "0s".to_owned()),
             ("drain.max", "5s".to_owned()),
             ("issuer", "https://as.example.com".to_owned()),
+            // Each revocation waits that long, and there are thousands.
+            ("revocation.lease", "50ms".to_owned()),
             ("keys.digest", json!([{"id": "t1", "secret": "the digest key of the tests, 32 bytes"}]).to_string()),
             (
                 "clients",
