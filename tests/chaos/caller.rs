@@ -87,6 +87,8 @@ impl Caller {
                 self.witness.record(Event::Issue(event));
                 return None;
             }
+            // It took so long that the token would have expired by now.
+            Reply::Status(400, _) if end >= event.expires => return None,
             // The client is revoked.
             Reply::Status(400, answer) if answer["error"] == "unauthorized_client" => return None,
             Reply::Status(status, answer) => {

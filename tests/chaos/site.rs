@@ -287,8 +287,8 @@ fn variables(setting: &Setting) -> Vec<(&'static str, String)> {
     let keys = json!([{"id": "t1", "secret": "the digest key of the tests, 32 bytes"}]);
     let word = |word: serde_json::Value| word.as_str().unwrap().to_owned();
     vec![
-        ("INTROSPECTD_REDIS__CONNECT_TIMEOUT", "300ms".to_owned()),
         // The machine is shared with everything else that is tested.
+        ("INTROSPECTD_REDIS__CONNECT_TIMEOUT", "3s".to_owned()),
         ("INTROSPECTD_REDIS__RESPONSE_TIMEOUT", "500ms".to_owned()),
         ("INTROSPECTD_REVOCATION__ACKNOWLEDGE", word(json!(setting.acknowledge))),
         ("INTROSPECTD_REVOCATION__DURABILITY", word(json!(setting.durability))),

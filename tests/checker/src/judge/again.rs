@@ -1,6 +1,7 @@
 //! A node that says active after it has said inactive.
 
 use super::{Bench, Finding, asked};
+use crate::facts::operations::Operations;
 use crate::facts::{Read, Token};
 use crate::history::Moment;
 use crate::history::event::Answer;
@@ -28,7 +29,7 @@ pub(super) fn judge(bench: &mut Bench<'_>, token: &Token<'_>, answers: &[Read], 
         }
         if let Some(&(_, inactive)) = last.iter().find(|(node, _)| *node == read.node)
             && !can_have_been_approved(bench, token, inactive, read)
-            && !can_have_been_lost(bench, token, inactive.begin, read.end)
+            && !can_have_been_lost(bench, token, inactive, read)
         {
             bench.broken(Invariant::Again, &[inactive.event, read.event], || {
                 let (node, name, later) = (read.node, token.name, time(read.begin - inactive.end));
@@ -47,13 +48,16 @@ fn can_have_been_approved(bench: &Bench<'_>, token: &Token<'_>, inactive: &Read,
     })
 }
 
-/// Whether a failover between these moments can have undone what ended the token, in a mode that allows it.
-fn can_have_been_lost(bench: &Bench<'_>, token: &Token<'_>, from: Moment, to: Moment) -> bool {
+/// Whether a failover can have undone what ended the token, between the two answers. What was not answered by then may
+/// be lost in every mode, the rest where the mode allows it.
+fn can_have_been_lost(bench: &Bench<'_>, token: &Token<'_>, inactive: &Read, active: &Read) -> bool {
     let facts = bench.facts;
-    if !facts.history.mode.durability.may_lose() || !facts.faults.has_failover(from, to) {
-        return false;
-    }
+    let may_lose = facts.history.mode.durability.may_lose();
     let revokes = token.registers.iter().map(|&place| &facts.registers[place].revokes);
     let bulks = token.bulks.iter().map(|&place| &facts.bulks[place]);
-    revokes.chain(bulks).any(|operations| operations.iter().any(|operation| operation.lost_from <= to))
+    facts.faults.has_failover(inactive.begin.saturating_sub(facts.history.mode.grace), active.end)
+        && revokes
+            .chain(bulks)
+            .flat_map(Operations::iter)
+            .any(|operation| operation.lost_from <= active.end && (may_lose || operation.end >= active.begin))
 }

@@ -5,8 +5,8 @@ use crate::facts::{Read, Token};
 use crate::history::Moment;
 use crate::history::event::Answer;
 
-/// Measures from the request for the first revocation of a token by itself, and from its answer: until the last node was first found to say
-/// inactive, and until any node was last found to say active.
+/// Measures from the request for the first revocation of a token by itself until the last node was first found to say
+/// inactive; the same from its answer, and from there until any node was last found to say active.
 ///
 /// Only tokens that were never approved again, and about which every node has been asked often enough to say so.
 pub(super) fn measure(bench: &mut Bench<'_>, token: &Token<'_>, answers: &[Read]) {

@@ -332,10 +332,14 @@ fn i6_an_approval_is_used_up_once_the_node_says_inactive_again() {
 }
 
 #[test]
-fn i6_a_failover_may_undo_where_the_mode_allows_losses() {
-    let story = |story: Story| story.revoke(token(), 30..400, Done).inactive(1, 50..60).fault(failover(62, 65));
-    story(lossy(Story::with_token())).active(1, 70..80).holds();
-    story(Story::with_token()).active(1, 70..80).breaks(Invariant::Again);
+fn i6_a_failover_may_undo_what_was_not_answered() {
+    let story = |end| Story::with_token().revoke(token(), 30..end, Done).inactive(1, 50..60);
+    story(400).fault(failover(62, 65)).active(1, 70..80).holds();
+    story(400).active(1, 70..80).breaks(Invariant::Again);
+    // Nor one that was over before, or one that had nothing to lose.
+    story(400).fault(failover(32, 35)).inactive(1, 90..91).active(1, 92..95).breaks(Invariant::Again);
+    story(400).fault(Fault { loses_since: None, ..failover(62, 65) }).active(1, 70..80).breaks(Invariant::Again);
+    story(40).fault(failover(62, 65)).active(1, 70..80).breaks(Invariant::Failover);
 }
 
 // --- I7 ---
