@@ -1,6 +1,6 @@
 //! Which map the near cache is made of: the same look-ups and fills over three of them.
 //!
-//! - `quick` quick_cache: shards, each with a lock and a policy of what gives way; what the service uses
+//! - `quick` `quick_cache`: shards, each with a lock and a policy of what gives way; what the service uses
 //! - `papaya` a table without locks, and without a policy: it would have to be bounded by something else
 //! - `shards` the standard table in shards, each with a lock, and without a policy
 //!

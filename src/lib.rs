@@ -36,6 +36,7 @@
 //! - [`http`] the public face, [`admin`] the operators' face
 //! - [`server`] bytes and connections, [`shutdown`] how they end
 //! - [`config`] what can be set, [`telemetry`] what can be seen
+//! - [`watch`] one value that many tasks wait for
 //! - [`app`] puts it together, [`command`] is the command line
 
 pub mod admin;
@@ -57,3 +58,4 @@ pub mod shutdown;
 pub mod store;
 pub mod telemetry;
 pub mod token;
+pub mod watch;

@@ -9,7 +9,7 @@ use std::fmt;
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use crate::watch;
 
 /// Locks: enough that two cores seldom want the same one.
 const SHARDS: usize = 32;

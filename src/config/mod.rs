@@ -151,7 +151,7 @@ pub enum StoreConfig {
         path: PathBuf,
     },
     /// `[redis]`: present as soon as `redis.url` is set.
-    Redis(RedisConfig),
+    Redis(Box<RedisConfig>),
 }
 
 /// `[redis]`.

@@ -45,6 +45,8 @@ pub(crate) struct Wanted {
     /// For how many seconds.
     pub(crate) lifetime: u64,
     pub(crate) has_grant: bool,
+    /// Whether it can be read by itself. In a cluster there are none: where their keys are is not said anywhere.
+    pub(crate) is_signed: bool,
 }
 
 impl Caller {
@@ -58,6 +60,9 @@ impl Caller {
         let expires_at = UnixSeconds(Witness::second() + wanted.lifetime);
         let mut body =
             json!({"client_id": wanted.client, "scope": "read", "exp": expires_at, "refresh": wanted.has_grant});
+        if wanted.is_signed && !self.is_sharded {
+            body["format"] = json!("jwt");
+        }
         if let Some(user) = &wanted.user {
             body["sub"] = json!(user);
         }

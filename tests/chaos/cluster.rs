@@ -96,11 +96,18 @@ async fn primaries_are_killed_frozen_and_replaced() {
     cluster.is_healthy().await;
     site.end(fault.loses_since(since)).await;
 
-    let fault = site.begin("shard 1 taken over by its replica").shards(&[1]);
-    let since = site.now().saturating_sub(lag);
-    cluster.failover(4, Takeover::Alone).await;
-    cluster.is_healthy().await;
-    site.end(fault.loses_since(since)).await;
+    let ways: &[_] = if is_full() {
+        &[(4, Takeover::Agreed), (1, Takeover::Forced), (4, Takeover::Alone)]
+    } else {
+        &[(4, Takeover::Alone)]
+    };
+    for (replica, how) in ways {
+        let fault = site.begin(&format!("shard 1 taken over by its replica: {how:?}")).shards(&[1]);
+        let since = site.now().saturating_sub(lag);
+        cluster.failover(*replica, *how).await;
+        cluster.is_healthy().await;
+        site.end(fault.loses_since(since)).await;
+    }
 
     for seconds in if is_full() { &[0.2, 2.0, 20.0][..] } else { &[2.0] } {
         let primary = cluster.owner(0).await.unwrap();
@@ -134,6 +141,7 @@ async fn a_shard_is_down() {
     site.judge("cluster-shard").await;
 }
 
+/// Nobody who asks a node notices.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slots_are_moved_under_load() {
     let cluster = RedisCluster::start().await;
@@ -142,8 +150,6 @@ async fn slots_are_moved_under_load() {
     let mut slots: Vec<u16> = site.tokens.list().iter().map(|token| slot_of(&format!("{{{}}}", token.jti))).collect();
     slots.retain(|slot| shard_of(*slot) == 2);
     slots.truncate(if is_full() { 100 } else { 6 });
-    // A primary that has taken slots over is not used before it is sure to know what was revoked in them.
-    let fault = site.begin("slots moved");
     for slot in &slots {
         cluster.begin_move(*slot, 2, 0).await;
         // Some of its keys are here and some there for a while.
@@ -154,7 +160,6 @@ async fn slots_are_moved_under_load() {
     for slot in &slots {
         cluster.move_slot(*slot, 0, 2).await;
     }
-    site.end(fault).await;
     let verdict = site.judge("cluster-slots").await;
-    assert!(verdict.counts.active > verdict.counts.unavailable);
+    assert_eq!(verdict.counts.unavailable + verdict.counts.unanswered, 0);
 }

@@ -111,6 +111,7 @@ impl Shared {
             // Some expire while they are asked about.
             lifetime: if random(4) == 0 { 2 + random(6) as u64 } else { 3600 },
             has_grant: random(3) == 0,
+            is_signed: random(4) == 0,
         };
         if let Some(token) = self.caller.issue(any_node(), &self.names.next(), &wanted).await {
             self.tokens.add(token);

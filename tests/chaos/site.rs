@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::caller::{Caller, Wanted};
-use crate::load::{CLIENTS, Load, NODES, Names};
+use crate::load::{CLIENTS, Load, NODES, Names, any_node};
+use crate::say;
 use crate::support::node::OPERATOR;
 use crate::support::program::Program;
 use crate::tokens::Tokens;
@@ -161,7 +162,7 @@ impl Site {
     }
 
     async fn node_works(&self, node: u16) -> bool {
-        let wanted = Wanted { client: CLIENTS[0].to_owned(), user: None, lifetime: 60, has_grant: false };
+        let wanted = Wanted { client: CLIENTS[0].to_owned(), lifetime: 60, ..Wanted::default() };
         let Some(token) = self.caller.issue(node, &self.name(), &wanted).await else { return false };
         for asked in 0..NODES {
             if self.caller.introspect(asked, &token).await != Answer::Active {
@@ -173,18 +174,30 @@ impl Site {
 
     // --- the end ---
 
-    /// Ends the load, asks every node about every token once more, and gives what was seen.
+    /// Ends the load, asks every node about every token once more, before and after all of them are revoked at once,
+    /// and gives what was seen.
     pub(crate) async fn finish(&mut self) -> (History, Vec<String>) {
         if let Some(load) = self.load.take() {
             load.end().await;
+            self.ask_about_all().await;
+            // What comes after it is not covered.
+            self.caller.revoke_issued(any_node(), None, None).await;
+            let wanted = Wanted { client: CLIENTS[0].to_owned(), lifetime: 3600, ..Wanted::default() };
+            if let Some(token) = self.caller.issue(any_node(), &self.name(), &wanted).await {
+                self.tokens.add(token);
+            }
         }
+        self.ask_about_all().await;
+        (self.witness.take(), self.witness.strangest())
+    }
+
+    async fn ask_about_all(&self) {
         let ask = async |node| {
             for token in self.tokens.list() {
                 self.caller.introspect(node, &token).await;
             }
         };
         tokio::join!(ask(0), ask(1), ask(2));
-        (self.witness.history(), self.witness.strangest())
     }
 
     /// The same, and has it judged: the promise must have been kept.
@@ -203,6 +216,16 @@ impl Site {
             let path = self.keep(name, &history);
             panic!("{name}: {:?}\n{strange:#?}\nthe history is in {path}", verdict.broken);
         }
+        let counts = &verdict.counts;
+        say(&format!(
+            "proof: chaos, {name}: {} faults under {} introspections ({} of them with 503 or no answer), {} answered \
+             revocations, {} approvals: no invariant broken, {hits} answers from near caches",
+            counts.faults,
+            counts.active + counts.inactive + counts.unavailable + counts.unanswered,
+            counts.unavailable + counts.unanswered,
+            counts.revoked,
+            counts.approved
+        ));
         verdict
     }
 

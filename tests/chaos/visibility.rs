@@ -12,13 +12,13 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::caller::{Caller, Wanted};
-use crate::is_full;
 use crate::load::{CLIENTS, NODES, any_node};
 use crate::network::{Network, Way, Weather};
 use crate::site::{Setting, Site};
 use crate::support::redis::RedisServer;
 use crate::tokens::Token;
 use crate::witness::mode;
+use crate::{is_full, say};
 
 /// How many revocations go on at the same time.
 const AT_ONCE: usize = 8;
@@ -34,12 +34,13 @@ async fn no_node_says_active_after_the_answer() {
     let verdict = site.judge("visibility").await;
     assert_eq!(verdict.seen_everywhere.len(), count, "each of them was measured");
     assert_eq!(verdict.seen_active(), 0);
-    println!(
-        "proof: visible: {count} revocations on {NODES} nodes, {} of them seen active after the answer; from the answer \
-         to the last node's first inactive answer: {}",
+    say(&format!(
+        "proof: visibility, acknowledge visible: {count} revocations on {NODES} nodes, {} of them seen active after \
+         the answer; the last node's first inactive answer came after the answer: {}; after the request: {}",
         verdict.seen_active(),
-        Spread(&verdict.seen_everywhere)
-    );
+        Spread(&verdict.seen_everywhere),
+        Spread(&verdict.seen_since_asked)
+    ));
 }
 
 /// Without the wait before the answer, a node that hears late says active after it, and is found out.
@@ -57,13 +58,13 @@ async fn a_node_that_hears_late_is_found_out() {
     assert!(kept.holds(), "{kept}");
     let broken = judged_as_visible(&history).broken;
     assert!(broken.contains_key(&Invariant::Revoked), "{broken:?}");
-    println!(
-        "proof: written: {} of {} revocations seen active after the answer on a node that hears 30 ms late, none of \
-         them a lease after it; the last active answer was asked for {}",
+    say(&format!(
+        "proof: visibility, acknowledge written: {} of {} revocations seen active after the answer on a node that \
+         hears 30 ms late, none of them a lease after it; the last active answer was asked for {}",
         kept.seen_active(),
         kept.still_active.len(),
         Spread(&kept.still_active)
-    );
+    ));
 }
 
 /// The same history, were more promised than the nodes were told to keep.
@@ -79,7 +80,7 @@ async fn revoke(site: &Site, count: usize) {
         let turn = Arc::clone(&room).acquire_owned().await.unwrap();
         let (caller, name) = (site.caller.clone(), site.name());
         all.spawn(async move {
-            let wanted = Wanted { client: CLIENTS[0].to_owned(), user: None, lifetime: 3600, has_grant: false };
+            let wanted = Wanted { client: CLIENTS[0].to_owned(), lifetime: 3600, ..Wanted::default() };
             let token = Arc::new(caller.issue(any_node(), &name, &wanted).await.expect("nothing is wrong"));
             let mut watching = JoinSet::new();
             for node in 0..NODES {

@@ -77,8 +77,9 @@ impl Witness {
         self.strange.lock().unwrap().clone()
     }
 
-    pub(crate) fn history(&self) -> History {
-        self.recorder.history()
+    /// What has been seen so far.
+    pub(crate) fn take(&self) -> History {
+        self.recorder.take()
     }
 
     /// Notes as a fault whenever this machine does not get round to us: it does not get round to the nodes then either.

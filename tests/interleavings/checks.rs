@@ -180,7 +180,9 @@ fn of_listening(renewal: Renewal) {
             }
             let sent = world.coherence.now();
             let before: Vec<()> = heard.words.lock().unwrap().drain(..).collect();
-            before.into_iter().for_each(|()| world.announce());
+            for () in before {
+                world.announce();
+            }
             thread::yield_now();
             let from = match renewal {
                 Renewal::FromTheQuestion => sent,

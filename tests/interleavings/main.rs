@@ -18,6 +18,8 @@ mod checks;
 mod cache;
 #[path = "../../src/coherence/mod.rs"]
 mod coherence;
+#[path = "../../src/watch.rs"]
+mod watch;
 
 /// In the place of the crate's own.
 mod atomics {

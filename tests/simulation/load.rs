@@ -23,7 +23,7 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn new(chance: Chance) -> Self {
-        Self { chance, issued: 0, changes: 30, questions: 400 }
+        Self { chance, issued: 0, changes: 50, questions: 600 }
     }
 
     /// The requests of one turn, each with the node that it is sent to. `now` is in seconds since the beginning.

@@ -31,7 +31,7 @@ pub(crate) struct Finished {
 }
 
 /// How long after a fault a node may still refuse.
-const GRACE: Micros = 3_000_000;
+const GRACE: Micros = 2_500_000;
 /// Before anything goes wrong.
 const QUIET: Micros = 600_000;
 /// How long everybody may take to come to rest after the last fault.
@@ -149,6 +149,8 @@ impl Run {
         let start = self.now;
         let mut last = start;
         let mut for_good = false;
+        // One that is healed heals all.
+        let healed: Vec<_> = plan.iter().flat_map(Trouble::heals).collect();
         for mut trouble in plan {
             last = last.max(start + trouble.last());
             for_good |= trouble.for_good;
@@ -158,7 +160,10 @@ impl Run {
             let shift = |moment: u64| moment + start * 1000;
             let mut told = trouble.told;
             told.begin = shift(told.begin);
-            told.silent = told.silent.map(|(from, to)| (shift(from), shift(to)));
+            told.silent = told.silent.map(|(from, to)| {
+                let first = healed.iter().map(|moment| moment * 1000).filter(|moment| *moment >= trouble.begin * 1000);
+                (shift(from), shift(first.fold(to, u64::min)))
+            });
             told.loses_since = told.loses_since.map(shift);
             self.open.push(told);
         }
@@ -193,8 +198,8 @@ impl Run {
         self.load.changes = 8;
         let until = self.now + GRACE;
         self.work_until(until);
-        self.load.questions = 400;
-        self.load.changes = 30;
+        self.load.questions = 600;
+        self.load.changes = 50;
         let until = self.now + QUIET;
         self.work_until(until);
     }

@@ -31,8 +31,11 @@ pub(crate) fn settings(chance: &mut Chance) -> Settings {
 
 /// One of the three, or the one that `SIMULATION_TOPOLOGY` asks for.
 fn topology(chance: &mut Chance) -> Topology {
-    let drawn = [Topology::Standalone, Topology::Sentinel, Topology::Sentinel, Topology::Cluster];
-    let drawn = *chance.pick(&drawn);
+    let drawn = match chance.within(0..=9) {
+        0..=3 => Topology::Standalone,
+        4..=7 => Topology::Sentinel,
+        _ => Topology::Cluster,
+    };
     match std::env::var("SIMULATION_TOPOLOGY").as_deref() {
         Ok("standalone") => Topology::Standalone,
         Ok("sentinel") => Topology::Sentinel,
@@ -66,6 +69,11 @@ impl Trouble {
     fn losing(mut self, before: Micros) -> Self {
         self.told.loses_since = Some(self.begin.saturating_sub(before) * 1000);
         self
+    }
+
+    /// When it opens all ways again.
+    pub(crate) fn heals(&self) -> impl Iterator<Item = Micros> {
+        self.steps.iter().filter(|(_, fault)| matches!(fault, Fault::Heal)).map(|(moment, _)| *moment)
     }
 
     /// When the last of its steps is.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use redis::IntoConnectionInfo as _;
 
 use super::clients::repeated;
+use crate::client::secret::Secret;
 use crate::config::reader::Reader;
 use crate::config::tree::Origin;
 use crate::config::{
@@ -61,7 +62,7 @@ pub(super) fn store(reader: &mut Reader<'_>) -> StoreConfig {
         reader.section("redis", "The Redis store: for any number of nodes; used when `url` is set.", |section| {
             redis(section, revocation)
         });
-    redis.map_or(StoreConfig::Embedded { path }, StoreConfig::Redis)
+    redis.map_or(StoreConfig::Embedded { path }, |redis| StoreConfig::Redis(Box::new(redis)))
 }
 
 /// Who chose Redis; `None` when nobody did.
@@ -103,6 +104,15 @@ fn revocation(reader: &mut Reader<'_>) -> RevocationConfig {
     )
 }
 
+/// What tells of several servers.
+struct Servers {
+    topology: RedisTopology,
+    nodes: Vec<String>,
+    sentinel_service: String,
+    sentinel_username: Option<String>,
+    sentinel_password: Option<Secret>,
+}
+
 fn redis(section: &mut Reader<'_>, revocation: RevocationConfig) -> Option<RedisConfig> {
     let url = section.secret(
         "url",
@@ -110,21 +120,7 @@ fn redis(section: &mut Reader<'_>, revocation: RevocationConfig) -> Option<Redis
         "`redis://`, `rediss://` (TLS) or `unix://`, with user, password and database number: of the server, of a \
          Sentinel, or of a node of the cluster.",
     );
-    let topology = section.value(
-        "topology",
-        RedisTopology::Standalone,
-        "Whether `url` and `nodes` are addresses of a `standalone` server, of Sentinels (`sentinel`), or of nodes of a \
-         Redis Cluster (`cluster`).",
-    );
-    let nodes: Vec<String> =
-        section.value("nodes", Vec::new(), "Further Sentinels or cluster nodes beside that of `url`, as `host:port`.");
-    let sentinel_service: String = section.value(
-        "sentinel_service",
-        SENTINEL_SERVICE.into(),
-        "The name under which the Sentinels watch the primary.",
-    );
-    let sentinel_username: Option<String> = section.optional("sentinel_username", "The user name for the Sentinels.");
-    let sentinel_password = section.secret("sentinel_password", false, "The password for the Sentinels.");
+    let servers = servers(section);
     let dataset: Option<String> = section.optional(
         "dataset",
         "The only dataset that will do, as the log names it; without it, the one that is found at the start or made \
@@ -168,22 +164,6 @@ fn redis(section: &mut Reader<'_>, revocation: RevocationConfig) -> Option<Redis
             section.reject("ca_file", "has no effect unless redis.url begins with rediss://");
         }
     }
-    if topology == RedisTopology::Standalone && !nodes.is_empty() {
-        section.reject("nodes", "has no effect unless redis.topology is `sentinel` or `cluster`");
-    }
-    for node in &nodes {
-        if !is_host_and_port(node) {
-            section.reject("nodes", "must be addresses as `host:port`");
-            break;
-        }
-    }
-    if topology != RedisTopology::Sentinel {
-        for key in ["sentinel_service", "sentinel_username", "sentinel_password", "sentinel_password_file"] {
-            if section.is_set(key) {
-                section.reject(key, "has no effect unless redis.topology is `sentinel`");
-            }
-        }
-    }
     if !section.is_set("url") && !section.is_set("url_file") {
         for key in [
             "key_prefix",
@@ -208,15 +188,50 @@ fn redis(section: &mut Reader<'_>, revocation: RevocationConfig) -> Option<Redis
         response_timeout,
         connections,
         ca_file,
-        topology,
-        nodes,
-        sentinel_service,
-        sentinel_username,
-        sentinel_password,
+        topology: servers.topology,
+        nodes: servers.nodes,
+        sentinel_service: servers.sentinel_service,
+        sentinel_username: servers.sentinel_username,
+        sentinel_password: servers.sentinel_password,
         dataset,
         unsafe_settings,
         revocation,
     })
+}
+
+fn servers(section: &mut Reader<'_>) -> Servers {
+    let topology = section.value(
+        "topology",
+        RedisTopology::Standalone,
+        "Whether `url` and `nodes` are addresses of a `standalone` server, of Sentinels (`sentinel`), or of nodes of a \
+         Redis Cluster (`cluster`).",
+    );
+    let nodes: Vec<String> =
+        section.value("nodes", Vec::new(), "Further Sentinels or cluster nodes beside that of `url`, as `host:port`.");
+    let sentinel_service: String = section.value(
+        "sentinel_service",
+        SENTINEL_SERVICE.into(),
+        "The name under which the Sentinels watch the primary.",
+    );
+    let sentinel_username: Option<String> = section.optional("sentinel_username", "The user name for the Sentinels.");
+    let sentinel_password = section.secret("sentinel_password", false, "The password for the Sentinels.");
+    if topology == RedisTopology::Standalone && !nodes.is_empty() {
+        section.reject("nodes", "has no effect unless redis.topology is `sentinel` or `cluster`");
+    }
+    for node in &nodes {
+        if !is_host_and_port(node) {
+            section.reject("nodes", "must be addresses as `host:port`");
+            break;
+        }
+    }
+    if topology != RedisTopology::Sentinel {
+        for key in ["sentinel_service", "sentinel_username", "sentinel_password", "sentinel_password_file"] {
+            if section.is_set(key) {
+                section.reject(key, "has no effect unless redis.topology is `sentinel`");
+            }
+        }
+    }
+    Servers { topology, nodes, sentinel_service, sentinel_username, sentinel_password }
 }
 
 fn is_host_and_port(text: &str) -> bool {

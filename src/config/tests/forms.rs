@@ -6,7 +6,7 @@ use super::*;
 use crate::client::certificate::CertificateName;
 use crate::client::secret::Secret;
 use crate::client::{AuthenticationMethod, GrantType, Right, Rights};
-use crate::config::{Acknowledge, Durability, RedisTopology, RevocationConfig, UnsafeSettings};
+use crate::config::{Acknowledge, Durability, RedisConfig, RedisTopology, RevocationConfig, UnsafeSettings};
 use crate::jose::algorithm::Algorithm;
 use crate::token::grant::TokenFormat;
 
@@ -200,6 +200,23 @@ fn check_cache(config: &Config) {
     );
 }
 
+fn check_servers(redis: &RedisConfig) {
+    assert_eq!(redis.topology, RedisTopology::Sentinel);
+    assert_eq!(redis.nodes, ["redis-2.example.com:26379", "[::1]:26379"]);
+    assert_eq!(redis.sentinel_service, "tokens");
+    assert_eq!(redis.sentinel_username.as_deref(), Some("watcher"));
+    assert_eq!(redis.sentinel_password.as_ref().map(Secret::expose), Some("hunter3"));
+    assert_eq!(redis.dataset.as_deref(), Some("000102030405060708090a0b0c0d0e0f"));
+    assert_eq!(redis.unsafe_settings, UnsafeSettings::Refuse);
+    let expected = RevocationConfig {
+        acknowledge: Acknowledge::Written,
+        durability: Durability::Replicas,
+        replicas: 2,
+        lease: Duration::from_millis(100),
+    };
+    assert_eq!(redis.revocation, expected);
+}
+
 fn check_everything(config: &Config) {
     assert_eq!(config.issuer.as_deref(), Some("https://id.example.com/t"));
     assert_eq!(
@@ -235,20 +252,7 @@ fn check_everything(config: &Config) {
     assert_eq!(redis.response_timeout, Duration::from_millis(20));
     assert_eq!(redis.connections, 4);
     assert_eq!(redis.ca_file, Some("ca.pem".into()));
-    assert_eq!(redis.topology, RedisTopology::Sentinel);
-    assert_eq!(redis.nodes, ["redis-2.example.com:26379", "[::1]:26379"]);
-    assert_eq!(redis.sentinel_service, "tokens");
-    assert_eq!(redis.sentinel_username.as_deref(), Some("watcher"));
-    assert_eq!(redis.sentinel_password.as_ref().map(Secret::expose), Some("hunter3"));
-    assert_eq!(redis.dataset.as_deref(), Some("000102030405060708090a0b0c0d0e0f"));
-    assert_eq!(redis.unsafe_settings, UnsafeSettings::Refuse);
-    let expected = RevocationConfig {
-        acknowledge: Acknowledge::Written,
-        durability: Durability::Replicas,
-        replicas: 2,
-        lease: Duration::from_millis(100),
-    };
-    assert_eq!(redis.revocation, expected);
+    check_servers(redis);
     let keys: Vec<_> = config.keys.digest.iter().map(|key| (key.id.as_str(), key.secret.expose())).collect();
     assert_eq!(
         keys,

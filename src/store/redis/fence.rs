@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::fault::Fault;
 use crate::coherence::clock::Moment;
+use crate::watch;
 
 /// When the primaries were last confirmed.
 pub(super) struct Fence {

@@ -303,7 +303,7 @@ impl Keeper {
 }
 
 /// How often what cannot change is looked at.
-const UNCHANGING: Duration = Duration::from_secs(60);
+const UNCHANGING: Duration = Duration::from_mins(1);
 /// How often the markers are read and written until the dataset is there.
 const STEPS: usize = 8;
 

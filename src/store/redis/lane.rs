@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use redis::{ServerErrorKind, Value};
-use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -24,6 +24,7 @@ use super::get;
 use super::incarnation::{self, Incarnation};
 use super::link::{Line, Link};
 use super::primary::{Common, Primary};
+use crate::watch;
 
 /// A place for one connection, which comes and goes.
 pub(super) struct Lane {

@@ -19,7 +19,7 @@
 //! ```text
 //! ~<key_prefix>* +get +set +setrange +getrange +exists +del +unlink +pexpiretime +time
 //! +zadd +zrem +zrange +eval +evalsha +select +ping +unwatch
-//! +info +client|no-evict +client|tracking +config|get +wait +hget +hset +hdel +hgetall
+//! +info +client|no-evict +client|tracking +config|get +wait +pexpire +hset +hdel +hgetall
 //! ```
 //!
 //! and, of the nodes of a cluster, `+cluster|myid +cluster|info +cluster|slots +cluster|nodes`. A user of its own for the

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::administration::Administration;
@@ -30,6 +30,7 @@ use super::tracker;
 use super::upkeep::Upkeep;
 use crate::coherence::Coherence;
 use crate::config::{Durability, RevocationConfig};
+use crate::watch;
 
 /// What everything that deals with Redis shares.
 pub(super) struct Common {

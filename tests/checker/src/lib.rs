@@ -10,8 +10,8 @@
 //! | I1 | no `active` to a request that began after a revocation was answered (with `written`: and a lease had run) |
 //! | I2 | the same after a failover; where the mode allows losses they are counted |
 //! | I3 | no `active` for a token that is not issued yet, or at or after its expiry |
-//! | I4 | a bulk revocation covers every token that was issued before it began, and none that was issued after it was answered |
-//! | I5 | no `inactive` for a token that nothing can have ended; 503 only around faults; no `active` that nobody can vouch for |
+//! | I4 | a bulk revocation covers every token issued before it began, and none issued after it was answered |
+//! | I5 | no `inactive` for what nothing can have ended; 503 only around faults; no `active` nobody can vouch for |
 //! | I6 | a node that has said `inactive` does not say `active` again, unless an approval can have come between |
 //! | I7 | 503 only for tokens that have keys on a shard with a fault |
 //!

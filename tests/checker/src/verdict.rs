@@ -94,10 +94,12 @@ pub struct Verdict {
     pub lost: usize,
     /// Tokens that a failover lost, which no mode forbids.
     pub lost_tokens: usize,
+    /// From the request for a revocation until the last node was first found to say inactive, in nanoseconds, sorted.
+    pub seen_since_asked: Vec<u64>,
     /// From the answer to a revocation until the last node was first found to say inactive, in nanoseconds, sorted.
     pub seen_everywhere: Vec<u64>,
-    /// From the answer to a revocation to the last request that was answered with active, in nanoseconds, sorted; 0 when
-    /// there was none after the answer.
+    /// From the answer to a revocation to the last request that was answered with active, in nanoseconds, sorted; 0
+    /// when there was none after the answer.
     pub still_active: Vec<u64>,
 }
 
@@ -137,9 +139,14 @@ impl fmt::Display for Verdict {
             self.contradicted, self.lost, self.lost_tokens
         )?;
         if !self.seen_everywhere.is_empty() {
-            writeln!(to, "visibility of {} revocations, from the answer on:", self.seen_everywhere.len())?;
-            writeln!(to, "  the last node's first inactive answer: {}", Spread(&self.seen_everywhere))?;
-            writeln!(to, "  the last active answer asked for: {}", Spread(&self.still_active))?;
+            writeln!(to, "visibility of {} revocations:", self.seen_everywhere.len())?;
+            writeln!(
+                to,
+                "  the last node's first inactive answer, after the answer: {}",
+                Spread(&self.seen_everywhere)
+            )?;
+            writeln!(to, "  the same after the request: {}", Spread(&self.seen_since_asked))?;
+            writeln!(to, "  the last active answer asked for, after the answer: {}", Spread(&self.still_active))?;
         }
         for violation in &self.violations {
             writeln!(to, "{}: {}", violation.invariant, violation.words)?;

@@ -39,7 +39,7 @@ async fn a_user_with_the_documented_permissions_can_do_everything() {
     let server = RedisServer::start().await;
     let documented = "+get +set +setrange +getrange +exists +del +unlink +pexpiretime +time \
                       +zadd +zrem +zrange +eval +evalsha +select +ping +unwatch \
-                      +info +client|no-evict +client|tracking";
+                      +info +client|no-evict +client|tracking +config|get +wait +pexpire +hset +hdel +hgetall";
     let keys = format!("~{PREFIX}*");
     let mut words = vec!["ACL", "SETUSER", "itd", "on", ">pass word#1", &keys, "-@all"];
     words.extend(documented.split_whitespace());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use redis::{Cmd, Value};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -13,6 +13,7 @@ use crate::store::redis::dial::Address;
 use crate::store::redis::endpoint::Endpoint;
 use crate::store::redis::fault::Fault;
 use crate::store::redis::link::{Line, Listener};
+use crate::watch;
 
 /// Somebody who can be asked.
 pub(super) struct Member {

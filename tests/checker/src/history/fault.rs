@@ -12,8 +12,8 @@ pub struct Fault {
     pub fault: String,
     /// A moment before it was done.
     pub begin: Moment,
-    /// A moment after everything works again as before, what the cluster does about the fault included; absent when that
-    /// never came.
+    /// A moment after everything works again as before, what the cluster does about the fault included; absent when
+    /// that never came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<Moment>,
     /// The shards that it hit: numbers below 64. Absent when it hit everything.

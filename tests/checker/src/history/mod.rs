@@ -1,16 +1,16 @@
 //! Histories: what was asked of the nodes and what they answered, what was done to the machines below them, and when.
 //!
 //! A history is a text of lines, each one event as JSON: an object with one member, named after the kind of event. All
-//! moments are nanoseconds of **one** monotonic clock, on which the expiry of tokens is given as well. Lines may stand in
-//! any order, but for `mode`, which comes first. Unknown members are errors.
+//! moments are nanoseconds of **one** monotonic clock, on which the expiry of tokens is given as well. Lines may stand
+//! in any order, but for `mode`, which comes first. Unknown members are errors.
 //!
 //! ```json
-//! {"mode":{"acknowledge":"visible","durability":"replay","lease":200000000,"nodes":3,"grace":2000000000,"approved_within":200000000}}
-//! {"issue":{"begin":10,"end":20,"node":0,"token":"t1","client":"app","grant":"g1","user":"ada","expires":3600000000000}}
+//! {"mode":{"acknowledge":"visible","durability":"replay","lease":200,"nodes":3,"grace":2000,"approved_within":200}}
+//! {"issue":{"begin":10,"end":20,"node":0,"token":"t1","client":"app","grant":"g1","user":"ada","expires":99999}}
 //! {"keys":{"token":"t1","shards":[0,2]}}
 //! {"introspect":{"begin":30,"end":40,"node":1,"token":"t1","answer":"active"}}
 //! {"revoke":{"begin":50,"end":60,"node":2,"targets":[{"token":"t1"}],"outcome":"done"}}
-//! {"revoke":{"begin":70,"end":80,"node":0,"targets":[{"issued":{"client":"app","user":"ada"}}],"outcome":"unavailable"}}
+//! {"revoke":{"begin":70,"end":80,"node":0,"targets":[{"issued":{"user":"ada"}}],"outcome":"unavailable"}}
 //! {"approve":{"begin":90,"end":99,"node":0,"targets":[{"token":"t1"},{"grant":"g1"}],"outcome":"unanswered"}}
 //! {"fault":{"fault":"kill","begin":100,"end":900,"shards":[0],"loses_since":95}}
 //! ```

@@ -46,6 +46,11 @@ impl Recorder {
         self.len() == 0
     }
 
+    /// What has been taken down so far, and begins anew.
+    pub fn take(&self) -> History {
+        History { mode: self.mode.clone(), events: std::mem::take(&mut *self.lock()) }
+    }
+
     /// What has been taken down so far.
     pub fn history(&self) -> History {
         History { mode: self.mode.clone(), events: self.lock().clone() }

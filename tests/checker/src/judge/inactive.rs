@@ -25,8 +25,8 @@ pub(super) fn judge(bench: &mut Bench<'_>, token: &Token<'_>, read: &Read) -> Fi
         return bench.broken(Invariant::Bulk, &[bulk.event, token.event, read.event], || {
             let (node, name, late) = (read.node, token.name, time(token.origin.0 - bulk.end));
             format!(
-                "node {node} said inactive of {name}, which was issued {late} after the last bulk revocation was answered \
-                 and which nothing else can have ended"
+                "node {node} said inactive of {name}, which was issued {late} after the last bulk revocation was \
+                 answered and which nothing else can have ended"
             )
         });
     }
@@ -35,8 +35,8 @@ pub(super) fn judge(bench: &mut Bench<'_>, token: &Token<'_>, read: &Read) -> Fi
     })
 }
 
-/// Whether anything can have ended the token, if only for a while, when the answer was given by a node that has heard of
-/// all approvals up to `heard`.
+/// Whether anything can have ended the token, if only for a while, when the answer was given by a node that has heard
+/// of all approvals up to `heard`.
 fn can_have_been_ended(facts: &Facts<'_>, token: &Token<'_>, read: &Read, heard: Moment) -> bool {
     let sure_before = heard.saturating_sub(facts.history.mode.approved_within);
     let by_itself = token.registers.iter().any(|&place| {

@@ -63,6 +63,7 @@ struct Bench<'f> {
     lost: BTreeSet<usize>,
     /// Tokens that a failover lost, by the events that issued them.
     lost_tokens: BTreeSet<usize>,
+    seen_since_asked: Vec<u64>,
     seen_everywhere: Vec<u64>,
     still_active: Vec<u64>,
     has_silence: bool,
@@ -78,6 +79,7 @@ impl<'f> Bench<'f> {
             contradicted: BTreeSet::new(),
             lost: BTreeSet::new(),
             lost_tokens: BTreeSet::new(),
+            seen_since_asked: Vec::new(),
             seen_everywhere: Vec::new(),
             still_active: Vec::new(),
             has_silence: facts.faults.has_silence(),
@@ -114,6 +116,7 @@ impl<'f> Bench<'f> {
             contradicted: self.contradicted.len(),
             lost: self.lost.len(),
             lost_tokens: self.lost_tokens.len(),
+            seen_since_asked: sorted(self.seen_since_asked),
             seen_everywhere: sorted(self.seen_everywhere),
             still_active: sorted(self.still_active),
         }

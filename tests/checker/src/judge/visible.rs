@@ -5,7 +5,7 @@ use crate::facts::{Read, Token};
 use crate::history::Moment;
 use crate::history::event::Answer;
 
-/// Measures from the answer to the first revocation of a token by itself: until the last node was first found to say
+/// Measures from the request for the first revocation of a token by itself, and from its answer: until the last node was first found to say
 /// inactive, and until any node was last found to say active.
 ///
 /// Only tokens that were never approved again, and about which every node has been asked often enough to say so.
@@ -30,6 +30,7 @@ pub(super) fn measure(bench: &mut Bench<'_>, token: &Token<'_>, answers: &[Read]
     }
     let Some(first) = first.into_iter().collect::<Option<Vec<_>>>() else { return };
     let everywhere = first.into_iter().max().unwrap_or_default();
+    bench.seen_since_asked.push(everywhere - by.begin);
     bench.seen_everywhere.push(everywhere.saturating_sub(by.end));
     bench.still_active.push(last_active - by.end);
 }

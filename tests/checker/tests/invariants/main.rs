@@ -376,6 +376,7 @@ fn visibility_is_measured_from_the_answer_on() {
     let story = || written(Story::with_token()).revoke(token(), 30..40, Done);
     let verdict = story().active(0, 45..46).inactive(0, 50..60).inactive(1, 35..38).verdict();
     assert_eq!((verdict.seen_everywhere, verdict.still_active), (vec![20], vec![5]));
+    assert_eq!(verdict.seen_since_asked, [30]);
     let verdict = story().inactive(0, 36..39).inactive(1, 35..38).verdict();
     assert_eq!((verdict.seen_everywhere, verdict.still_active), (vec![0], vec![0]));
     let verdict = story().inactive(0, 50..60).verdict();

@@ -75,11 +75,12 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         prop::option::of(owner()),
         prop_oneof![9 => Just(u64::MAX), 1 => (0..80_u64).prop_map(|steps| steps * STEP + STEP / 2)],
     );
+    let bulk = (prop::option::of(owner()), prop::option::of(owner()));
     let what = prop_oneof![
         4 => issue.prop_map(|(token, grant, expires)| What::Issue { token, grant, expires }),
         4 => several().prop_map(What::Revoke),
         3 => several().prop_map(What::Approve),
-        1 => (prop::option::of(owner()), prop::option::of(owner())).prop_map(|(client, user)| What::Bulk { client, user }),
+        1 => bulk.prop_map(|(client, user)| What::Bulk { client, user }),
         12 => (0..TOKENS).prop_map(What::Ask),
     ];
     let fate = prop_oneof![6 => Just(Fate::Answered), 1 => (0..20_u64).prop_map(Fate::Late), 1 => Just(Fate::Never)];

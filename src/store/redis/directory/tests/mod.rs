@@ -68,7 +68,7 @@ impl World {
             sentinel_service: "service".to_owned(),
             sentinel_password: (topology == RedisTopology::Sentinel).then(|| Secret::new("hunter2")),
             connect_timeout: PATIENCE / 2,
-            ..config
+            ..*config
         };
         let (endpoint, addresses) = Endpoint::new(&config, Arc::new(self.clone())).ok().unwrap();
         Directory::new(&config, &endpoint, addresses, 7)
