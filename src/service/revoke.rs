@@ -223,9 +223,13 @@ impl Service {
             let before = self.store.grant_mark(grant.id).await?;
             let after = change(&before);
             let changed = !after.revokes_the_same(&before);
-            // What is final no approval can undo, however late it is.
+            // What is final no approval can undo, however late it is, and it is written as it stands: whoever wrote it may
+            // have been told that it is not known whether it lasts.
             if !changed && before.is_final() {
-                return Ok(false);
+                if self.replace_mark(grant, &before, &before).await? {
+                    return Ok(false);
+                }
+                continue;
             }
             if self.replace_mark(grant, &before, &after.renewed(nonce()?)).await? {
                 return Ok(changed);

@@ -46,6 +46,8 @@ pub(super) struct Reading {
     pub(super) values: Vec<Option<Vec<u8>>>,
     /// The markers that were read beside them.
     markers: Vec<Marker>,
+    /// Who was asked.
+    primaries: Vec<Arc<Primary>>,
 }
 
 /// How often a command is sent elsewhere without a pause.
@@ -73,6 +75,7 @@ impl Call {
         }
         let mut values = vec![None; keys.len()];
         let mut markers = Vec::new();
+        let mut primaries = Vec::new();
         for (primary, places) in by_primary.values() {
             self.settled(primary, places.iter().map(|place| keys[*place].as_bytes())).await?;
         }
@@ -98,8 +101,16 @@ impl Call {
                 };
             }
             self.believe(&primary, began).await?;
+            primaries.push(primary);
         }
-        Ok(Reading { values, markers })
+        Ok(Reading { values, markers, primaries })
+    }
+
+    /// Returns when it is certain that whoever was asked still was the primary when it had answered. Where something is
+    /// not there, it may have been put in by way of another one, for the length of a lease.
+    pub(super) async fn confirm(&self, reading: &Reading) -> Result<(), Fault> {
+        self.fleet.common.fence.passes(self.fleet.common.coherence.now(), self.deadline).await?;
+        reading.primaries.iter().try_for_each(|primary| primary.expect_current())
     }
 
     /// The value of one key.

@@ -3,6 +3,7 @@
 //!
 //! Where nobody can replace the primary, it may be believed for ever.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -16,7 +17,8 @@ use crate::watch;
 pub(super) struct Fence {
     /// When the last good look began.
     confirmed: watch::Sender<Moment>,
-    lease: Duration,
+    /// In nanoseconds; shorter than configured where the nodes have agreed on less.
+    lease: AtomicU64,
     /// Whether there is nothing to confirm.
     endless: bool,
     /// Rung by those who wait for a look.
@@ -25,7 +27,15 @@ pub(super) struct Fence {
 
 impl Fence {
     pub(super) fn new(lease: Duration, endless: bool) -> Self {
-        Self { confirmed: watch::channel(Moment(0)).0, lease, endless, wanted: Notify::new() }
+        let fence =
+            Self { confirmed: watch::channel(Moment(0)).0, lease: AtomicU64::new(0), endless, wanted: Notify::new() };
+        fence.set_lease(lease);
+        fence
+    }
+
+    /// From now on the primaries may be believed for so long after they were confirmed.
+    pub(super) fn set_lease(&self, lease: Duration) {
+        self.lease.store(u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX), Ordering::Release);
     }
 
     /// Whether there is nothing to confirm.
@@ -83,7 +93,11 @@ impl Fence {
     }
 
     fn end_of(&self, confirmed: Moment) -> Moment {
-        if confirmed == Moment(0) { confirmed } else { confirmed.plus(self.lease) }
+        if confirmed == Moment(0) {
+            confirmed
+        } else {
+            confirmed.plus(Duration::from_nanos(self.lease.load(Ordering::Acquire)))
+        }
     }
 }
 
@@ -106,6 +120,15 @@ mod tests {
         assert!(fence.passes(Moment(1_001), soon()).await.is_err());
         fence.confirm(Moment(900));
         assert_eq!(fence.until(), Moment(1_100), "a late look takes nothing back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_believes_longer_than_the_nodes_have_agreed_on() {
+        let fence = Fence::new(Duration::from_nanos(100), false);
+        fence.confirm(Moment(1_000));
+        fence.set_lease(Duration::from_nanos(10));
+        assert_eq!(fence.until(), Moment(1_010));
+        assert!(fence.covers(Moment(1_010), soon()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

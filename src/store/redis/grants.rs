@@ -12,7 +12,12 @@ use crate::token::time::{Now, UnixSeconds};
 impl RedisStore {
     /// See [`crate::store::Store::grant`].
     pub async fn grant(&self, id: GrantId) -> Result<Option<GrantRecord>, StoreError> {
-        let Some(stored) = self.begin()?.value(self.keys.grant(id)).await? else { return Ok(None) };
+        let call = self.begin()?;
+        let mut reading = call.read(&[self.keys.grant(id)]).await?;
+        let Some(stored) = reading.values.pop().flatten() else {
+            call.confirm(&reading).await?;
+            return Ok(None);
+        };
         Ok(Some(GrantRecord::decode(&stored).map_err(|error| Fault::damaged(error.to_string()))?))
     }
 

@@ -89,6 +89,7 @@ impl Common {
     /// From now on no other dataset will do.
     pub(super) fn bind(&self, dataset: DatasetId, lease: Duration) {
         self.agreed_lease.store(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
+        self.fence.set_lease(self.lease());
         self.dataset.send_replace(Some(dataset));
     }
 

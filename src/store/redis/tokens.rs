@@ -19,12 +19,15 @@ impl RedisStore {
     /// See [`crate::store::Store::token`].
     pub async fn token(&self, digests: &[TokenDigest]) -> Result<Option<(TokenDigest, Record)>, StoreError> {
         let keys: Vec<_> = digests.iter().map(|digest| self.keys.token(*digest)).collect();
-        for (digest, stored) in digests.iter().zip(self.begin()?.read(&keys).await?.values) {
+        let call = self.begin()?;
+        let mut reading = call.read(&keys).await?;
+        for (digest, stored) in digests.iter().zip(std::mem::take(&mut reading.values)) {
             if let Some(stored) = stored {
                 let record = codec::decode(&stored).map_err(|error| Fault::damaged(error.to_string()))?;
                 return Ok(Some((*digest, record)));
             }
         }
+        call.confirm(&reading).await?;
         Ok(None)
     }
 

@@ -105,6 +105,8 @@ async fn attend(primary: &Arc<Primary>, common: &Arc<Common>, reported: &mut boo
         tracing::info!(server = %primary.address, life = incarnation.name(), %dataset, "relying on Redis");
         primary.begin(incarnation.clone());
         check_settings(primary, common, &mut line).await;
+    } else {
+        common.upkeep.doubt(primary, common);
     }
     *reported = false;
     common.progress.notify_waiters();

@@ -89,6 +89,13 @@ impl Upkeep {
         Ok(())
     }
 
+    /// Has everything read again that is remembered of a primary to which nobody has listened for a while.
+    pub(super) fn doubt(&self, primary: &Primary, common: &Common) {
+        if self.durability == Durability::Replay {
+            self.ring.doubt(|key| primary.has([&*common.prefix, &key.text()].concat().as_bytes()));
+        }
+    }
+
     /// The same for slots that have come to a primary in the life that it is in: with all that was in them, if they were
     /// moved key by key, and with nothing otherwise.
     pub(super) async fn catch_up_with_slots(

@@ -1,10 +1,11 @@
 //! What only the Redis store has to show.
 //!
-//! That commands leave at once (`TCP_NODELAY`) cannot be seen from outside; `store/redis/endpoint.rs` asserts it.
+//! That commands leave at once (`TCP_NODELAY`) cannot be seen from outside; `store/redis/dial.rs` asserts it.
 //!
 //! - [`kept`] keys and their ends; [`damage`] what was not written by us
-//! - [`ways`] ways in; [`trouble`] a server in trouble, and the end; [`late`] scripts that arrive late
+//! - [`ways`] ways in; [`trouble`] a server in trouble, and the end; [`late`] scripts that arrive late; [`crowd`] many reads at once
 
+mod crowd;
 mod damage;
 mod kept;
 mod late;

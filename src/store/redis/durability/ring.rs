@@ -179,6 +179,16 @@ impl Ring {
         self.well.fetch_max(at.0, Ordering::AcqRel);
     }
 
+    /// Everything that is remembered and `wanted` is to be read once more: nobody listened for a while, and it may have been
+    /// approved meanwhile.
+    pub(in super::super) fn doubt(&self, wanted: impl Fn(&Key) -> bool) {
+        let memory = self.memory();
+        let held = memory.slots.iter().filter_map(|slot| slot.held.as_ref());
+        let keys: Vec<Key> = held.map(|held| held.key.clone()).filter(wanted).collect();
+        drop(memory);
+        self.to_be_read(keys);
+    }
+
     fn to_be_read(&self, keys: impl IntoIterator<Item = Key>) {
         let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
         for key in keys {
