@@ -71,7 +71,7 @@ impl AdminFace {
             Route::Key(kid, keys::Action::Remove) => keys::remove(context, &kid, request, peer).await,
             Route::Metrics => Ok(operations::metrics(context, &self.statistics)),
             Route::Liveness => Ok(health::live()),
-            Route::Readiness | Route::Unknown => Ok(context.readiness.answer()),
+            Route::Readiness | Route::Unknown => Ok(context.readiness.answer_in_detail()),
         }
     }
 }

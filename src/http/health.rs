@@ -42,8 +42,17 @@ impl Readiness {
         !self.drain.is_serving()
     }
 
-    /// 200, or 503 with what is missing; either with what is worth knowing of the store.
+    /// 200, or 503 with what is missing.
     pub fn answer(&self) -> Answer {
+        self.tell(false)
+    }
+
+    /// The same with what is worth knowing of the store, for operators: it says what the store is.
+    pub fn answer_in_detail(&self) -> Answer {
+        self.tell(true)
+    }
+
+    fn tell(&self, in_detail: bool) -> Answer {
         let findings = self.findings.load();
         let refused = self.refuses_unsafe && findings.iter().any(|finding| finding.is_unsafe);
         let (status, word) = if self.is_draining() {
@@ -56,7 +65,7 @@ impl Readiness {
             (StatusCode::OK, "ready")
         };
         let mut body = serde_json::json!({"status": word});
-        if !findings.is_empty() {
+        if in_detail && !findings.is_empty() {
             let shown = findings.iter().map(
                 |Finding { id, is_unsafe, text }| serde_json::json!({"id": id, "unsafe": is_unsafe, "text": text}),
             );

@@ -29,15 +29,6 @@ over_both_stores_and_forms! {
     what_was_approved_again_is_active_at_once
 }
 
-/// How often the store was called for requests.
-async fn calls(node: &Node) -> u64 {
-    let page = node.api.send(node.api.request("GET", &node.api.admin_url("/metrics"))).await.body;
-    let counts = page.lines().filter(|line| line.starts_with("introspect_store_duration_seconds_count"));
-    // These two go on by themselves.
-    let counts = counts.filter(|line| !line.contains("\"probe\"") && !line.contains("\"read_keys\""));
-    counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
-}
-
 async fn introspect_anew(node: &Node, caller: &Registered, token: &str, cache_control: &str) -> Answer {
     let request = node.api.request("POST", &node.api.url("/introspect"));
     let request = request.basic_auth(&caller.id, Some(&caller.secret)).form(&[("token", token)]);
@@ -58,11 +49,14 @@ async fn warm(node: &Node, caller: &Registered, token: &str) {
 async fn a_hot_token_and_its_caller_cost_no_call_of_the_store(kind: Kind) {
     let node = Node::start(kind).await;
     let server = node.resource_server().await;
+    // Of our own making, so that it will never be taken over, and yet not there.
+    let elsewhere = Node::start(Kind::Embedded).await;
+    let unknown = elsewhere.token(&elsewhere.application().await).await;
     for format in [TokenFormat::Opaque, TokenFormat::Jwt] {
         let owner = node.refresher_of(format).await;
         let revoked = node.token(&owner).await;
         assert_eq!(node.api.revoke(owner.pair(), &revoked).await.status, 200);
-        let (hot, unknown) = (node.token(&owner).await, "made-by-nobody");
+        let hot = node.token(&owner).await;
         let bearer = node.bearer(&server, "introspectd:introspect").await;
         let asked = async || {
             let direct = node.api.introspect(server.pair(), &hot).await;
@@ -70,7 +64,7 @@ async fn a_hot_token_and_its_caller_cost_no_call_of_the_store(kind: Kind) {
             let by_bearer = node.api.post_as("/introspect", &format!("Bearer {bearer}"), &form).await;
             assert_eq!(direct.body, by_bearer.body);
             assert_eq!(direct.json()["active"], true);
-            for dead in [&*revoked, unknown] {
+            for dead in [&*revoked, &*unknown] {
                 assert!(!is_active(&node, &server, dead).await);
             }
             direct.body
@@ -78,11 +72,11 @@ async fn a_hot_token_and_its_caller_cost_no_call_of_the_store(kind: Kind) {
         let first = asked().await;
         // Over Redis a lease may end where the machine is busy, and what is unknown is read once per second.
         eventually("no call of the store", async || {
-            let before = calls(&node).await;
+            let before = node.store_calls().await;
             for _ in 0..5 {
                 assert_eq!(asked().await, first);
             }
-            calls(&node).await == before
+            node.store_calls().await == before
         })
         .await;
         let hits = node.counter("introspect_cache_requests_total{content=\"tokens\",result=\"hit\"}").await;
@@ -108,9 +102,9 @@ async fn rfc9111_5_2_1_4_no_cache_reads() {
         ("x-no-cache", false),
         ("", false),
     ] {
-        let before = calls(&node).await;
+        let before = node.store_calls().await;
         assert_eq!(introspect_anew(&node, &server, &token, line).await.json()["active"], true);
-        assert_eq!(calls(&node).await > before, reads, "{line:?}");
+        assert_eq!(node.store_calls().await > before, reads, "{line:?}");
     }
 }
 
@@ -119,10 +113,10 @@ async fn without_a_cache_each_request_reads() {
     let node = Node::start_with(Kind::Embedded, &[("cache.enabled", "false")]).await;
     let (owner, server) = (node.application().await, node.resource_server().await);
     let token = node.token(&owner).await;
-    let before = calls(&node).await;
+    let before = node.store_calls().await;
     warm(&node, &server, &token).await;
     // The caller, the token, and what surrounds it.
-    assert_eq!(calls(&node).await, before + 9);
+    assert_eq!(node.store_calls().await, before + 9);
     assert_eq!(node.counter("introspect_cache_entries{content=\"clients\"}").await, 0);
 }
 

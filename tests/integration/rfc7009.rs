@@ -410,7 +410,8 @@ async fn section_2_2_1_half_a_revocation_is_no_success() {
         let (access, refresh) = node.tokens(&app).await;
         let alone = node.token(&app).await;
         let named = json!({"token": access, "cascade": false});
-        allow_writes(redis, &["c", "i", "e", "g", "t", "r", "n"].map(|kind| (kind, kind != unwritable))).await;
+        allow_writes(redis, &["c", "i", "e", "g", "t", "r", "n", "m", "k"].map(|kind| (kind, kind != unwritable)))
+            .await;
         // A grant is revoked by one write, a token that stands alone by another; to revoke a token of a grant and no
         // other takes both.
         let (hindered, unhindered) =

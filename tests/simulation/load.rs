@@ -89,12 +89,7 @@ impl Load {
         let grant = self.chance.happens(400).then(|| u8::try_from(self.chance.place(GRANTS)).expect("small") + 1);
         // A grant is of one user for one client.
         let mut owner = grant.map_or_else(|| self.chance.fork(), |grant| Chance::new(grant.into()));
-        Request::Issue(Known {
-            name: format!("t{}", self.issued),
-            client: *owner.pick(&CLIENTS),
-            user: *owner.pick(&USERS),
-            grant,
-            expires: now + lives,
-        })
+        let (client, user) = (*owner.pick(&CLIENTS), *owner.pick(&USERS));
+        Request::Issue(Known { name: format!("t{}", self.issued), client, user, grant, expires: now + lives })
     }
 }

@@ -71,11 +71,11 @@ pub(crate) fn redis(settings: Settings, deployment: &Deployment) -> RedisConfig 
 pub(crate) fn service(store: Store, clock: Clock) -> Service {
     let store = Arc::new(store);
     let tokens = TokensConfig {
-        access_lifetime: Duration::from_secs(600),
-        refresh_lifetime: Duration::from_secs(3600),
+        access_lifetime: Duration::from_mins(10),
+        refresh_lifetime: Duration::from_hours(1),
         refresh_idle_lifetime: Duration::ZERO,
         refresh_grace: Duration::ZERO,
-        max_lifetime: Duration::from_secs(86_400),
+        max_lifetime: Duration::from_hours(24),
         imports: true,
     };
     let keys = Arc::new(keys());
@@ -89,7 +89,7 @@ pub(crate) fn service(store: Store, clock: Clock) -> Service {
     let observer: Arc<dyn CacheObserver> = Arc::new(Unobserved);
     let limits = Limits { capacity: 1000, usual: 1, max_age: MAX_AGE };
     let clients = NearCache::new(CacheName::Clients, limits, Arc::clone(store.coherence()), Arc::clone(&observer));
-    let signing = SigningConfig { algorithm: Algorithm::Es256, publish_ahead: Duration::from_secs(60) };
+    let signing = SigningConfig { algorithm: Algorithm::Es256, publish_ahead: Duration::from_mins(1) };
     Service {
         registry: Registry::new([resource_server()], Arc::clone(&store), Some(clients)),
         remembered: RememberedTokens::new(&cache, store.coherence(), &observer),

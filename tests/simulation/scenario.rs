@@ -216,7 +216,9 @@ impl Maker<'_> {
         let from = self.chance.place(3);
         let to = (from + 1 + self.chance.place(2)) % 3;
         let first = [0, 5461, 10923][from];
-        let slots = (0..self.chance.within(5..=40)).map(|_| first + self.chance.place(5460) as u16).collect();
+        let slots = (0..self.chance.within(5..=40))
+            .map(|_| first + u16::try_from(self.chance.place(5460)).expect("fewer than slots"))
+            .collect();
         Trouble::new("slots move", self.begin).with(0, Fault::Move { slots, from, to })
     }
 

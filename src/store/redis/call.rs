@@ -48,7 +48,7 @@ pub(super) struct Reading {
     markers: Vec<Marker>,
 }
 
-/// How often a command is sent elsewhere.
+/// How often a command is sent elsewhere without a pause.
 const REDIRECTIONS: usize = 4;
 /// How long to wait before a command is tried again whose keys are being moved.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -284,7 +284,14 @@ impl Call {
         mut reply: Value,
     ) -> Result<(Value, Arc<Primary>, Arc<State>), Fault> {
         let mut target = from.address.clone();
-        for _ in 0..REDIRECTIONS {
+        for round in 0.. {
+            // While a slot changes hands, its nodes may send us to and fro for a moment.
+            if round >= REDIRECTIONS {
+                if Instant::now() >= self.deadline {
+                    break;
+                }
+                sleep(PAUSE).await;
+            }
             let Value::ServerError(error) = &reply else { return Err(Fault::unexpected_reply()) };
             let asking = match Redirect::of(error) {
                 Some(Redirect { kind, host, port, .. }) => {

@@ -15,6 +15,7 @@ use super::dial::Address;
 use super::directory::slots::{self, MARKERS};
 use super::directory::{Directory, View};
 use super::fault::Fault;
+use super::incarnation::Incarnation;
 use super::lane::State;
 use super::link::accept;
 use super::primary::{Common, Primary};
@@ -91,6 +92,12 @@ impl Fleet {
             Ok(_) => primary.lanes.iter().all(|lane| matches!(&*lane.state(), State::Up(_))),
             Err(fault) => *fault != not_yet(),
         })
+    }
+
+    /// The lives that the primaries are in, as far as everything is known of them.
+    pub(super) fn lives(&self) -> Vec<Option<Incarnation>> {
+        let members = self.members.load();
+        members.primaries.iter().map(|primary| primary.life().borrow().clone().ok()).collect()
     }
 
     /// Lets a call begin; what comes back is to be dropped when it is over.

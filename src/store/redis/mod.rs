@@ -183,7 +183,13 @@ impl RedisStore {
     pub async fn visible(&self) -> Result<(), StoreError> {
         let common = &self.fleet.common;
         if common.revocation.acknowledge == Acknowledge::Visible {
+            let lives = self.fleet.lives();
             tokio::time::sleep(common.longest_lease()).await;
+            // What was brought back in a life that ended meanwhile, another node may end again: it remembers the end, and
+            // was not told of the rest.
+            if lives != self.fleet.lives() {
+                return Err(incarnation::changed().into());
+            }
         }
         Ok(())
     }

@@ -101,10 +101,10 @@ async fn connections_that_are_cut_come_back() {
     for _ in 0..3 {
         let before: i64 = server.command(&["CLIENT", "ID"]).await;
         server.command::<()>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
-        eventually("both are back", async || {
+        eventually("all are back", async || {
             let list: String = server.command(&["CLIENT", "LIST"]).await;
             let newer = |line: &&str| line.split([' ', '=']).nth(1).unwrap().parse::<i64>().unwrap() > before;
-            list.lines().filter(newer).count() == 3
+            list.lines().filter(newer).count() == 4
         })
         .await;
         eventually("the store is up", async || is_up(&store).await).await;

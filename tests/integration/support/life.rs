@@ -107,6 +107,15 @@ impl Node {
         record.stamp
     }
 
+    /// How often the store was called for requests.
+    pub(crate) async fn store_calls(&self) -> u64 {
+        let page = self.api.send(self.api.request("GET", &self.api.admin_url("/metrics"))).await.body;
+        let counts = page.lines().filter(|line| line.starts_with("introspect_store_duration_seconds_count"));
+        // These two go on by themselves.
+        let counts = counts.filter(|line| !line.contains("\"probe\"") && !line.contains("\"read_keys\""));
+        counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    }
+
     /// A counter of the metrics page, by its name and labels as they stand there; 0 when it is not there.
     pub(crate) async fn counter(&self, name: &str) -> u64 {
         let page = self.api.send(self.api.request("GET", &self.api.admin_url("/metrics"))).await.body;

@@ -144,11 +144,13 @@ impl Program {
     }
 
     /// Stops the process where it is.
+    #[allow(dead_code, reason = "for the chaos tests, which share this")]
     pub(crate) fn freeze(&self) {
         self.send("-STOP");
     }
 
     /// Lets a frozen process go on.
+    #[allow(dead_code, reason = "for the chaos tests, which share this")]
     pub(crate) fn thaw(&self) {
         self.send("-CONT");
     }

@@ -78,7 +78,7 @@ pub(crate) fn is_data(name: &str) -> bool {
 /// Carries out a command on the keys. `writes`: whether keys that have expired may be deleted on the way.
 pub(crate) fn execute(keyspace: &mut Keyspace, name: &str, arguments: &[Vec<u8>], at: Moment, writes: bool) -> Reply {
     let outcome = Execution { keyspace, at, writes }.run(name, arguments);
-    outcome.unwrap_or_else(|error| Reply::error(error))
+    outcome.unwrap_or_else(Reply::error)
 }
 
 struct Execution<'a> {

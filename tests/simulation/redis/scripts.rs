@@ -169,7 +169,6 @@ fn value(lua: &Lua, reply: Reply) -> mlua::Result<Value> {
 /// What is answered for what a script returned.
 fn reply(value: &Value) -> mlua::Result<Reply> {
     Ok(match value {
-        Value::Nil | Value::Boolean(false) => Reply::Null,
         Value::Boolean(true) => Reply::Integer(1),
         Value::Integer(number) => Reply::Integer(*number),
         #[expect(clippy::cast_possible_truncation, reason = "Redis cuts off the fraction")]

@@ -215,8 +215,7 @@ impl Server {
         let before = out.effects.len();
         let readable: Vec<_> = std::mem::take(&mut self.readable).into_iter().collect();
         for connection in readable {
-            loop {
-                let Some(client) = self.clients.get_mut(&connection) else { break };
+            while let Some(client) = self.clients.get_mut(&connection) {
                 if client.waits.is_some() {
                     // Its next command is looked at when this one has ended.
                     break;
@@ -450,7 +449,7 @@ impl Server {
         Some(match (name, words.as_slice()) {
             ("PING", _) => arguments.first().map_or(Reply::Status("PONG"), Reply::bulk),
             ("ECHO", [_]) => Reply::bulk(&arguments[0]),
-            ("AUTH" | "SELECT" | "UNWATCH", _)
+            ("AUTH" | "SELECT" | "UNWATCH" | "READONLY" | "READWRITE", _)
             | ("CLIENT", ["SETINFO" | "SETNAME" | "NO-EVICT" | "NO-TOUCH", ..] | ["TRACKING", "OFF"]) => Reply::OK,
             ("CLIENT", ["ID", ..]) => Reply::Integer(i64::try_from(client.number).unwrap_or_default()),
             ("CLIENT", ["TRACKING", "ON"]) => {
@@ -462,7 +461,6 @@ impl Server {
                 client.asks = true;
                 Reply::OK
             }
-            ("READONLY" | "READWRITE", _) => Reply::OK,
             ("SUBSCRIBE", _) => {
                 client.subscribed = true;
                 for (place, channel) in arguments.iter().enumerate() {
@@ -519,13 +517,16 @@ impl Server {
              server_time_usec:{}\r\n\r\n# Replication\r\n",
             self.run_id, self.address.port, at.micros
         );
-        if of.is_none() {
-            text += &format!("role:master\r\nconnected_slaves:{}\r\n", acknowledged.len());
+        let role = if of.is_none() {
+            format!("role:master\r\nconnected_slaves:{}\r\n", acknowledged.len())
         } else {
             let link = if *linked { "up" } else { "down" };
-            text += &format!("role:slave\r\nmaster_link_status:{link}\r\nconnected_slaves:0\r\n");
-        }
-        text += &format!("master_replid:{id}\r\nmaster_replid2:{}\r\nmaster_repl_offset:{offset}\r\n", "0".repeat(40));
+            format!("role:slave\r\nmaster_link_status:{link}\r\nconnected_slaves:0\r\n")
+        };
+        let second = "0".repeat(40);
+        let numbers = format!("master_replid:{id}\r\nmaster_replid2:{second}\r\nmaster_repl_offset:{offset}\r\n");
+        text.push_str(&role);
+        text.push_str(&numbers);
         text
     }
 }
@@ -573,5 +574,6 @@ fn settings(arguments: &[Vec<u8>]) -> Reply {
 }
 
 fn identifier(chance: &mut Chance) -> String {
-    (0..5).map(|_| format!("{:08x}", chance.next() >> 32)).collect()
+    let parts: Vec<_> = (0..5).map(|_| format!("{:08x}", chance.next() >> 32)).collect();
+    parts.concat()
 }
