@@ -9,8 +9,10 @@ use checker::history::event::{Answer, Change, Introspect, Issue, Keys, Outcome, 
 use introspectd::token::time::UnixSeconds;
 use reqwest::Client;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::cluster::shards_of;
+use crate::load::any_node;
 use crate::support::eventually;
 use crate::support::node::OPERATOR;
 use crate::support::program::Program;
@@ -19,6 +21,9 @@ use crate::witness::Witness;
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long somebody rests who was refused.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Asks any of the nodes. Cheap to clone.
 #[derive(Clone)]
@@ -111,6 +116,24 @@ impl Caller {
             self.witness.record(Event::Keys(Keys { token: name.to_owned(), shards: shards_of(&token) }));
         }
         Some(token)
+    }
+
+    /// Issues a token as soon as a node can.
+    pub(crate) async fn issue_at_last(&self, name: impl Fn() -> String, wanted: &Wanted) -> Token {
+        loop {
+            // Whether the refusal was right is for the judge to say.
+            if let Some(token) = self.issue(any_node(), &name(), wanted).await {
+                return token;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Revokes a token as soon as a node can.
+    pub(crate) async fn revoke_at_last(&self, token: &Token) {
+        while self.revoke(any_node(), token).await != Outcome::Done {
+            sleep(PAUSE).await;
+        }
     }
 
     /// Introspects a token.

@@ -67,7 +67,7 @@ async fn fail_over(site: &Site, set: &mut SentinelSet) {
     let wanted = Wanted { client: CLIENTS[0].to_owned(), lifetime: 3600, ..Wanted::default() };
     let mut tokens = Vec::new();
     for _ in 0..REVOKED {
-        let token = site.caller.issue(any_node(), &site.name(), &wanted).await.expect("nothing is wrong yet");
+        let token = site.caller.issue_at_last(|| site.name(), &wanted).await;
         tokens.push(site.tokens.add(token));
     }
     let before = set.primary().await.unwrap();

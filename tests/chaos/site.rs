@@ -98,6 +98,11 @@ impl Site {
         self.names.next()
     }
 
+    /// The names themselves, for whoever outlives this borrow.
+    pub(crate) fn names(&self) -> Arc<Names> {
+        Arc::clone(&self.names)
+    }
+
     // --- nodes ---
 
     pub(crate) fn freeze_node(&self, node: u16) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use checker::Verdict;
-use checker::history::event::{Answer, Outcome};
+use checker::history::event::Answer;
 use checker::history::mode::Acknowledge;
 use checker::verdict::{Invariant, Spread};
 use tokio::sync::Semaphore;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::caller::{Caller, Wanted};
-use crate::load::{CLIENTS, NODES, any_node};
+use crate::load::{CLIENTS, NODES};
 use crate::network::{Network, Way, Weather};
 use crate::site::{Setting, Site};
 use crate::support::redis::RedisServer;
@@ -78,17 +78,17 @@ async fn revoke(site: &Site, count: usize) {
     let (room, mut all) = (Arc::new(Semaphore::new(AT_ONCE)), JoinSet::new());
     for _ in 0..count {
         let turn = Arc::clone(&room).acquire_owned().await.unwrap();
-        let (caller, name) = (site.caller.clone(), site.name());
+        let (caller, names) = (site.caller.clone(), site.names());
         all.spawn(async move {
             let wanted = Wanted { client: CLIENTS[0].to_owned(), lifetime: 3600, ..Wanted::default() };
-            let token = Arc::new(caller.issue(any_node(), &name, &wanted).await.expect("nothing is wrong"));
+            let token = Arc::new(caller.issue_at_last(|| names.next(), &wanted).await);
             let mut watching = JoinSet::new();
             for node in 0..NODES {
                 // Once from the store, and once from what the node remembers.
                 caller.introspect(node, &token).await;
                 watching.spawn(ask_until_inactive(caller.clone(), node, Arc::clone(&token)));
             }
-            assert_eq!(caller.revoke(any_node(), &token).await, Outcome::Done);
+            caller.revoke_at_last(&token).await;
             watching.join_all().await;
             for node in 0..NODES {
                 caller.introspect(node, &token).await;
