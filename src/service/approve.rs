@@ -104,7 +104,11 @@ impl Service {
                 } else {
                     self.approve_mark(grant, now, |mark, _| mark.exempted(identity.digest(), record.stamp)).await?
                 };
-                Ok(self.approve_alone(&identity, &record, now).await? | changed)
+                match self.approve_alone(&identity, &record, now).await {
+                    // It has ended since it was found. That its grant was approved must not be called a refusal.
+                    Err(ApproveError::Unknown) if changed => Ok(true),
+                    alone => Ok(alone? | changed),
+                }
             }
             TokenKind::Refresh if cascade => {
                 let changed = self.approve_mark(grant, now, |mark, _| mark.approved()).await?;

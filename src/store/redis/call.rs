@@ -95,7 +95,13 @@ impl Call {
                     self.fleet.common.upkeep.seen(&keys[place][self.fleet.common.prefix.len()..]);
                 }
                 values[place] = if lane::sends_elsewhere(&value) {
-                    bytes(self.follow(&primary, &get(&keys[place]), keys[place].as_bytes(), value).await?.0)?
+                    let key = keys[place].as_bytes();
+                    let (value, _, elsewhere) = self.follow(&primary, &get(&keys[place]), key, value).await?;
+                    if let State::Up(up) = &*elsewhere {
+                        // Nothing but a marker: what was read there counts only if the data still is.
+                        up.read(Vec::new(), self.deadline).await?;
+                    }
+                    bytes(value)?
                 } else {
                     bytes(accept(value)?)?
                 };
