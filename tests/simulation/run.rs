@@ -31,7 +31,7 @@ pub(crate) struct Finished {
 }
 
 /// How long after a fault a node may still refuse.
-const GRACE: Micros = 2_500_000;
+const GRACE: Micros = 3_500_000;
 /// Before anything goes wrong.
 const QUIET: Micros = 600_000;
 /// How long everybody may take to come to rest after the last fault.

@@ -88,6 +88,7 @@ pub(crate) fn troubles(chance: &mut Chance, settings: Settings, deployment: &Dep
     let mut begin = from;
     let mut troubles = Vec::new();
     let mut has_restarted = false;
+    let mut is_emptied = false;
     // A failover forgets which keys have moved already: that is for operators to keep apart.
     let moves = settings.topology == Topology::Cluster && chance.happens(150);
     for place in 0..count {
@@ -107,6 +108,11 @@ pub(crate) fn troubles(chance: &mut Chance, settings: Settings, deployment: &Dep
             // What was revoked lately is safe with the nodes as long as they do not all die.
             continue;
         }
+        if restarts && is_emptied {
+            // A node that finds an empty Redis when it starts cannot know that it was not always empty.
+            continue;
+        }
+        is_emptied |= trouble.for_good;
         troubles.push(trouble);
     }
     troubles

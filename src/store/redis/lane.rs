@@ -298,7 +298,7 @@ pub(super) fn sends_elsewhere(reply: &Value) -> bool {
 }
 
 /// Returns why a connection must be given up although it is open.
-async fn watch_over(line: &mut Line, doubt: &Notify, response_timeout: Duration) -> Fault {
+pub(super) async fn watch_over(line: &mut Line, doubt: &Notify, response_timeout: Duration) -> Fault {
     let mut missed = 0;
     loop {
         if missed == 0 {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::backoff::Backoff;
@@ -14,7 +15,7 @@ use super::durability::reassert::Replay;
 use super::durability::ring::Ring;
 use super::fault::Fault;
 use super::incarnation::{self, Incarnation};
-use super::lane::{State, Up};
+use super::lane::{self, State, Up};
 use super::link::Line;
 use super::primary::{Common, Primary};
 use crate::config::Durability;
@@ -197,7 +198,7 @@ impl Upkeep {
 /// Answers those who want to know what replicas have, in one life; returns why it cannot any longer.
 async fn keep_group(primary: &Primary, common: &Common, incarnation: Incarnation, marker: &str) -> Fault {
     let limit = common.endpoint.response_timeout();
-    let mut link = match super::lane::open(primary, common, &incarnation, common.endpoint.connect_timeout()).await {
+    let mut link = match lane::open(primary, common, &incarnation, common.endpoint.connect_timeout()).await {
         Ok(link) => link,
         Err(fault) => return fault,
     };
@@ -206,11 +207,12 @@ async fn keep_group(primary: &Primary, common: &Common, incarnation: Incarnation
     let terms = Terms { incarnation, key: key.into(), replicas, limit, response_timeout: limit };
     let (group, mut commits) = group::group(terms);
     primary.set_group(Some(Arc::new(group)));
-    let mut line = link.line();
+    let (mut line, mut watched, nobody) = (link.line(), link.line(), Notify::new());
     tokio::select! {
         biased;
         fault = link.lost() => fault,
         fault = commits.serve(&mut line) => fault.unwrap_or_else(Fault::closed),
+        fault = lane::watch_over(&mut watched, &nobody, limit) => fault,
     }
 }
 
