@@ -89,7 +89,9 @@ async fn attend(primary: &Arc<Primary>, common: &Arc<Common>, reported: &mut boo
             return fault;
         }
     };
-    if !primary.is_in(&incarnation) {
+    if primary.is_in(&incarnation) {
+        common.upkeep.doubt(primary, common);
+    } else {
         if primary.was_alive() {
             common.observer.failed_over();
         }
@@ -105,8 +107,6 @@ async fn attend(primary: &Arc<Primary>, common: &Arc<Common>, reported: &mut boo
         tracing::info!(server = %primary.address, life = incarnation.name(), %dataset, "relying on Redis");
         primary.begin(incarnation.clone());
         check_settings(primary, common, &mut line).await;
-    } else {
-        common.upkeep.doubt(primary, common);
     }
     *reported = false;
     common.progress.notify_waiters();
