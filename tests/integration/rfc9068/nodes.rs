@@ -180,6 +180,8 @@ async fn without_the_store_nothing_is_said_of_a_signed_token() {
     let other = node(&redis, &["01"]).await;
     redis.kill();
     for node in [&one, &other] {
+        // What a node remembers it says to the end of its lease, and no longer.
+        eventually("the lease is over", async || node.api.introspect(OPERATOR, &token).await.status == 503).await;
         let answer = node.api.introspect(OPERATOR, &token).await;
         assert_eq!(answer.refusal(), (503, "temporarily_unavailable".into()), "known or not known to the node");
     }
