@@ -72,10 +72,10 @@ impl Service {
                 (false, _) => {}
             }
         }
-        if outcome != Revocation::Unknown {
-            // Also when somebody else had revoked it just now: what is answered holds on every node.
-            self.store.visible().await?;
-        }
+        // Also when somebody else had revoked it just now: what is answered holds on every node. And when it is not there:
+        // a node that believes in a primary that has been replaced may have issued it there, and says active until its
+        // lease ends. Nor does the time that an answer takes then tell whether a token exists.
+        self.store.visible().await?;
         Ok(outcome)
     }
 
@@ -94,9 +94,7 @@ impl Service {
             let changed = self.end(located, cascade, now).await?;
             outcome = Some(outcome.unwrap_or(false) | changed);
         }
-        if outcome.is_some() {
-            self.store.visible().await?;
-        }
+        self.store.visible().await?;
         Ok(outcome)
     }
 

@@ -12,7 +12,7 @@
 //! - [`chance`] what is random; [`world`] the time and what happens when; [`network`], [`stream`] the network
 //! - [`redis`] the servers; [`faults`] what can go wrong; [`scenario`] what does
 //! - [`node`], [`product`] the product; [`requests`], [`load`] what it is asked
-//! - [`run`] one seed
+//! - [`run`] one seed; [`staged`] what chance would need long to find
 
 mod chance;
 mod faults;
@@ -24,6 +24,7 @@ mod redis;
 mod requests;
 mod run;
 mod scenario;
+mod staged;
 mod stream;
 mod world;
 

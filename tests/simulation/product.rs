@@ -26,6 +26,7 @@ use introspectd::token::scope::Scope;
 use introspectd::token::time::{Clock, UnixSeconds};
 
 use crate::redis::deployment::{Deployment, Topology};
+use crate::scenario::NODES;
 use crate::world::BEGINNING;
 
 /// What is different from run to run.
@@ -37,9 +38,28 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
 }
 
-/// The `[redis]` section for these servers.
-pub(crate) fn redis(settings: Settings, deployment: &Deployment) -> RedisConfig {
-    let Settings { topology, acknowledge, durability, lease } = settings;
+impl Settings {
+    /// What a node is configured with. One of them may be set to much more than the others: the fleet must hold what it
+    /// promises all the same.
+    pub(crate) fn lease_of(self, node: usize) -> Duration {
+        // Only where no node may say active after the answer: how long it may otherwise, the longest lease decides.
+        let odd = self.acknowledge == Acknowledge::Visible && self.lease == UNEQUAL && node == 2;
+        if odd { 5 * self.lease } else { self.lease }
+    }
+
+    /// The longest that a lease can be, whichever node has made the dataset.
+    pub(crate) fn longest_lease(self) -> Duration {
+        (0..NODES).map(|node| self.lease_of(node)).max().unwrap_or(self.lease)
+    }
+}
+
+/// With this lease one node is set to another.
+pub(crate) const UNEQUAL: Duration = Duration::from_millis(300);
+
+/// The `[redis]` section of a node for these servers.
+pub(crate) fn redis(settings: Settings, node: usize, deployment: &Deployment) -> RedisConfig {
+    let Settings { topology, acknowledge, durability, .. } = settings;
+    let lease = settings.lease_of(node);
     let asked: Vec<_> = match topology {
         Topology::Standalone | Topology::Cluster => deployment.data().map(|it| it.address.to_string()).collect(),
         Topology::Sentinel => deployment.sentinels().map(|it| it.address.to_string()).collect(),

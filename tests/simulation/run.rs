@@ -37,6 +37,9 @@ const QUIET: Micros = 600_000;
 /// How long everybody may take to come to rest after the last fault.
 const REST: Micros = 6_000_000;
 
+/// When a node starts that is to come after the others.
+const LATE: Micros = 300_000;
+
 /// A simulation under way.
 struct Run {
     world: SharedWorld,
@@ -53,13 +56,32 @@ struct Run {
 pub(crate) fn run(seed: u64) -> Finished {
     let mut chance = Chance::new(seed);
     let settings = scenario::settings(&mut chance);
+    play(chance, settings, |chance, deployment| scenario::troubles(chance, settings, deployment, 0))
+}
+
+/// Runs what `plan` says to its end; everything else is made up.
+pub(crate) fn play(
+    mut chance: Chance,
+    settings: Settings,
+    plan: impl FnOnce(&mut Chance, &Deployment) -> Vec<Trouble>,
+) -> Finished {
     let deployment = Deployment::new(settings.topology, &mut chance.fork());
-    let config = product::redis(settings, &deployment);
-    let plan = scenario::troubles(&mut chance.fork(), settings, &deployment, 0);
+    let configs: Vec<_> = (0..NODES).map(|node| product::redis(settings, node, &deployment)).collect();
+    let plan = plan(&mut chance.fork(), &deployment);
     let world = SharedWorld::new(World::new(chance.fork(), deployment));
     let time = Time::default();
     time.set(0, world.lock().wall_clock());
-    let nodes = (0..NODES).map(|node| Node::start(node, world.clone(), time.clone(), config.clone())).collect();
+    let mut nodes: Vec<_> = configs
+        .into_iter()
+        .enumerate()
+        .map(|(node, config)| Node::start(node, world.clone(), time.clone(), config))
+        .collect();
+    for (node, started) in nodes.iter_mut().enumerate() {
+        if settings.lease_of(node) != settings.lease {
+            // It finds what the others have agreed on.
+            started.pause(LATE);
+        }
+    }
     let desk = Desk {
         recorder: Arc::new(Recorder::new(mode(settings))),
         time: time.clone(),
@@ -160,6 +182,7 @@ impl Run {
             let shift = |moment: u64| moment + start * 1000;
             let mut told = trouble.told;
             told.begin = shift(told.begin);
+            told.end = told.end.map(shift);
             told.silent = told.silent.map(|(from, to)| {
                 let first = healed.iter().map(|moment| moment * 1000).filter(|moment| *moment >= trouble.begin * 1000);
                 (shift(from), shift(first.fold(to, u64::min)))
@@ -192,7 +215,7 @@ impl Run {
         }
         // Connections that are stalled or half-open are noticed by the nodes alone.
         for told in &mut self.open {
-            told.end = Some(self.now * 1000);
+            told.end = told.end.or(Some(self.now * 1000));
         }
         self.load.questions = 60;
         self.load.changes = 8;
@@ -233,7 +256,7 @@ impl Run {
 }
 
 fn mode(settings: Settings) -> Mode {
-    let lease = u64::try_from(settings.lease.as_nanos()).expect("short");
+    let lease = u64::try_from(settings.longest_lease().as_nanos()).expect("short");
     Mode {
         acknowledge: match settings.acknowledge {
             config::Acknowledge::Visible => Acknowledge::Visible,

@@ -55,18 +55,18 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
-    fn new(name: &str, begin: Micros) -> Self {
+    pub(crate) fn new(name: &str, begin: Micros) -> Self {
         let told = Told { fault: name.to_owned(), begin: begin * 1000, ..Told::default() };
         Self { begin, steps: Vec::new(), told, for_good: false }
     }
 
-    fn with(mut self, after: Micros, fault: Fault) -> Self {
+    pub(crate) fn with(mut self, after: Micros, fault: Fault) -> Self {
         self.steps.push((self.begin + after, fault));
         self
     }
 
     /// Its failover may lose what was written this long before.
-    fn losing(mut self, before: Micros) -> Self {
+    pub(crate) fn losing(mut self, before: Micros) -> Self {
         self.told.loses_since = Some(self.begin.saturating_sub(before) * 1000);
         self
     }
@@ -119,7 +119,7 @@ pub(crate) fn troubles(chance: &mut Chance, settings: Settings, deployment: &Dep
 }
 
 /// How far the copy of a replica can be behind, with what the network adds.
-const LONGEST_LAG: Micros = 1_500 * MILLISECOND;
+pub(crate) const LONGEST_LAG: Micros = 1_500 * MILLISECOND;
 
 struct Maker<'a> {
     chance: &'a mut Chance,
