@@ -24,6 +24,7 @@ pub fn metrics(context: &Context, statistics: &ServerStatistics) -> Answer {
     numbers.cache_leased.set(condition.has_lease);
     numbers.cache_lease_age.set(condition.lease_age.unwrap_or_default());
     numbers.revocations_remembered.set(condition.remembered);
+    numbers.revocations_unread.set(condition.unread);
     numbers.revocations_overlooked.set((), condition.overlooked);
     numbers.connections.set(statistics.connections_open());
     numbers.requests_in_flight.set(statistics.requests_in_flight());

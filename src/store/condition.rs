@@ -13,6 +13,9 @@ pub struct Condition {
     pub findings: Vec<Finding>,
     /// Revocations that are remembered to be written again.
     pub remembered: u64,
+    /// Changes that were heard of and are still to be read. Until it has read them, this node may bring back after a
+    /// failover what was approved again.
+    pub unread: u64,
     /// Revocations that were not remembered for want of room.
     pub overlooked: u64,
 }

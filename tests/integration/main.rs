@@ -6,6 +6,7 @@
 //! - [`bulk`] revoking many tokens at once
 //! - [`command`] the command line: the built program in a process of its own
 //! - [`documents`] the pages that name tests
+//! - [`gaps`] what is said of a revocation when a node or Redis has missed a part
 //! - [`interleaving`] what refreshes, revocations and approvals do to each other in every order
 //! - [`kill`] the node and Redis killed at any moment: what was acknowledged holds, and every grant goes on
 //! - [`outage`] a node whose Redis is away, hangs, is killed and comes back
@@ -40,6 +41,7 @@ mod authentication;
 mod bulk;
 mod command;
 mod documents;
+mod gaps;
 mod interleaving;
 mod kill;
 mod outage;

@@ -172,6 +172,7 @@ impl RedisStore {
             lease_age: (end != Moment(0)).then(|| now.plus(common.lease()).since(end)),
             findings,
             remembered: ring.entries as u64,
+            unread: ring.unread as u64,
             overlooked: ring.overflows + ring.forgotten,
         }
     }

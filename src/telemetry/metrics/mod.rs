@@ -156,6 +156,9 @@ metrics! {
     /// `introspect_revocations_remembered`
     revocations_remembered: Figure = "introspect_revocations_remembered",
         "Revocations that would be written again to a primary of Redis that has lost them.";
+    /// `introspect_revocations_unread`
+    revocations_unread: Figure = "introspect_revocations_unread",
+        "Changes that were heard of and are still to be read, so as to be remembered.";
     /// `introspect_revocations_overlooked_total`
     revocations_overlooked: Mirror<()> = "introspect_revocations_overlooked_total",
         "Revocations that were not remembered for want of room.";
