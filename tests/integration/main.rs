@@ -9,6 +9,7 @@
 //! - [`gaps`] what is said of a revocation when a node or Redis has missed a part
 //! - [`interleaving`] what refreshes, revocations and approvals do to each other in every order
 //! - [`kill`] the node and Redis killed at any moment: what was acknowledged holds, and every grant goes on
+//! - [`matrix`] what each kind of request is answered in each kind of trouble, row by row
 //! - [`outage`] a node whose Redis is away, hangs, is killed and comes back
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
 //! - [`regression`] defects that somebody found by breaking the service
@@ -44,6 +45,7 @@ mod documents;
 mod gaps;
 mod interleaving;
 mod kill;
+mod matrix;
 mod outage;
 mod redis;
 mod regression;

@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many seeds a change has to pass, and how many the long form runs.
 const SEEDS: u64 = 1_000;
-const MANY_SEEDS: u64 = 50_000;
+const MANY_SEEDS: u64 = 10_000;
 /// Seeds at once.
 const THREADS: usize = 2;
 

@@ -1,7 +1,7 @@
 //! A Redis server of the test's own: on a free port, in a temporary folder, ended with the test.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -172,6 +172,11 @@ impl RedisServer {
         }
         program.args(&self.setup.arguments);
         program
+    }
+
+    /// Where it keeps what it keeps on disk.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Removes the keys that a server which is not running keeps on disk; who it is and whom it knows it keeps.
