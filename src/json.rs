@@ -99,6 +99,21 @@ pub fn depth(value: &Value) -> usize {
     }
 }
 
+/// What is wrong with a body, without anything of what is in it: that may be a secret in the wrong member.
+pub fn explain(error: &serde_json::Error) -> String {
+    const LONGEST: usize = 200;
+    let text = error.to_string();
+    // `invalid type: string "what was there", expected u64`. The part behind is ours, and does not hold these words.
+    let text = match text.rsplit_once(", expected ") {
+        Some((found, expected)) => {
+            let kind = found.split(['"', '`']).next().unwrap_or_default().trim_end();
+            format!("{kind}, expected {expected}")
+        }
+        None => text,
+    };
+    text.replace(['`', '"'], "'").chars().take(LONGEST).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -211,7 +211,7 @@ fn with_secret(client: &Client, secret: Option<&Secret>) -> Value {
 
 fn read_metadata(members: Map<String, Value>) -> Result<ClientMetadata, ApiError> {
     serde_json::from_value(Value::Object(members))
-        .map_err(|error| ApiError::bad_request("invalid_client_metadata", body::explain(&error)))
+        .map_err(|error| ApiError::bad_request("invalid_client_metadata", crate::json::explain(&error)))
 }
 
 fn paging(head: &Parts) -> Result<(Option<ClientId>, usize), ApiError> {

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::http::error::ApiError;
-use crate::json::StrictValue;
+use crate::json::{StrictValue, explain};
 
 /// Reads a JSON body in which no member name is repeated; an empty body counts as `{}`.
 ///
@@ -25,21 +25,6 @@ fn read_value(body: &[u8]) -> Result<Value, ApiError> {
 
 fn refuse(error: &serde_json::Error) -> ApiError {
     ApiError::invalid_request(format!("The body cannot be read: {}", explain(error)))
-}
-
-/// What is wrong with a body, without anything of what is in it: that may be a secret in the wrong member.
-pub fn explain(error: &serde_json::Error) -> String {
-    const LONGEST: usize = 200;
-    let text = error.to_string();
-    // `invalid type: string "what was there", expected u64`. The part behind is ours, and does not hold these words.
-    let text = match text.rsplit_once(", expected ") {
-        Some((found, expected)) => {
-            let kind = found.split(['"', '`']).next().unwrap_or_default().trim_end();
-            format!("{kind}, expected {expected}")
-        }
-        None => text,
-    };
-    text.replace(['`', '"'], "'").chars().take(LONGEST).collect()
 }
 
 #[cfg(test)]

@@ -79,6 +79,14 @@ pub struct BodyCredentials<'a> {
 }
 
 impl BodyCredentials<'_> {
+    /// Whether the body says nothing about the caller.
+    pub fn is_silent(&self) -> bool {
+        self.client_id.is_none()
+            && self.client_secret.is_none()
+            && self.assertion.is_none()
+            && self.assertion_type.is_none()
+    }
+
     /// Whether the body names a client and proves nothing.
     pub fn is_name_alone(&self) -> bool {
         self.client_id.is_some()

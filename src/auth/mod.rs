@@ -7,7 +7,7 @@
 //! - [`assertion`] what a client has signed, [`certificate`] what it has presented
 //! - [`dpop`] proofs that come with a request for a token
 //! - [`endpoints`] where both must have been made for, [`single_use`] that each works once
-//! - [`verify`] credentials to a caller
+//! - [`verify`] credentials to a caller; [`proven`] what a connection need not prove again
 
 pub mod assertion;
 pub mod budget;
@@ -16,6 +16,7 @@ pub mod credentials;
 pub mod dpop;
 pub mod endpoints;
 pub mod memory;
+mod proven;
 #[cfg(test)]
 mod signer;
 pub mod single_use;

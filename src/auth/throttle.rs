@@ -11,6 +11,7 @@
 //! there, neither by failing in its name from elsewhere nor by failing in other names behind the same address.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Throttle {
     /// Held while counters are raised, so that failures at the same moment all count. A failure costs a slow hash; this
     /// lock is nothing beside it, and no success takes it.
     counting: Mutex<()>,
+    /// How many failures have been counted.
+    failures: AtomicU64,
     per_pair: u32,
     per_source: u32,
     per_client: u32,
@@ -90,6 +93,7 @@ impl Throttle {
             clients: Cache::new(COUNTERS),
             known: Cache::new(COUNTERS),
             counting: Mutex::new(()),
+            failures: AtomicU64::new(0),
             per_pair: config.failures_per_client,
             per_source: config.failures_per_source,
             per_client: config.failures_per_client.saturating_mul(CLIENT_FACTOR),
@@ -127,6 +131,13 @@ impl Throttle {
         add(&self.pairs, pair_name(client_id, source), self.per_pair, self.max_wait, now);
         add(&self.sources, source, self.per_source, self.max_wait, now);
         add(&self.clients, client_name(client_id), self.per_client, self.max_wait, now);
+        // After them: whoever sees the number sees the counters.
+        self.failures.fetch_add(1, Ordering::Release);
+    }
+
+    /// How many failures have been counted. As long as there are no more, nobody has to wait who had not to.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Acquire)
     }
 
     /// Forgets the failures of a client from a source: it has proved who it is.

@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
+
 use super::assertion::{Assertion, AssertionError};
 use super::budget::Budget;
 use super::certificate::{Authorities, AuthoritiesError};
 use super::credentials::{Credentials, SEVERAL};
 use super::endpoints::Endpoints;
 use super::memory::PassedChecks;
+use super::proven::{self, Proven};
 use super::throttle::{Limit, Source, Throttle, Wait};
 use super::{Caller, Method, Refusal};
 use crate::client::secret::{Secret, SecretHash};
 use crate::client::{AuthenticationMethod, Client, ClientId, ClientState};
 use crate::config::AuthenticationConfig;
-use crate::server::PeerCertificate;
+use crate::server::{ConnectionMemory, PeerCertificate};
 use crate::service::Service;
-use crate::token::time::Now;
+use crate::token::time::{Now, UnixSeconds};
 use crate::token::value::{Presented, TokenKind};
 
 /// Checks credentials. One for the whole process.
@@ -145,6 +148,43 @@ impl Authenticator {
         let repeated = matches!(credentials, Credentials::Basic { repeated: true, .. });
         if repeated && !caller.client().repeated_credentials {
             return Err(SEVERAL.into());
+        }
+        Ok(caller)
+    }
+
+    /// Who is calling, if the request carries the very header that was accepted last on its connection, and nothing can
+    /// have changed since. To be asked only of requests whose body says nothing about the caller.
+    pub fn again(&self, headers: &HeaderMap, source: Source, memory: &ConnectionMemory, now: Now) -> Option<Caller> {
+        let line = proven::line(headers)?;
+        let proven = memory.recall::<Proven>()?;
+        let is_so = proven.source == source
+            && proven.failures == self.throttle.failures()
+            && now.seconds() < proven.until
+            && proven.is(line)
+            && self.service.registry.holds(&proven.client);
+        is_so.then(|| proven.caller.clone())
+    }
+
+    /// Decides who is calling, and notes on the connection what [`Authenticator::again`] needs.
+    ///
+    /// # Errors
+    /// As of [`Authenticator::authenticate`].
+    pub async fn authenticate_on(
+        &self,
+        credentials: &Credentials<'_>,
+        headers: &HeaderMap,
+        source: Source,
+        memory: &ConnectionMemory,
+        now: Now,
+    ) -> Result<Caller, Refused> {
+        let failures = self.throttle.failures();
+        let caller = self.authenticate(credentials, source, now).await?;
+        if let (Credentials::Basic { repeated: false, .. }, Some(line)) = (credentials, proven::line(headers))
+            && let Some(client) = self.service.registry.lasting(&caller.client)
+        {
+            let ends = caller.client.secrets.iter().filter_map(|secret| secret.expires_at);
+            let until = ends.filter(|end| now.seconds() < *end).min().unwrap_or(UnixSeconds::MAX);
+            memory.keep(Proven::new(line, (source, caller.clone()), client, until, failures));
         }
         Ok(caller)
     }

@@ -74,6 +74,13 @@ impl<K: Eq + Hash, V: Weigh> NearCache<K, V> {
         kept.filter(|_| result == CacheResult::Hit)
     }
 
+    /// Whether what was got before is still so at `at`. It counts as another question.
+    pub fn again(&self, kept: &Kept<V>, at: Moment) -> bool {
+        let result = self.judge(kept, at);
+        self.observer.asked(self.name, result);
+        result == CacheResult::Hit
+    }
+
     /// What is kept of `key` and was read not too long ago, whether or not it can still be believed.
     pub fn recall(&self, key: &K, at: Moment) -> Option<Arc<Kept<V>>> {
         self.map.get(key).filter(|kept| kept.sample.age(at) <= self.max_age)

@@ -375,6 +375,8 @@ impl Network {
 pub struct HttpConfig {
     /// `max_body_bytes`: a longer body is answered 413.
     pub max_body_bytes: usize,
+    /// `max_batch_bytes`: the same for a batch of tokens.
+    pub max_batch_bytes: usize,
     /// `max_header_bytes`: a longer head is answered 431.
     pub max_header_bytes: usize,
     /// `max_headers`: more header lines are answered 431.

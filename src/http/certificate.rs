@@ -67,6 +67,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::server::ConnectionMemory;
 
     const PROXY: &str = "10.0.0.1:1";
 
@@ -84,6 +85,7 @@ mod tests {
             encrypted: true,
             listener: "public",
             certificate: Some(own()),
+            memory: ConnectionMemory::default(),
         };
         presented(&headers, &peer, &[Network { address: "10.0.0.0".parse().unwrap(), prefix_length: 8 }])
     }

@@ -96,7 +96,7 @@ fn wanted<'a>(form: &'a Form<'_>) -> Result<Wanted<'a>, ApiError> {
 }
 
 /// A caller that asks for no stored answer gets none (RFC 9111 section 5.2.1.4).
-fn freshness(headers: &HeaderMap) -> Freshness {
+pub(super) fn freshness(headers: &HeaderMap) -> Freshness {
     let values = headers.get_all(CACHE_CONTROL).into_iter().filter_map(|value| value.to_str().ok());
     let mut directives = values.flat_map(|value| value.split(',')).map(str::trim_ascii);
     if directives.any(|directive| directive.eq_ignore_ascii_case("no-cache")) {
@@ -117,7 +117,7 @@ fn switch(form: &Form<'_>, parameter: Parameter) -> Result<bool, ApiError> {
 /// RFC 7662 section 2.3 wants 401 of a Bearer token that does not allow this; a client that authenticated as itself is
 /// known, and is told 403. One that only named itself has not been authenticated, which section 2.1 asks of every
 /// caller.
-fn expect_right(caller: &Caller) -> Result<(), ApiError> {
+pub(super) fn expect_right(caller: &Caller) -> Result<(), ApiError> {
     if caller.has(Right::Introspect) {
         return Ok(());
     }
@@ -130,7 +130,7 @@ fn expect_right(caller: &Caller) -> Result<(), ApiError> {
     })
 }
 
-fn is_own_bearer(headers: &HeaderMap, token: &str) -> bool {
+pub(super) fn is_own_bearer(headers: &HeaderMap, token: &str) -> bool {
     matches!(
         Credentials::find(headers, crate::auth::credentials::BodyCredentials::default()),
         Ok(Credentials::Bearer(presented)) if presented.is(token)

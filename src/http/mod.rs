@@ -3,6 +3,7 @@
 //! | route | file |
 //! |---|---|
 //! | `POST /introspect`, `/oauth2/introspect` | [`introspect`] |
+//! | `POST /introspect/batch`, `/oauth2/introspect/batch` | [`batch`] |
 //! | `POST /revoke`, `/oauth2/revoke` | [`revoke`] |
 //! | `POST /token`, `/oauth2/token` | [`token`] |
 //! | `GET /.well-known/oauth-authorization-server`, `/.well-known/openid-configuration` | [`metadata`] |
@@ -14,6 +15,7 @@
 //! every way to refuse it.
 
 pub mod accept;
+pub mod batch;
 pub mod certificate;
 pub mod confirmation;
 pub mod error;
@@ -87,6 +89,7 @@ impl PublicFace {
     fn route(&self, path: &str) -> Route {
         match path.strip_prefix(self.metadata.path()).filter(|rest| rest.starts_with('/')).unwrap_or(path) {
             "/introspect" | "/oauth2/introspect" => Route::Introspect,
+            "/introspect/batch" | "/oauth2/introspect/batch" => Route::Batch,
             "/revoke" | "/oauth2/revoke" => Route::Revoke,
             "/token" | "/oauth2/token" => Route::Token,
             "/jwks.json" => Route::Keys,
@@ -104,7 +107,7 @@ impl PublicFace {
         peer: &Peer,
     ) -> Result<(Answer, Outcome), ApiError> {
         let context = &self.context;
-        if !route.is_form() {
+        if !route.is_post() {
             if route == Route::Unknown {
                 return Err(ApiError::not_found());
             }
@@ -123,6 +126,8 @@ impl PublicFace {
         request::expect_method(request.method(), &[Method::POST], "POST, OPTIONS")?;
         match route {
             Route::Introspect => introspect::handle(context, request, peer).await,
+            // On the heap, as it would make the future of every introspection larger.
+            Route::Batch => Box::pin(batch::handle(context, request, peer)).await.map(done),
             Route::Revoke => revoke::handle(context, request, peer).await.map(done),
             _ => token::handle(context, request, peer).await.map(done),
         }
@@ -135,6 +140,7 @@ fn done(answer: Answer) -> (Answer, Outcome) {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
+    Batch,
     Introspect,
     Keys,
     Liveness,
@@ -146,12 +152,13 @@ enum Route {
 }
 
 impl Route {
-    fn is_form(self) -> bool {
-        matches!(self, Self::Introspect | Self::Revoke | Self::Token)
+    fn is_post(self) -> bool {
+        matches!(self, Self::Introspect | Self::Batch | Self::Revoke | Self::Token)
     }
 
     fn endpoint(self) -> Endpoint {
         match self {
+            Self::Batch => Endpoint::Batch,
             Self::Introspect => Endpoint::Introspect,
             Self::Liveness | Self::Readiness => Endpoint::Operations,
             Self::Keys | Self::Metadata => Endpoint::Metadata,

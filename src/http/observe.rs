@@ -71,9 +71,19 @@ impl Observer {
         }
     }
 
+    /// Counts a caller that was accepted as before.
+    pub fn authenticated_again(&self) {
+        self.metrics.client_auth.increment((ClientAuthMethod::Basic, ClientAuthResult::Accepted));
+    }
+
     /// Counts why a token was answered as not active.
     pub fn inactive(&self, reason: Inactive) {
         self.metrics.inactive.increment(reason);
+    }
+
+    /// Counts the tokens of a batch.
+    pub fn batch(&self, tokens: usize) {
+        self.metrics.batch_tokens.add((), tokens as u64);
     }
 
     /// Counts a caller that has asked about too many unknown tokens.

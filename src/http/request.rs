@@ -26,13 +26,15 @@ pub enum MediaType {
     Form,
     /// `application/json`.
     Json,
+    /// `application/json` again, with many tokens in it.
+    Batch,
 }
 
 impl MediaType {
     fn name(self) -> &'static str {
         match self {
             Self::Form => "application/x-www-form-urlencoded",
-            Self::Json => "application/json",
+            Self::Json | Self::Batch => "application/json",
         }
     }
 }
@@ -70,7 +72,11 @@ pub async fn read(
 ) -> Result<(Parts, Bytes), ApiError> {
     let (head, body) = request.into_parts();
     check_media_type(&head.headers, expected, body.is_end_stream())?;
-    let body = body.read(context.limits.max_body_bytes).await?;
+    let longest = match expected {
+        MediaType::Batch => context.limits.max_batch_bytes,
+        MediaType::Form | MediaType::Json => context.limits.max_body_bytes,
+    };
+    let body = body.read(longest).await?;
     Ok((head, body))
 }
 
@@ -107,6 +113,7 @@ impl Context {
     /// # Errors
     /// 400, 401, 429 or 503.
     pub async fn authenticate(&self, head: &Parts, form: &Form<'_>, peer: &Peer, now: Now) -> Result<Caller, ApiError> {
+        let source = source(&head.headers, peer, &self.authentication.trusted_proxies);
         let mut body = BodyCredentials {
             client_id: form.get(Parameter::ClientId),
             client_secret: form.get(Parameter::ClientSecret),
@@ -114,6 +121,12 @@ impl Context {
             assertion_type: form.get(Parameter::ClientAssertionType),
             certificate: None,
         };
+        if body.is_silent()
+            && let Some(caller) = self.authenticator.again(&head.headers, source, &peer.memory, now)
+        {
+            self.observer.authenticated_again();
+            return Ok(caller);
+        }
         let mut presented = None;
         // Only a client that proves nothing else is asked for its certificate, so only then is one decoded.
         if body.is_name_alone() && !head.headers.contains_key(AUTHORIZATION) {
@@ -121,8 +134,8 @@ impl Context {
         }
         body.certificate = presented.as_deref();
         let credentials = Credentials::find(&head.headers, body)?;
-        let source = source(&head.headers, peer, &self.authentication.trusted_proxies);
-        let outcome = self.authenticator.authenticate(&credentials, source, now).await;
+        let memory = &peer.memory;
+        let outcome = self.authenticator.authenticate_on(&credentials, &head.headers, source, memory, now).await;
         self.observer.authentication(&credentials, &outcome);
         Ok(outcome?)
     }
@@ -173,6 +186,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::server::ConnectionMemory;
 
     fn media_type(value: &str) -> bool {
         let mut headers = HeaderMap::new();
@@ -214,6 +228,7 @@ mod tests {
                 encrypted: false,
                 listener: "public",
                 certificate: None,
+                memory: ConnectionMemory::default(),
             };
             source(&headers, &peer, &trusted)
         };

@@ -1,20 +1,21 @@
 //! What answers look like: the same headers everywhere, and nothing that helps anybody but the caller.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
 
 use super::Answer;
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
 /// Answers that carry tokens, secrets or what is known of them must not be kept by anybody (RFC 6749 section 5.1), and
 /// a browser that meets one must not try to show it.
-const HEADERS: [(HeaderName, HeaderValue); 5] = [
+const HEADERS: [(HeaderName, HeaderValue); 6] = [
+    (CONTENT_TYPE, HeaderValue::from_static("application/json")),
     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (PRAGMA, HeaderValue::from_static("no-cache")),
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -22,10 +23,14 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
 ];
 
+/// The headers of a JSON answer. A copy is cheaper than putting them together.
+static TEMPLATE: LazyLock<HeaderMap> = LazyLock::new(|| HEADERS.into_iter().collect());
+
 /// A JSON body.
 pub fn json(status: StatusCode, body: Bytes) -> Answer {
-    let mut answer = bare(status, body);
-    answer.headers_mut().insert(CONTENT_TYPE, JSON);
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    answer.headers_mut().clone_from(&TEMPLATE);
     answer
 }
 
@@ -49,11 +54,7 @@ pub fn options(allow: &'static str) -> Answer {
 }
 
 fn bare(status: StatusCode, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
-    *answer.status_mut() = status;
-    answer.headers_mut().reserve(HEADERS.len() + 2);
-    for (name, value) in HEADERS {
-        answer.headers_mut().insert(name, value);
-    }
+    let mut answer = json(status, body);
+    answer.headers_mut().remove(CONTENT_TYPE);
     answer
 }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{self, Accepted, Service};
-use super::{Handler, Peer};
+use super::{ConnectionMemory, Handler, Peer};
 use crate::shutdown::Phase;
 
 /// How many connections the kernel may hold for us. tokio's own 128 overflows in a moment's reconnect of a fleet; the
@@ -152,7 +152,7 @@ impl Listener {
                 next = self.accept_with_permit(permits) => match next {
                     Ok((accepted, address, permit)) => {
                         let encrypted = self.acceptor.is_some();
-                        let peer = Peer { address, encrypted, listener: self.name, certificate: None };
+                        let peer = Peer { address, encrypted, listener: self.name, certificate: None, memory: ConnectionMemory::default() };
                         let served = connection::serve(Arc::clone(service), accepted, self.acceptor.clone(), peer);
                         connections.spawn(async move {
                             served.await;

@@ -19,6 +19,7 @@ mod connection;
 mod exchange;
 mod head;
 mod listener;
+mod memory;
 mod progress;
 mod refusal;
 mod statistics;
@@ -40,6 +41,7 @@ use tokio::task::JoinSet;
 pub use self::body::{BodyError, RequestBody};
 pub use self::certificate::PeerCertificate;
 pub use self::head::MAX_TARGET_BYTES;
+pub use self::memory::ConnectionMemory;
 pub use self::refusal::Refusal;
 pub use self::statistics::{Protocol, ServerStatistics};
 pub use self::tls::TlsError;
@@ -63,7 +65,7 @@ pub trait Handler: Clone + Send + Sync + 'static {
 }
 
 /// Who is at the other end of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Peer {
     /// Its address; none for a unix socket.
     pub address: Option<SocketAddr>,
@@ -73,6 +75,8 @@ pub struct Peer {
     pub listener: &'static str,
     /// The certificate that it presented to us, if it was asked for one and has one.
     pub certificate: Option<Arc<PeerCertificate>>,
+    /// What the handler wants to know again.
+    pub memory: ConnectionMemory,
 }
 
 /// Where a listener listens.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _};
 
 use super::Service;
 use super::lookup::{ActiveToken, Found, Freshness};
@@ -11,9 +12,13 @@ use crate::client::policy;
 use crate::store::StoreError;
 use crate::token::answer;
 use crate::token::decision::Inactive;
+use crate::token::keyring::Candidates;
 use crate::token::scope::Scope;
 use crate::token::time::Now;
 use crate::token::value::Presented;
+
+/// How many tokens of a batch are read at the same time: as many as travel together to the store anyway.
+const READS_AT_ONCE: usize = 64;
 
 /// What a caller wants to be checked or told beyond RFC 7662. Nothing, by default.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +83,54 @@ impl Service {
             self.remembered.keep_body(*key, kept, caller, &body);
         }
         Ok(Ok(ActiveAnswer { body, token }))
+    }
+
+    /// The answers about many tokens, in their order, as of [`Service::introspect`].
+    ///
+    /// What is remembered is answered first and at once; what has to be read is read together.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the state of one of them could not be read.
+    pub async fn introspect_all(
+        &self,
+        caller: &Client,
+        presented: &[Presented<'_>],
+        wanted: &Wanted<'_>,
+        now: Now,
+    ) -> Result<Vec<Result<Bytes, Inactive>>, StoreError> {
+        let mut answers: Vec<_> =
+            presented.iter().map(|presented| self.remembered_answer(caller, *presented, wanted, now)).collect();
+        let missing: Vec<_> = (0..answers.len()).filter(|place| answers[*place].is_none()).collect();
+        let read = missing.clone().into_iter().map(async |place| {
+            // Signatures are slow to check, and others wait for this thread.
+            tokio::task::coop::consume_budget().await;
+            self.introspect(caller, presented[place], wanted, now).await
+        });
+        let mut read = stream::iter(read).buffered(READS_AT_ONCE);
+        for place in &missing {
+            let Some(answer) = read.next().await else { break };
+            answers[*place] = Some(answer?.map(|active| active.body));
+        }
+        Ok(answers.into_iter().map(|answer| answer.unwrap_or(Err(Inactive::Malformed))).collect())
+    }
+
+    /// The answer about an opaque token of ours, if it is remembered.
+    fn remembered_answer(
+        &self,
+        caller: &Client,
+        presented: Presented<'_>,
+        wanted: &Wanted<'_>,
+        now: Now,
+    ) -> Option<Result<Bytes, Inactive>> {
+        if wanted.freshness == Freshness::Read || !wanted.is_usual() {
+            return None;
+        }
+        let Candidates::One(digest) = self.keys.recognise(presented) else { return None };
+        let kept = self.remembered.get(digest)?;
+        match kept.value.judge(now)? {
+            Ok(_) => kept.value.body_for(caller).map(Ok),
+            Err(reason) => Some(Err(reason)),
+        }
     }
 
     fn render(&self, caller: &Client, token: &ActiveToken, wanted: &Wanted<'_>, now: Now) -> Result<Bytes, Inactive> {

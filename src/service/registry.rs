@@ -43,6 +43,10 @@ impl Weigh for KnownClient {
     }
 }
 
+/// What shows that a client is still as it was found: to be asked of [`Registry::holds`].
+#[derive(Clone, Debug)]
+pub struct Lasting(Option<Arc<Kept<KnownClient>>>);
+
 /// How many clients are remembered, and how many parsed records are kept.
 pub const MOST_CLIENTS: u64 = 10_000;
 
@@ -74,6 +78,24 @@ impl Registry {
             near.keep(id.clone(), Arc::new(Kept { sample, value: known.clone() }));
         }
         Ok(known)
+    }
+
+    /// What shows that this is still what is known of the client; `None` when that has to be found out each time.
+    pub fn lasting(&self, client: &Arc<Client>) -> Option<Lasting> {
+        if self.declared.get(&client.client_id).is_some_and(|declared| Arc::ptr_eq(declared, client)) {
+            return Some(Lasting(None));
+        }
+        let kept = self.near.as_ref()?.get(&client.client_id, self.store.coherence().now())?;
+        Arc::ptr_eq(&kept.value.client, client).then_some(Lasting(Some(kept)))
+    }
+
+    /// Whether a client is still as it was: at this moment, and without asking the store.
+    pub fn holds(&self, lasting: &Lasting) -> bool {
+        match (&lasting.0, &self.near) {
+            (None, _) => true,
+            (Some(kept), Some(near)) => near.again(kept, self.store.coherence().now()),
+            (Some(_), None) => false,
+        }
     }
 
     /// The client of this id as the store has it now: for those who are going to change it.

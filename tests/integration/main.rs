@@ -11,6 +11,7 @@
 //! - [`kill`] the node and Redis killed at any moment: what was acknowledged holds, and every grant goes on
 //! - [`matrix`] what each kind of request is answered in each kind of trouble, row by row
 //! - [`outage`] a node whose Redis is away, hangs, is killed and comes back
+//! - [`proven`] connections that need not prove again who is calling
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
 //! - [`regression`] defects that somebody found by breaking the service
 //! - [`remembered`] what a node answers from memory, and when it does not
@@ -47,6 +48,7 @@ mod interleaving;
 mod kill;
 mod matrix;
 mod outage;
+mod proven;
 mod redis;
 mod regression;
 mod remembered;

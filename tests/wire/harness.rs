@@ -109,6 +109,7 @@ impl Default for Options {
         Self {
             http: HttpConfig {
                 max_body_bytes: MAX_BODY,
+                max_batch_bytes: 1024 * 1024,
                 max_header_bytes: 16 * 1024,
                 max_headers: 64,
                 max_connections: 100,

@@ -182,6 +182,8 @@ pub(super) fn authentication(reader: &mut Reader<'_>) -> AuthenticationConfig {
 // === [http] ===
 
 /// A token is at most a few KiB and a form little more; 64 KiB leaves room for the largest import.
+/// A thousand signed tokens of a kilobyte.
+const MAX_BATCH_BYTES: usize = 1024 * 1024;
 const MAX_BODY_BYTES: usize = 65_536;
 
 /// Twice hyper's floor of 8192: room for gateways that add headers.
@@ -214,6 +216,12 @@ pub(super) fn http(reader: &mut Reader<'_>) -> HttpConfig {
             MAX_BODY_BYTES,
             1024..=16_777_216,
             "A longer body is answered 413.",
+        ),
+        max_batch_bytes: section.within(
+            "max_batch_bytes",
+            MAX_BATCH_BYTES,
+            1024..=16_777_216,
+            "A longer body of /introspect/batch is answered 413.",
         ),
         max_header_bytes: section.within(
             "max_header_bytes",

@@ -122,6 +122,7 @@ client_ca_file = "clients.pem"
 
 [http]
 max_body_bytes = 4096
+max_batch_bytes = 5000
 max_header_bytes = 8192
 max_headers = 50
 max_connections = 100
@@ -296,6 +297,7 @@ fn check_everything(config: &Config) {
         config.http,
         HttpConfig {
             max_body_bytes: 4096,
+            max_batch_bytes: 5000,
             max_header_bytes: 8192,
             max_headers: 50,
             max_connections: 100,

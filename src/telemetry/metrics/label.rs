@@ -93,6 +93,8 @@ label! {
     Endpoint is "endpoint" {
         /// `POST /introspect`.
         Introspect = "introspect",
+        /// `POST /introspect/batch`.
+        Batch = "introspect_batch",
         /// `POST /revoke`.
         Revoke = "revoke",
         /// `POST /token`.

@@ -102,6 +102,9 @@ metrics! {
     /// `introspect_inactive_total`
     inactive: Counter<Inactive> = "introspect_inactive_total",
         "Tokens that were answered as not active, by the reason that callers are not told.";
+    /// `introspect_batch_tokens_total`
+    batch_tokens: Counter<()> = "introspect_batch_tokens_total",
+        "Tokens that were asked about in batches.";
     /// `introspect_request_duration_seconds`
     request_duration: Histogram<Endpoint> = "introspect_request_duration_seconds",
         "Time from the end of a request's head to its answer.";

@@ -1,5 +1,6 @@
 //! Introspection, RFC 7662: a test for each sentence, named by its section, over a real server on either store.
 
+mod batch;
 mod callers;
 mod extensions;
 mod request;
