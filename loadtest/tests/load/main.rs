@@ -29,7 +29,7 @@ fn load_with(server: &Server, tokens: &str, arguments: &str) -> Output {
     fs::write(&tokens_file, tokens).unwrap();
     fs::write(&secret_file, "a secret\n").unwrap();
     Command::new(env!("CARGO_BIN_EXE_introspectd-load"))
-        .args(["--url", &format!("http://{}/introspect", server.address()), "--client-id", "rs"])
+        .args(["run", "--url", &format!("http://{}/introspect", server.address()), "--client-id", "rs"])
         .args(
             [
                 ["--tokens".as_ref(), tokens_file.as_os_str()],
