@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::html;
-use super::single::{histograms, spectrum};
+use super::plots::{histograms, spectrum};
 use super::svg::{Plot, Scale, Series};
 use super::{Report, Told};
 use crate::number::microseconds;

@@ -2,11 +2,12 @@
 //!
 //! - [`single`] one run; [`curve`] several at rising rates
 //! - [`quantiles`] times in figures
-//! - [`files`] the folder that is written; [`html`] the page in it, with [`svg`] its plots
+//! - [`files`] the folder that is written; [`html`] the page in it, with its [`plots`], drawn by [`svg`]
 
 pub(crate) mod curve;
 pub(crate) mod files;
 pub(crate) mod html;
+pub(crate) mod plots;
 pub(crate) mod quantiles;
 pub(crate) mod single;
 pub(crate) mod svg;

@@ -8,12 +8,11 @@ use serde_json::{Value, json};
 
 use super::Told;
 use super::html;
+use super::plots::{histograms, over_time, spectrum};
 use super::quantiles::Quantiles;
-use super::svg::{Plot, Scale, Series};
 use crate::client::Fault;
 use crate::compare::statistics;
 use crate::number::{fraction, fraction_of_length, microseconds};
-use crate::record::times::Times;
 use crate::record::{Changed, Record, blob};
 use crate::run::plan::Plan;
 use crate::schedule::arrivals::Shape;
@@ -88,15 +87,15 @@ struct Figures {
 }
 
 #[derive(Debug, Serialize)]
-struct WindowReport {
-    start_seconds: f64,
-    requests: u64,
-    wrong: u64,
-    failed: u64,
-    valid: bool,
-    p50_us: f64,
-    p99_us: f64,
-    max_us: f64,
+pub(crate) struct WindowReport {
+    pub(super) start_seconds: f64,
+    pub(super) requests: u64,
+    pub(super) wrong: u64,
+    pub(super) failed: u64,
+    pub(super) valid: bool,
+    pub(super) p50_us: f64,
+    pub(super) p99_us: f64,
+    pub(super) max_us: f64,
 }
 
 /// How the last third of the windows differs from the first, in p99.
@@ -380,50 +379,5 @@ impl Told for Report {
             return Vec::new();
         }
         histograms(&[("latency", &self.record.latency), ("service", &self.record.service)])
-    }
-}
-
-/// The two formats of each histogram.
-pub(crate) fn histograms(named: &[(&str, &Times)]) -> Vec<(String, String)> {
-    let both = |(name, times): &(&str, &Times)| {
-        [(format!("{name}.hgrm"), blob::hgrm(times)), (format!("{name}.v2.base64"), blob::v2(times) + "\n")]
-    };
-    named.iter().flat_map(both).collect()
-}
-
-/// Latency by percentile; each halving of the distance to 100 per cent takes the same room.
-pub(crate) fn spectrum(named: &[(&str, &Times)]) -> Plot {
-    let series = |(name, times): &(&str, &Times)| {
-        let steps = times.histogram().iter_quantiles(10);
-        let points = steps.map(|step| (step.quantile_iterated_to(), fraction(step.value_iterated_to()) / 1e6));
-        let points =
-            points.filter(|(share, _)| *share < 1.0).map(|(share, value)| (1.0 / (1.0 - share), value)).collect();
-        Series { name: (*name).to_owned(), points, dots: false }
-    };
-    Plot {
-        title: "Percentile spectrum",
-        x: Scale::percentiles(),
-        y: Scale::logarithmic("milliseconds"),
-        series: named.iter().map(series).collect(),
-        marks: Vec::new(),
-    }
-}
-
-fn over_time(windows: &[WindowReport]) -> Plot {
-    let series = |name: &str, of: fn(&WindowReport) -> f64| Series {
-        name: name.to_owned(),
-        points: windows
-            .iter()
-            .filter(|window| window.requests > 0)
-            .map(|one| (one.start_seconds, of(one) / 1e3))
-            .collect(),
-        dots: false,
-    };
-    Plot {
-        title: "Latency over time",
-        x: Scale::linear("seconds since measuring began"),
-        y: Scale::logarithmic("milliseconds"),
-        series: vec![series("p50", |one| one.p50_us), series("p99", |one| one.p99_us), series("max", |one| one.max_us)],
-        marks: Vec::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! What is asked: which kinds of tokens, how many of each, and how often.
 //!
-//! - [`file`] the workload as people write it, in TOML
+//! - [`mod@file`] the workload as people write it, in TOML
 //! - [`tokens`] a list of tokens with what is true of them, one JSON object a line
 //! - [`seeding`] makes such a list through introspectd's admin API
 //! - [`population`] the tokens of a run, and [`zipf`] how one is chosen

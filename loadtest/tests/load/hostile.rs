@@ -71,7 +71,7 @@ fn a_body_without_end() {
         |stream| {
             write(stream, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
             loop {
-                write(stream, &[&b"8000\r\n"[..], &[b' '; 0x8000], b"\r\n"].concat())?;
+                write(stream, &[&b"1000\r\n"[..], &[b' '; 0x1000], b"\r\n"].concat())?;
             }
         },
         "body_too_large",
@@ -80,7 +80,7 @@ fn a_body_without_end() {
         |stream| {
             write(stream, b"HTTP/1.1 200 OK\r\n\r\n")?;
             loop {
-                write(stream, &[b' '; 0x8000])?;
+                write(stream, &[b' '; 0x1000])?;
             }
         },
         "body_too_large",

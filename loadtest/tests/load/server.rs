@@ -115,7 +115,7 @@ async fn answer(
     if let Some((every, length)) = behaviour.stall {
         let rounds = u32::try_from(begin.elapsed().as_nanos() / every.as_nanos()).unwrap();
         let end = begin + every * (rounds + 1);
-        if end - length <= Instant::now() {
+        if end <= Instant::now() + length {
             tokio::time::sleep_until(end.into()).await;
         }
     }
