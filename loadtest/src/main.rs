@@ -1,5 +1,5 @@
-//! A load tester for RFC 7662 introspection servers. It checks every answer against the truth, and measures from the moment
-//! at which a request was meant to start.
+//! A load tester for RFC 7662 introspection servers. It checks every answer against the truth, and measures from the
+//! moment at which a request was meant to start.
 //!
 //! - [`arguments`] the command line, read and checked
 //! - [`workload`] what is asked; [`truth`] what may be answered

@@ -36,8 +36,8 @@ pub(crate) struct Load {
     /// A file with a token of the caller's own, for bearer authentication.
     #[arg(long)]
     bearer_token_file: Option<PathBuf>,
-    /// What to ask and what is true: one `{"token": "...", "active": true}` a line. Without a workload they are asked in
-    /// this order, round and round.
+    /// What to ask and what is true: one `{"token": "...", "active": true}` a line. Without a workload they are asked
+    /// in this order, round and round.
     #[arg(long, required_unless_present = "workload")]
     tokens: Option<PathBuf>,
     /// A workload file (TOML). Without --tokens its tokens are made through introspectd's admin API.

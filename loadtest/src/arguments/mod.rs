@@ -18,8 +18,8 @@ use crate::run::RunError;
 
 /// Measure an RFC 7662 introspection server, checking every answer.
 ///
-/// Exit code: 0 when every request was answered rightly, 1 when one was not, 2 for a wrong call. `compare`: 0 improved or
-/// unchanged, 1 regressed, 3 unclear.
+/// Exit code: 0 when every request was answered rightly, 1 when one was not, 2 for a wrong call. `compare`: 0 improved
+/// or unchanged, 1 regressed, 3 unclear.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub(crate) struct Cli {

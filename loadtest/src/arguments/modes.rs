@@ -51,8 +51,8 @@ impl Spread {
 pub(crate) struct RunCommand {
     #[command(flatten)]
     load: Load,
-    /// `closed`: each connection asks again as soon as it has its answer. `open`: requests start when the clock says so,
-    /// whether or not earlier ones have been answered.
+    /// `closed`: each connection asks again as soon as it has its answer. `open`: requests start when the clock says
+    /// so, whether or not earlier ones have been answered.
     #[arg(long, value_enum)]
     mode: Mode,
     /// Requests a second, in the open mode.

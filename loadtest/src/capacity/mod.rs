@@ -16,8 +16,8 @@ use usl::Law;
 /// Fits the Universal Scalability Law, and says how many replicas are needed.
 #[derive(Debug, Args)]
 pub(crate) struct CapacityCommand {
-    /// Measured points: a line for each, with the number of replicas (or of connections) and the throughput, separated by
-    /// a comma or blanks. `#` begins a comment.
+    /// Measured points: a line for each, with the number of replicas (or of connections) and the throughput, separated
+    /// by a comma or blanks. `#` begins a comment.
     points: PathBuf,
     /// Rates to be served, separated by commas.
     #[arg(long, value_delimiter = ',', value_parser = rate)]

@@ -40,8 +40,8 @@ impl Http1 {
         Ok(Self { stream, request: Vec::new(), received: Vec::with_capacity(USUAL_BYTES), chunks: Vec::new() })
     }
 
-    /// Whether it can carry another request: the server may have closed it, or said something unasked. Costs nothing while
-    /// nothing has come.
+    /// Whether it can carry another request: the server may have closed it, or said something unasked. Costs nothing
+    /// while nothing has come.
     pub(crate) fn is_usable(&self) -> bool {
         let mut byte = [0];
         matches!(self.stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)

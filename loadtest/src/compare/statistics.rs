@@ -27,8 +27,8 @@ pub(crate) struct RankTest {
 /// Up to this many on each side, without ties, the distribution is counted out.
 const EXACT: usize = 30;
 
-/// The test of Mann and Whitney (1947): exact where it can be, else by the normal approximation with correction for ties
-/// and for continuity.
+/// The test of Mann and Whitney (1947): exact where it can be, else by the normal approximation with correction for
+/// ties and for continuity.
 pub(crate) fn mann_whitney(one: &[f64], other: &[f64]) -> RankTest {
     let (m, n) = (one.len(), other.len());
     if m == 0 || n == 0 {
@@ -111,8 +111,8 @@ fn complementary_error(x: f64) -> f64 {
     if x >= 0.0 { tail } else { 2.0 - tail }
 }
 
-/// The interval in which the relative difference of the medians, of `other` from `one`, lies with 95 per cent confidence: the
-/// percentile bootstrap (Efron 1979).
+/// The interval in which the relative difference of the medians, of `other` from `one`, lies with 95 per cent
+/// confidence: the percentile bootstrap (Efron 1979).
 pub(crate) fn bootstrap(one: &[f64], other: &[f64], seed: u64) -> (f64, f64) {
     const RESAMPLES: usize = 10_000;
     const TAIL: f64 = 0.025;

@@ -1,7 +1,8 @@
 //! Histograms in the formats of `HdrHistogram`, so that other tools can merge and plot them.
 //!
-//! The compressed form is the V2 encoding within a zlib stream (RFC 1950). The stream is made of stored blocks (RFC 1951
-//! section 3.2.4): the encoding is short already, as it counts runs of empty buckets, and every reader of zlib takes it.
+//! The compressed form is the V2 encoding within a zlib stream (RFC 1950). The stream is made of stored blocks (RFC
+//! 1951 section 3.2.4): the encoding is short already, as it counts runs of empty buckets, and every reader of zlib
+//! takes it.
 
 use std::fmt::Write as _;
 

@@ -135,8 +135,8 @@ impl Record {
         }
     }
 
-    /// Adds the times of a request, however it ended: leaving out the failed ones would flatter. It lies so far into the
-    /// measured time.
+    /// Adds the times of a request, however it ended: leaving out the failed ones would flatter. It lies so far into
+    /// the measured time.
     pub(crate) fn measure(&mut self, at: Duration, moments: Moments, verdict: Verdict) {
         let latency = moments.ended - moments.intended;
         self.latency.add(latency);

@@ -215,8 +215,8 @@ impl Report {
     fn limited_line(&self) -> String {
         let Generator { bound_us, processor_share, .. } = &self.generator;
         format!(
-            "generator-limited: its own lag exceeds {bound_us:.0} us at p99, or it was busy all the time ({:.0} % of it), so \
-             these figures are the generator's too",
+            "generator-limited: its own lag exceeds {bound_us:.0} us at p99, or it was busy all the time \
+             ({:.0} % of it), so these figures are the generator's too",
             processor_share * 100.0
         )
     }

@@ -48,8 +48,8 @@ const HEAD_START: Duration = Duration::from_millis(10);
 
 /// Does what the plan says, and returns what was seen.
 ///
-/// All connections are open before the first request starts: opening them is not what is measured, unless the plan opens
-/// new ones all the time.
+/// All connections are open before the first request starts: opening them is not what is measured, unless the plan
+/// opens new ones all the time.
 pub(crate) fn run(plan: &Arc<Plan>, live: bool) -> Result<Record, RunError> {
     let gate = Arc::new(Gate { span: OnceLock::new(), barrier: Barrier::new(usize::from(plan.threads) + 1) });
     let progress = Arc::new(Progress::new(plan.threads));

@@ -62,8 +62,9 @@ impl Step {
     }
 }
 
-/// Where a rising curve bends (Satopää et al., "Finding a Kneedle in a Haystack", 2011): the point that lies farthest below
-/// the line from its first point to its last. `None` for a curve of less than three points, or one that does not bend.
+/// Where a rising curve bends (Satopää et al., "Finding a Kneedle in a Haystack", 2011): the point that lies farthest
+/// below the line from its first point to its last. `None` for a curve of less than three points, or one that does not
+/// bend.
 pub(crate) fn knee(points: &[(f64, f64)]) -> Option<usize> {
     /// Noise bends every line a little.
     const LEAST: f64 = 0.1;
@@ -83,8 +84,8 @@ mod tests {
 
     #[test]
     fn the_knee_of_a_queue_is_where_it_is_known_to_be() {
-        // An M/M/1 queue, 1 / (1 - load): between 0 and 0.9 the line is farthest above it where the slopes are the same,
-        // which is at a load of 1 - sqrt(0.1).
+        // An M/M/1 queue, 1 / (1 - load): between 0 and 0.9 the line is farthest above it where the slopes are the
+        // same, which is at a load of 1 - sqrt(0.1).
         let points: Vec<(f64, f64)> =
             (0..=90).map(|load| f64::from(load) / 100.0).map(|load| (load, 1.0 / (1.0 - load))).collect();
         assert_eq!(knee(&points), Some(68));

@@ -1,9 +1,9 @@
 //! When each request is meant to start.
 //!
-//! In an open loop a request is meant to start when its schedule says so, whatever the server does, and any connection that
-//! is free takes the next one. If none is free the request waits, and its latency counts from when it was meant to start:
-//! that is what a user behind it would have felt. A generator that measured from when it could send would leave out exactly
-//! the requests that a stall made wait ("coordinated omission").
+//! In an open loop a request is meant to start when its schedule says so, whatever the server does, and any connection
+//! that is free takes the next one. If none is free the request waits, and its latency counts from when it was meant to
+//! start: that is what a user behind it would have felt. A generator that measured from when it could send would leave
+//! out exactly the requests that a stall made wait ("coordinated omission").
 //!
 //! - [`arrivals`] the starts of one thread
 //! - [`clock`] how a start is waited for

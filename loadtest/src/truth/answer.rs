@@ -16,8 +16,9 @@ struct Answer<'a> {
 
 /// Judges for one thread.
 ///
-/// Most answers repeat, byte for byte, the last one for the same token. Such a one is judged as its twin was, without being
-/// read again: the bytes are the same, and so is the token. What is remembered is what they say, never whether it is true.
+/// Most answers repeat, byte for byte, the last one for the same token. Such a one is judged as its twin was, without
+/// being read again: the bytes are the same, and so is the token. What is remembered is what they say, never whether it
+/// is true.
 #[derive(Debug)]
 pub(crate) struct Judge {
     remembered: Vec<Option<Remembered>>,

@@ -1,8 +1,8 @@
 //! What is true of a token, while it changes; and [`answer`], which judges what was said of it.
 //!
-//! A token that is being revoked is either, from the sending of its revocation until that is answered: the server may have
-//! done it or not. Every request sent after that answer must be told that it is inactive. States only go forward, so
-//! looking before a request is sent and after its answer is there is enough.
+//! A token that is being revoked is either, from the sending of its revocation until that is answered: the server may
+//! have done it or not. Every request sent after that answer must be told that it is inactive. States only go forward,
+//! so looking before a request is sent and after its answer is there is enough.
 
 pub(crate) mod answer;
 

@@ -1,7 +1,7 @@
 //! Makes the tokens of a workload through introspectd's admin API.
 //!
-//! Two clients are made: one that tokens are issued to, and one that asks. Were they one, it would be told everything about
-//! its own tokens, whatever their audience.
+//! Two clients are made: one that tokens are issued to, and one that asks. Were they one, it would be told everything
+//! about its own tokens, whatever their audience.
 
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};

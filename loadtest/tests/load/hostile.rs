@@ -1,4 +1,5 @@
-//! Servers that break the protocol: each failure is counted by its kind, takes bounded time and memory, and breaks nothing.
+//! Servers that break the protocol: each failure is counted by its kind, takes bounded time and memory, and breaks
+//! nothing.
 
 use super::wire::{self, Script, close, write};
 use super::{call, complaint, report};

@@ -1,4 +1,5 @@
-//! Open and closed loops against a server whose behaviour is known: they must report its delay, its lies and its stalls.
+//! Open and closed loops against a server whose behaviour is known: they must report its delay, its lies and its
+//! stalls.
 
 use std::time::Duration;
 
@@ -66,8 +67,8 @@ fn lies_during_the_warm_up_count_too() {
     assert!(complaint(&output).starts_with("wrong answers: 4 (the first for token 1)"));
 }
 
-/// A server that stands still for 400 ms in each 2 s makes a fifth of these arrivals wait, for 200 ms on average. Seen from
-/// the plan, it is all of them; seen from senders who each waited once, it is a handful.
+/// A server that stands still for 400 ms in each 2 s makes a fifth of these arrivals wait, for 200 ms on average. Seen
+/// from the plan, it is all of them; seen from senders who each waited once, it is a handful.
 #[test]
 fn stalls_show_in_an_open_loop_and_hide_in_a_closed_one() {
     let stall = Some((Duration::from_secs(2), Duration::from_millis(400)));
@@ -77,8 +78,8 @@ fn stalls_show_in_an_open_loop_and_hide_in_a_closed_one() {
     assert!(output.status.success(), "{open}");
     let figures = &open["figures"];
     assert_eq!(figures["requests"], 2000);
-    // Evenly from 0 to 400 ms for the fifth that waits: 200 ms are exceeded by a tenth of all, 380 ms by a hundredth. The
-    // lower bounds must hold on any machine, the upper ones leave room for a busy one.
+    // Evenly from 0 to 400 ms for the fifth that waits: 200 ms are exceeded by a tenth of all, 380 ms by a hundredth.
+    // The lower bounds must hold on any machine, the upper ones leave room for a busy one.
     assert!((180.0..350.0).contains(&milliseconds(&figures["latency_us"]["p90"])), "{open}");
     assert!((360.0..550.0).contains(&milliseconds(&figures["latency_us"]["p99"])), "{open}");
     assert!(milliseconds(&figures["latency_us"]["p50"]) < 50.0, "{open}");

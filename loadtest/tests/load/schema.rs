@@ -10,8 +10,8 @@ use super::{TOKENS, call, command, report};
 
 const SCHEMA: &str = include_str!("../../schema/result.schema.json");
 
-/// What is wrong with a value, by as much of JSON Schema as the schema uses. A keyword that is not known is a fault of the
-/// schema.
+/// What is wrong with a value, by as much of JSON Schema as the schema uses. A keyword that is not known is a fault of
+/// the schema.
 fn faults(schema: &Value, root: &Value, value: &Value, place: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (keyword, rule) in schema.as_object().unwrap() {

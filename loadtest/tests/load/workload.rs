@@ -8,8 +8,9 @@ use tempfile::TempDir;
 use super::authority::Authority;
 use super::{command, complaint, report};
 
-const EVERYTHING: &str = "seed = 3\n[mix]\nactive-hot = 40\nactive-cold = 20\nexpired = 10\nrevoked = 10\nunknown = 10\n\
-                          malformed = 10\njwt = 10\nwrong-client = 10\n[population]\nhot = 50\ncold = 50\nothers = 8\n";
+const EVERYTHING: &str = "seed = 3\n[mix]\nactive-hot = 40\nactive-cold = 20\nexpired = 10\nrevoked = 10\n\
+                          unknown = 10\nmalformed = 10\njwt = 10\nwrong-client = 10\n\
+                          [population]\nhot = 50\ncold = 50\nothers = 8\n";
 
 fn with(authority: &Authority, workload: &str, subcommand: &str, arguments: &str) -> Output {
     let folder = TempDir::new().unwrap();
