@@ -1,6 +1,7 @@
 //! One connection of HTTP/1.1, one request at a time.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -47,9 +48,9 @@ impl Http1 {
         matches!(self.stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Asks with a form. After an error the connection is of no more use.
-    pub(crate) async fn ask(&mut self, target: &Target, form: &[u8]) -> Result<Answer<'_>, Fault> {
-        target.write(&mut self.request, form);
+    /// Asks with a form. After an error, and after the last request, the connection is of no more use.
+    pub(crate) async fn ask(&mut self, target: &Target, form: &[u8], last: bool) -> Result<Answer<'_>, Fault> {
+        target.write(&mut self.request, form, last);
         self.exchange().await
     }
 
@@ -63,6 +64,18 @@ impl Http1 {
     ) -> Result<Answer<'_>, Fault> {
         target.write_to(&mut self.request, method, path, body);
         self.exchange().await
+    }
+
+    /// Lets the server close the connection first, beside what goes on. Who closes first keeps the port for a minute, and
+    /// a client has few of them for many connections.
+    pub(crate) fn retire(mut self) {
+        /// A server that does not close is not waited for any longer.
+        const PATIENCE: Duration = Duration::from_secs(1);
+        tokio::task::spawn_local(async move {
+            self.received.clear();
+            // Whatever comes instead of the end does not matter any more.
+            drop(tokio::time::timeout(PATIENCE, self.more()).await);
+        });
     }
 
     async fn exchange(&mut self) -> Result<Answer<'_>, Fault> {

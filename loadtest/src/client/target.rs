@@ -26,6 +26,8 @@ pub(crate) struct Target {
     tail: String,
     /// The head up to the value of `Content-Length`.
     head: Vec<u8>,
+    /// The same for the last request on a connection.
+    last_head: Vec<u8>,
 }
 
 /// The secret half of what proves the caller. Never printed.
@@ -96,19 +98,22 @@ impl Target {
             authorization,
             tail,
             head: Vec::new(),
+            last_head: Vec::new(),
         };
-        target.head = target.head("POST", &target.path);
+        target.head = target.head("POST", &target.path, "");
+        target.last_head = target.head("POST", &target.path, "Connection: close\r\n");
         Ok(target)
     }
 
-    /// Writes a request for a form over whatever is in `buffer`.
-    pub(crate) fn write(&self, buffer: &mut Vec<u8>, form: &[u8]) {
-        write_after(&self.head, buffer, form, self.tail.as_bytes());
+    /// Writes a request for a form over whatever is in `buffer`. Of the last on a connection it says so (RFC 9112
+    /// section 9.6).
+    pub(crate) fn write(&self, buffer: &mut Vec<u8>, form: &[u8], last: bool) {
+        write_after(if last { &self.last_head } else { &self.head }, buffer, form, self.tail.as_bytes());
     }
 
     /// Writes a request of another method and path of the same server.
     pub(crate) fn write_to(&self, buffer: &mut Vec<u8>, method: &str, path: &str, body: &[u8]) {
-        write_after(&self.head(method, path), buffer, body, b"");
+        write_after(&self.head(method, path, ""), buffer, body, b"");
     }
 
     /// The whole form.
@@ -116,13 +121,13 @@ impl Target {
         [form, self.tail.as_bytes()].concat().into()
     }
 
-    fn head(&self, method: &str, path: &str) -> Vec<u8> {
+    fn head(&self, method: &str, path: &str, more: &str) -> Vec<u8> {
         let authorization =
             self.authorization.as_ref().map_or_else(String::new, |value| format!("Authorization: {value}\r\n"));
         let Self { authority, content_type, .. } = self;
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {authority}\r\n{authorization}Content-Type: {content_type}\r\n\
-             Accept: application/json\r\nContent-Length: "
+             Accept: application/json\r\n{more}Content-Length: "
         );
         head.into_bytes()
     }
@@ -173,7 +178,7 @@ mod tests {
 
     fn written(target: &Target) -> String {
         let mut buffer = b"what was there".to_vec();
-        target.write(&mut buffer, b"token=x");
+        target.write(&mut buffer, b"token=x", false);
         String::from_utf8(buffer).unwrap()
     }
 
@@ -191,6 +196,9 @@ mod tests {
             )
         );
         assert!(!format!("{target:?}").contains("Basic"));
+        let mut last = Vec::new();
+        target.write(&mut last, b"token=x", true);
+        assert!(String::from_utf8(last).unwrap().contains("\r\nConnection: close\r\nContent-Length: 7\r\n"));
     }
 
     #[test]

@@ -55,9 +55,6 @@ impl Connection {
         let entry = plan.population.get(number);
         match self {
             Self::Own { open, carried } => {
-                if plan.churn.is_some_and(|most| *carried >= most) {
-                    *open = None;
-                }
                 let mut connection = match open.take() {
                     Some(connection) if connection.is_usable() => connection,
                     closed => {
@@ -72,8 +69,9 @@ impl Connection {
                     }
                 };
                 *carried += 1;
+                let last = plan.churn.is_some_and(|most| *carried >= most);
                 let before = entry.truth.before();
-                let (verdict, keeps) = match connection.ask(&plan.target, &entry.form).await {
+                let (verdict, keeps) = match connection.ask(&plan.target, &entry.form, last).await {
                     Err(fault) => (Verdict::Broken(fault), false),
                     Ok(answer) if answer.status != OK => (Verdict::Refused(answer.status), answer.keeps_alive),
                     Ok(answer) => {
@@ -83,7 +81,9 @@ impl Connection {
                         (if right { Verdict::Right } else { Verdict::Wrong }, answer.keeps_alive)
                     }
                 };
-                if keeps {
+                if last {
+                    connection.retire();
+                } else if keeps {
                     *open = Some(connection);
                 } else if verdict == Verdict::Right || matches!(verdict, Verdict::Refused(_)) {
                     record.borrow_mut().reconnects += 1;

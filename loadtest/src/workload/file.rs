@@ -206,6 +206,11 @@ mod tests {
     }
 
     #[test]
+    fn the_recipe_is_a_workload() {
+        assert_eq!(Workload::parse(include_str!("../../recipes/workload.toml")).unwrap().kinds().count(), 8);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         for (text, part) in [
             ("", "mix"),

@@ -69,17 +69,26 @@ pub(crate) fn seed(workload: &Workload, admin_url: &Uri, operator: (&str, &str))
         .build()
         .map_err(|error| SeedError(error.to_string()))?;
     LocalSet::new().block_on(&runtime, async {
-        let (issuer, caller) = clients(workload, admin).await?;
-        let tokens = tokens(workload, &issuer).await?;
-        Ok(Seeded { tokens, caller, issuer })
+        // Several runs may share a server, whatever their seeds.
+        let run = format!("{:016x}", RandomState::new().build_hasher().finish());
+        let issuer = Issuer { admin, owner: format!("load-owner-{run}"), caller: format!("load-caller-{run}") };
+        let made = async {
+            let caller = make_clients(workload, &issuer).await?;
+            Ok((tokens(workload, &issuer).await?, caller))
+        };
+        match made.await {
+            Ok((tokens, caller)) => Ok(Seeded { tokens, caller, issuer }),
+            Err(error) => {
+                // What went wrong first is what matters.
+                let _ = issuer.remove_clients().await;
+                Err(error)
+            }
+        }
     })
 }
 
-async fn clients(workload: &Workload, admin: Target) -> Result<(Issuer, Credentials), SeedError> {
-    // Several runs may share a server, whatever their seeds.
-    let run = format!("{:016x}", RandomState::new().build_hasher().finish());
-    let (owner, caller) = (format!("load-owner-{run}"), format!("load-caller-{run}"));
-    let issuer = Issuer { admin, owner: owner.clone(), caller: caller.clone() };
+async fn make_clients(workload: &Workload, issuer: &Issuer) -> Result<Credentials, SeedError> {
+    let Issuer { owner, caller, .. } = issuer;
     let mut connection = None;
     issuer
         .call(&mut connection, "POST", "/admin/clients", &json!({"client_id": owner, "audiences": [AUDIENCE]}))
@@ -96,10 +105,10 @@ async fn clients(workload: &Workload, admin: Target) -> Result<(Issuer, Credenti
     if workload.authentication == Authentication::Bearer {
         let asked = json!({"client_id": caller, "scope": "introspectd:introspect", "expires_in": LIFETIME_SECONDS});
         let issued = issuer.call(&mut connection, "POST", "/admin/tokens", &asked).await?;
-        return Ok((issuer, Credentials::Bearer(text(&issued, "access_token")?)));
+        return Ok(Credentials::Bearer(text(&issued, "access_token")?));
     }
     let secret = text(&made, "client_secret")?;
-    Ok((issuer, Credentials::Secret { client_id: caller, secret }))
+    Ok(Credentials::Secret { client_id: caller.clone(), secret })
 }
 
 async fn tokens(workload: &Workload, issuer: &Issuer) -> Result<Vec<Known>, SeedError> {
@@ -198,13 +207,15 @@ impl Issuer {
             .enable_all()
             .build()
             .map_err(|error| SeedError(error.to_string()))?;
-        runtime.block_on(async {
-            let mut connection = None;
-            for client in [&self.owner, &self.caller] {
-                self.call(&mut connection, "DELETE", &format!("/admin/clients/{client}"), &Value::Null).await?;
-            }
-            Ok(())
-        })
+        runtime.block_on(self.remove_clients())
+    }
+
+    async fn remove_clients(&self) -> Result<(), SeedError> {
+        let mut connection = None;
+        for client in [&self.owner, &self.caller] {
+            self.call(&mut connection, "DELETE", &format!("/admin/clients/{client}"), &Value::Null).await?;
+        }
+        Ok(())
     }
 
     async fn call(

@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) tokens: HashMap<String, (Value, bool)>,
     /// It answers revocations, and does nothing.
     pub(crate) forgets_revocations: bool,
+    /// It issues no tokens.
+    pub(crate) issues_nothing: bool,
 }
 
 impl Authority {
@@ -87,6 +89,9 @@ fn act(state: &mut State, method: &str, path: &str, body: &Value) -> (StatusCode
         ("POST", "/admin/clients") => {
             state.clients.push(body["client_id"].as_str().unwrap().to_owned());
             (StatusCode::CREATED, json!({"client_secret": "a secret"}))
+        }
+        ("POST", "/admin/tokens") if state.issues_nothing => {
+            (StatusCode::SERVICE_UNAVAILABLE, json!({"error_description": "The store is away"}))
         }
         ("POST", "/admin/tokens") => {
             let token = format!("token-{}", state.tokens.len());

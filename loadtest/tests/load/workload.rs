@@ -86,6 +86,15 @@ fn tokens_can_be_made_now_and_asked_later() {
 }
 
 #[test]
+fn an_authority_that_issues_nothing_ends_it_and_keeps_nothing() {
+    let authority = Authority::start(false);
+    authority.state.lock().unwrap().issues_nothing = true;
+    let output = with(&authority, EVERYTHING, "run", RUN);
+    assert_eq!(complaint(&output), "cannot seed: POST /admin/tokens: status 503 The store is away\n");
+    assert!(authority.state.lock().unwrap().clients.is_empty());
+}
+
+#[test]
 fn a_workload_that_cannot_be_made_is_refused() {
     let authority = Authority::start(false);
     for (workload, word) in
