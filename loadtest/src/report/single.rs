@@ -113,6 +113,8 @@ struct Generator {
     loop_lag_us: Quantiles,
     bound_us: f64,
     limited: bool,
+    #[serde(skip)]
+    busy: bool,
     /// Processor time of its threads for each request that it sent.
     processor_us_per_request: f64,
     /// The share of the time in which they had a processor.
@@ -213,12 +215,13 @@ impl Report {
     }
 
     fn limited_line(&self) -> String {
-        let Generator { bound_us, processor_share, .. } = &self.generator;
-        format!(
-            "generator-limited: its own lag exceeds {bound_us:.0} us at p99, or it was busy all the time \
-             ({:.0} % of it), so these figures are the generator's too",
-            processor_share * 100.0
-        )
+        let Generator { bound_us, busy, processor_share, .. } = &self.generator;
+        let why = if *busy {
+            format!("its threads were busy {:.0} % of the time", processor_share * 100.0)
+        } else {
+            format!("its own lag exceeds {bound_us:.0} us at p99")
+        };
+        format!("generator-limited: {why}, so these figures are the generator's too")
     }
 }
 
@@ -241,12 +244,14 @@ impl Generator {
         /// In a closed loop, a generator that never rests is what is measured.
         const BUSY: f64 = 0.95;
         let share = record.processor.as_secs_f64() / record.ran.as_secs_f64().max(f64::MIN_POSITIVE);
+        let busy = plan.shape.is_none() && share > BUSY;
         let lags = [&record.start_lag, &record.loop_lag].into_iter().any(|lag| lag.quantile(0.99) > plan.lag_bound);
         Self {
             start_lag_us: Quantiles::of(&record.start_lag),
             loop_lag_us: Quantiles::of(&record.loop_lag),
             bound_us: microseconds(plan.lag_bound),
-            limited: lags || (plan.shape.is_none() && share > BUSY),
+            limited: lags || busy,
+            busy,
             processor_us_per_request: rounded(record.processor.as_secs_f64() * 1e6 / fraction(record.sent().max(1))),
             processor_share: rounded(share),
         }
