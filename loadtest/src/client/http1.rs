@@ -66,8 +66,8 @@ impl Http1 {
         self.exchange().await
     }
 
-    /// Lets the server close the connection first, beside what goes on. Who closes first keeps the port for a minute, and
-    /// a client has few of them for many connections.
+    /// Lets the server close the connection first, beside what goes on. Who closes first keeps the port for a minute,
+    /// and a client has few of them for many connections.
     pub(crate) fn retire(mut self) {
         /// A server that does not close is not waited for any longer.
         const PATIENCE: Duration = Duration::from_secs(1);

@@ -174,6 +174,14 @@ impl<'a> SearchReport<'a> {
     fn best(&self) -> Option<f64> {
         self.curve.rate_of(self.found.best)
     }
+
+    /// Whether the generator lagged at the next higher rate, where the promise was broken: the limit may be its own.
+    fn is_limited(&self) -> bool {
+        let best = self.best().unwrap_or_default();
+        let above = self.found.steps.iter().filter(|step| step.rate() > best);
+        let next = above.min_by(|one, other| one.rate().total_cmp(&other.rate()));
+        next.is_some_and(|step| Report::new("point", &step.plan, copy(&step.record)).is_limited())
+    }
 }
 
 impl Told for SearchReport<'_> {
@@ -183,7 +191,14 @@ impl Told for SearchReport<'_> {
             Some(rate) => format!("found     p99 within {bound:.0} us up to {rate:.0} requests/s"),
             None => format!("found     p99 within {bound:.0} us not even at {:.0} requests/s", self.goal.from),
         };
-        self.curve.rows().join("\n") + "\n" + &found + "\n"
+        let mut lines = self.curve.rows();
+        lines.push(found);
+        if self.is_limited() {
+            lines.push(
+                "generator-limited: it lagged where the promise was broken, so the limit may be its own".to_owned(),
+            );
+        }
+        lines.join("\n") + "\n"
     }
 
     fn json(&self) -> Value {
@@ -191,6 +206,7 @@ impl Told for SearchReport<'_> {
             "tool": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION"), "kind": "search",
             "points": self.curve.points(), "bound_us": microseconds(self.goal.bound),
             "rate_within_bound": self.best(), "precision": self.goal.precision,
+            "limited": self.is_limited(),
             "valid": self.complaints().is_empty(),
         })
     }

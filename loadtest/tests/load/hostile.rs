@@ -128,6 +128,23 @@ fn an_answer_that_is_no_introspection_answer_is_a_lie() {
 }
 
 #[test]
+fn rfc9113_what_is_no_http2_fails_and_does_not_hang() {
+    let scripts: [Script; 3] = [
+        |_| close(),
+        |stream| write(stream, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+        // A frame that is longer than may be.
+        |stream| write(stream, &[0xff; 64]),
+    ];
+    for script in scripts {
+        let output = call(wire::start(script), TOKEN, &format!("{RUN} --protocol h2 --streams 4"));
+        assert!(complaint(&output).starts_with("failed requests: 20\n"), "{}", complaint(&output));
+        let report = report(&output);
+        let answers = &report["answers"];
+        assert_eq!(answers["broken"].as_u64().unwrap() + answers["late"].as_u64().unwrap(), 20, "{report}");
+    }
+}
+
+#[test]
 fn rfc9112_unusual_answers_are_read() {
     answers(|stream| {
         write(stream, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"act\r\n")?;

@@ -34,7 +34,7 @@ fn an_open_loop_sends_what_it_promised_and_all_of_it_is_accounted_for() {
 #[test]
 fn one_lie_in_ten_thousand_fails_the_run_and_names_the_token() {
     let server = Server::start(Behaviour { lie_every: Some(10_000), ..Behaviour::default() });
-    let output = load(&server, "--mode closed --connections 16 --duration 6s --warmup 0s --window 1s");
+    let output = load(&server, "--mode closed --connections 16 --duration 8s --warmup 0s --window 1s");
     let (complaint, report) = (complaint(&output), report(&output));
     let lies = server.asked() / 10_000;
     assert!(lies > 0, "the machine was too slow for a single lie: {report}");
