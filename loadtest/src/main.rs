@@ -1,51 +1,39 @@
-//! A load tester for RFC 7662 introspection servers. It checks every answer against the truth, and measures from the moment
-//! at which a request was meant to start.
+//! A load tester for RFC 7662 introspection servers. It checks every answer against the truth, and measures from the
+//! moment at which a request was meant to start.
 //!
-//! - [`plan`] what is to be done, read from the command line and checked
+//! - [`arguments`] the command line, read and checked
+//! - [`workload`] what is asked; [`truth`] what may be answered
 //! - [`schedule`] when each request is meant to start
-//! - [`client`] one connection: sends, and judges what comes back
-//! - [`run`] threads and connections at work
+//! - [`client`] small, strict and bounded: HTTP/1.1 and HTTP/2
+//! - [`run`] threads and connections at work: one run, a sweep, a search
 //! - [`record`] what was seen; [`report`] how it is told
+//! - [`compare`] whether one is better than another; [`capacity`] how many are needed
 //!
-//! Nothing here knows the server's code: any server that speaks RFC 7662 with Basic credentials can be measured.
+//! Nothing here knows the server's code: any server that speaks RFC 7662 can be measured.
 
+mod arguments;
+mod capacity;
 mod client;
-mod plan;
+mod compare;
+mod number;
+mod random;
 mod record;
 mod report;
 mod run;
 mod schedule;
+mod truth;
+mod workload;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser as _;
 
-use plan::{Arguments, Plan};
-use report::Report;
-
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let format = arguments.format;
-    let plan = match Plan::new(&arguments) {
-        Ok(plan) => Arc::new(plan),
+    match arguments::Cli::parse().command.execute() {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{error}");
-            return ExitCode::from(2);
+            error.exit_code()
         }
-    };
-    let record = match run::run(&plan) {
-        Ok(record) => record,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let report = Report::new(&plan, &record);
-    print!("{}", report.render(format));
-    let complaints = report.complaints();
-    for complaint in &complaints {
-        eprintln!("{complaint}");
     }
-    if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -11,15 +11,17 @@ use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 /// What it does besides answering.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Behaviour {
+    /// It speaks HTTP/2 only.
+    pub(crate) http2: bool,
     /// Before each answer.
     pub(crate) delay: Duration,
     /// Every so many answers, the opposite of the truth.
@@ -28,7 +30,7 @@ pub(crate) struct Behaviour {
     pub(crate) refuse_every: Option<u64>,
     /// Every so many answers, the connection is closed behind it.
     pub(crate) close_every: Option<u64>,
-    /// So long after the first request, it stands still for so long.
+    /// In each such time, counted from the first request, it stands still at the end for so long.
     pub(crate) stall: Option<(Duration, Duration)>,
 }
 
@@ -36,6 +38,7 @@ pub(crate) struct Behaviour {
 pub(crate) struct Server {
     address: SocketAddr,
     asked: Arc<AtomicU64>,
+    connections: Arc<AtomicU64>,
     _runtime: Option<Runtime>,
 }
 
@@ -45,19 +48,24 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let asked = Arc::new(AtomicU64::new(0));
-        runtime.spawn(serve(listener, behaviour, Arc::clone(&asked)));
-        Self { address, asked, _runtime: Some(runtime) }
+        let (asked, connections) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        runtime.spawn(serve(listener, behaviour, Arc::clone(&asked), Arc::clone(&connections)));
+        Self { address, asked, connections, _runtime: Some(runtime) }
     }
 
     /// None at all, at this address.
     pub(crate) fn nowhere(address: SocketAddr) -> Self {
-        Self { address, asked: Arc::default(), _runtime: None }
+        Self { address, asked: Arc::default(), connections: Arc::default(), _runtime: None }
     }
 
     /// Where it is.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections it has taken.
+    pub(crate) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// How many requests it has been sent.
@@ -66,18 +74,23 @@ impl Server {
     }
 }
 
-async fn serve(listener: TcpListener, behaviour: Behaviour, asked: Arc<AtomicU64>) {
+async fn serve(listener: TcpListener, behaviour: Behaviour, asked: Arc<AtomicU64>, connections: Arc<AtomicU64>) {
     let first = Arc::new(std::sync::OnceLock::new());
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
+        connections.fetch_add(1, Ordering::SeqCst);
         let (asked, first) = (Arc::clone(&asked), Arc::clone(&first));
         let service = service_fn(move |request| {
             let number = asked.fetch_add(1, Ordering::SeqCst) + 1;
             let begin = *first.get_or_init(Instant::now);
             async move { Ok::<_, Infallible>(answer(request, behaviour, number, begin).await) }
         });
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        if behaviour.http2 {
+            tokio::spawn(http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service));
+        } else {
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
     }
 }
 
@@ -88,18 +101,26 @@ async fn answer(
     begin: Instant,
 ) -> Response<Full<Bytes>> {
     // "rs" and "a secret", encoded as RFC 6749 section 2.3.1 wants it.
-    let known = request.headers().get(AUTHORIZATION).is_some_and(|header| header == "Basic cnM6YStzZWNyZXQ=")
-        && request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/x-www-form-urlencoded");
+    let authorization = request.headers().get(AUTHORIZATION).cloned();
+    let is_form = request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/x-www-form-urlencoded");
     let body = request.into_body().collect().await.unwrap().to_bytes();
+    let token = body.strip_suffix(&b"&client_id=rs&client_secret=a+secret"[..]);
+    let known = is_form
+        && match &authorization {
+            Some(header) => header == "Basic cnM6YStzZWNyZXQ=" || header == "Bearer a-token-of-its-own",
+            None => token.is_some(),
+        };
+    let body = token.unwrap_or(&body);
     tokio::time::sleep(behaviour.delay).await;
-    if let Some((after, duration)) = behaviour.stall {
-        let now = Instant::now();
-        if (begin + after..begin + after + duration).contains(&now) {
-            tokio::time::sleep_until((begin + after + duration).into()).await;
+    if let Some((every, length)) = behaviour.stall {
+        let rounds = u32::try_from(begin.elapsed().as_nanos() / every.as_nanos()).unwrap();
+        let end = begin + every * (rounds + 1);
+        if end <= Instant::now() + length {
+            tokio::time::sleep_until(end.into()).await;
         }
     }
     let is_turn = |every: Option<u64>| every.is_some_and(|every| number.is_multiple_of(every));
-    let truth = [&b"token=live%2F1%2B"[..], b"token=live+2", b"token=live"].contains(&&body[..]);
+    let truth = [&b"token=live%2F1%2B"[..], b"token=live+2", b"token=live"].contains(&body);
     let answer: &[u8] = if truth == is_turn(behaviour.lie_every) {
         br#"{"active":false}"#
     } else {
