@@ -81,7 +81,8 @@ def measure(asked: Namespace, targets: list[Target], arguments: list[str]) -> in
 
 def start(targets: list[Target], surroundings: Surroundings) -> None:
     """Installs and starts all targets, and holds that each tells a good token from a revoked one."""
-    for target in targets:
+    # Ours first: the floors repeat what one of ours answers.
+    for target in sorted(targets, key=lambda target: target.kind != "ours"):
         say(f"starting {target.name}")
         target.install(surroundings)
         target.start(surroundings)

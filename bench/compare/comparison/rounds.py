@@ -46,6 +46,10 @@ class Rounds:
 
     def run(self, rounds: int, open_for: set[str]) -> None:
         """So many rounds; the open loop for the named ones only."""
+        for target in self.targets:
+            if target.warm_up_seconds:
+                tool, questions = self.cores.tool_for(target.cores), self.questions(target)
+                wrk.run(target.site, questions, target.warm_up_seconds, self.connections, tool, check=False)
         constant = next((target for target in self.targets if target.name == CONSTANT), None)
         for number in range(rounds):
             rates = {}
@@ -81,9 +85,7 @@ class Rounds:
 
     def asked(self, target: Target, tool: list[int], record: dict) -> dict:
         """wrk, first with a look at each answer, then without."""
-        questions = self.folder / f"{target.name}.questions"
-        if not questions.exists():
-            target.site.write_questions(questions)
+        questions = self.questions(target)
         target.site.check(target.name)
         warmup = wrk.run(target.site, questions, WARMUP_SECONDS, self.connections, tool, check=True)
         complaint = warmup.complaint(None) or (None if warmup.checked else "no answer was looked at")
@@ -100,6 +102,13 @@ class Rounds:
             "answer_bytes": size,
             "complaint": complaint or run.complaint(size),
         }
+
+    def questions(self, target: Target) -> Path:
+        """The file that wrk reads, written once."""
+        file = self.folder / f"{target.name}.questions"
+        if not file.exists():
+            target.site.write_questions(file)
+        return file
 
     def redis_get(self, target: RedisGet, tool: list[int], record: dict) -> dict:
         """redis-benchmark, which takes a number of requests and not a time."""

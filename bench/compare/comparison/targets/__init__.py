@@ -15,7 +15,7 @@ __all__ = ["CONSTANT", "Surroundings", "Target", "catalogue"]
 
 
 def catalogue() -> list[Target]:
-    """All targets. One of ours comes first: the floors repeat its answer."""
+    """All targets, new for each run."""
     return [
         Introspectd("embedded", "introspectd, embedded store, from memory"),
         Introspectd("embedded-jwt", "introspectd, embedded store, signed tokens, from memory", jwt=True),

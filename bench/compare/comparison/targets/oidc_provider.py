@@ -22,6 +22,7 @@ class OidcProvider(Target):
     label = f"oidc-provider, Redis, {PROCESSES} processes"
     kind = "peer"
     cores = "two"
+    warm_up_seconds = 10
 
     def needs(self) -> dict[str, str]:
         node = "install Node.js 22 or later, or on Debian: sudo apt-get install nodejs npm"

@@ -50,6 +50,8 @@ class Target:
     kind: str
     # How many cores the server and its store have: one or two.
     cores: str = "one"
+    # How long it is loaded before the first round, for what compiles its code while it runs.
+    warm_up_seconds: int = 0
 
     server: Group
     store: Group | None = None
