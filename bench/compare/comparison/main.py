@@ -95,7 +95,7 @@ def find_open_loop(asked: Namespace, cores: machine.Cores) -> OpenLoop | None:
     if asked.no_open:
         return None
     if not asked.load.is_file():
-        say("introspectd-load is not built: no open loop, these columns stay empty (cargo build --release --workspace, or --load)")
+        say("introspectd-load is not built (cargo build --release --workspace, or --load): the columns of the open loop stay empty")
         return None
     return OpenLoop(asked.load, asked.connections, cores.tool)
 

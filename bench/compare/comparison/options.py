@@ -16,7 +16,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """What is asked for."""
     parser = argparse.ArgumentParser(
         prog="bench/compare/run",
-        description="Starts floors, peers and introspectd on loopback, loads them by turns with the same tool, and writes a table.",
+        description="Starts floors, peers and introspectd on loopback, loads them by turns, and writes a table.",
         epilog="Targets: " + ", ".join(target.name for target in catalogue()),
     )
     parser.add_argument("--quick", action="store_true", help="for development: floors and ours on one core, 2 rounds of 3 s")

@@ -20,8 +20,8 @@ def page(records: Records, targets: list[Target], meta: dict) -> str:
         explanation(meta),
         "## Latency",
         latency(records, targets),
-        "Closed loop: what callers see who wait for each other, at full load. Open loop: from the moment at which a request was "
-        "due, at half of the throughput of the same round; the constant is also asked at the rates of ours.",
+        "Closed loop: what callers see who wait for each other, at full load. Open loop: from the moment at which a request "
+        "was due, at half of the throughput of the same round; the constant is also asked at the rates of ours.",
     ]
     if failed := failures(records):
         parts += ["## Windows that do not count", failed]
@@ -43,7 +43,8 @@ def machine(meta: dict) -> str:
     facts = meta["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in meta["versions"].items() if version)
     return (
-        f"{meta['date']}, {facts['cores']} cores of {facts['processor']}, Linux {facts['kernel']}, commit `{meta['commit']}`. "
+        f"{meta['date']}, {facts['cores']} cores of {facts['processor']}, Linux {facts['kernel']}, "
+        f"commit `{meta['commit']}`. "
         f"{meta['rounds']} rounds of {meta['seconds']:g} s for each, {meta['connections']} connections, "
         f"{meta['tokens']} tokens.\n\nMade by `{meta['command']}`. With {versions}."
     )
@@ -87,10 +88,10 @@ def explanation(meta: dict) -> str:
     """How to read the columns."""
     beside = "a core of its own" if meta["machine"]["cores"] > 2 else "its share of the same two"
     return (
-        "Medians over the rounds; in brackets the least and the greatest. CPU is user and system time of all processes, per request. "
-        "Commands are those that the store ran, per request. `one`: the server and its store share one core (ours with one thread) and the "
-        f"tool has another. `two`: the server and its store have both, with as many threads or processes as they like, and the tool {beside}. "
-        "Divided by nginx of the same round, which always has one core."
+        "Medians over the rounds; in brackets the least and the greatest. CPU is user and system time of all processes, per "
+        "request. Commands are those that the store ran, per request. `one`: the server and its store share one core (ours "
+        "with one thread) and the tool has another. `two`: the server and its store have both, with as many threads or "
+        f"processes as they like, and the tool {beside}. Divided by nginx of the same round, which always has one core."
     )
 
 

@@ -13,10 +13,12 @@ if (cluster.isPrimary) {
   const { default: Adapter } = await import('./adapter.js');
   const { AUDIENCE, APPLICATION_SECRET, GATEWAY_SECRET, PORT } = process.env;
   const client = { redirect_uris: [], response_types: [] };
+  const grant = { grant_types: ['client_credentials'], scope: 'read write' };
+  const opaque = { scope: 'read write', audience: AUDIENCE, accessTokenTTL: 86_400, accessTokenFormat: 'opaque' };
   const provider = new Provider(`http://127.0.0.1:${PORT}`, {
     adapter: Adapter,
     clients: [
-      { ...client, client_id: 'application', client_secret: APPLICATION_SECRET, grant_types: ['client_credentials'], scope: 'read write' },
+      { ...client, client_id: 'application', client_secret: APPLICATION_SECRET, ...grant },
       { ...client, client_id: 'gateway', client_secret: GATEWAY_SECRET, grant_types: [] },
     ],
     scopes: ['read', 'write'],
@@ -29,7 +31,7 @@ if (cluster.isPrimary) {
       resourceIndicators: {
         enabled: true,
         defaultResource: () => AUDIENCE,
-        getResourceServerInfo: () => ({ scope: 'read write', audience: AUDIENCE, accessTokenTTL: 86_400, accessTokenFormat: 'opaque' }),
+        getResourceServerInfo: () => opaque,
       },
     },
   });
