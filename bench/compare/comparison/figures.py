@@ -53,7 +53,9 @@ class Records:
         """A member of a target's windows."""
         return figure(at(record, path) for record in self.of(target, kind))
 
-    def ratio(self, target: str, base: str, path: str, kind: str = "closed", base_kind: str | None = None) -> Figure | None:
+    def ratio(
+        self, target: str, base: str, path: str, kind: str = "closed", base_kind: str | None = None
+    ) -> Figure | None:
         """A member divided by that of the base, each by that of the same round: the machine changes between rounds."""
         below = {record["round"]: at(record, path) for record in self.of(base, base_kind or kind)}
         ratios = []

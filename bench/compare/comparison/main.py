@@ -61,7 +61,7 @@ def measure(asked: Namespace, targets: list[Target], arguments: list[str]) -> in
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
         surroundings = Surroundings(folder, installed, cores, asked.tokens, asked.introspectd, asked.hyper, stack)
         start(targets, surroundings)
-        open_loop = find_open_loop(asked, cores)
+        open_loop = find_open_loop(asked)
 
         def keep(record: dict) -> None:
             records.append(record)
@@ -90,14 +90,14 @@ def start(targets: list[Target], surroundings: Surroundings) -> None:
             target.site.check(target.name)
 
 
-def find_open_loop(asked: Namespace, cores: machine.Cores) -> OpenLoop | None:
+def find_open_loop(asked: Namespace) -> OpenLoop | None:
     """The tool of the open loop, or a word about what is left out."""
     if asked.no_open:
         return None
     if not asked.load.is_file():
-        say("introspectd-load is not built (cargo build --release --workspace, or --load): the columns of the open loop stay empty")
+        say("introspectd-load is not built (cargo build --release --workspace, or --load): there is no open loop")
         return None
-    return OpenLoop(asked.load, asked.connections, cores.tool)
+    return OpenLoop(asked.load, asked.connections)
 
 
 def tell(record: dict) -> None:
@@ -107,7 +107,8 @@ def tell(record: dict) -> None:
         say(f"{place}: DOES NOT COUNT: {record['complaint']}")
         return
     cpu = "".join(f", {name} {value:.2f} us" for name, value in record.get("cpu_us", {}).items())
-    say(f"{place}: {record['per_second']:,.0f}/s, p99 {record['latency_us']['p99']:,.0f} us{cpu}")
+    busy = "".join(f", {name} {share:.0%} busy" for name, share in record.get("busy", {}).items())
+    say(f"{place}: {record['per_second']:,.0f}/s, p99 {record['latency_us']['p99']:,.0f} us{cpu}{busy}")
 
 
 def say(text: str) -> None:

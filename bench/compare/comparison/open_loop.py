@@ -37,15 +37,14 @@ def parse(text: str) -> Run:
 class OpenLoop:
     """The tool, wherever it is."""
 
-    def __init__(self, binary: Path, connections: int, cores: list[int]):
+    def __init__(self, binary: Path, connections: int):
         self.binary = binary
         self.connections = connections
-        self.cores = cores
         # Measuring is a command of its own where the tool has several.
         asked = subprocess.run([binary, "run", "--help"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
         self.command = [str(binary)] + (["run"] if asked.returncode == 0 else [])
 
-    def run(self, site: Site, rate: int, seconds: float, folder: Path) -> Run:
+    def run(self, site: Site, rate: int, seconds: float, folder: Path, cores: list[int]) -> Run:
         """One window at this rate."""
         tokens, secret = folder / "truth.jsonl", folder / "secret"
         site.write_truth(tokens, secret)
@@ -54,7 +53,7 @@ class OpenLoop:
         command += ["--tokens", str(tokens), "--mode", "open", "--rate", str(rate), "--format", "json"]
         command += ["--connections", str(self.connections)]
         command += ["--duration", f"{seconds}s", "--warmup", f"{WARMUP_SECONDS}s"]
-        code, out, err = output_of(command, self.cores, seconds + 60)
+        code, out, err = output_of(command, cores, seconds + 60)
         # 1 is a window with failures in it: its report says which.
         if code not in (0, 1) or not out.strip():
             raise Failed(f"introspectd-load failed (code {code}): {(err or out)[-1000:]}")

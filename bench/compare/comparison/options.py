@@ -19,22 +19,39 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         description="Starts floors, peers and introspectd on loopback, loads them by turns, and writes a table.",
         epilog="Targets: " + ", ".join(target.name for target in catalogue()),
     )
-    parser.add_argument("--quick", action="store_true", help="for development: floors and ours on one core, 2 rounds of 3 s")
-    parser.add_argument("--rounds", type=whole, metavar="N", help=f"how many rounds ({FULL['rounds']}, quick {QUICK['rounds']})")
-    parser.add_argument("--seconds", type=float, metavar="S", help="how long each window is (8, quick 3); whole seconds")
+    parser.add_argument(
+        "--quick", action="store_true", help="for development: floors and ours on one core, 2 rounds of 3 s"
+    )
+    parser.add_argument(
+        "--rounds", type=whole, metavar="N", help=f"how many rounds ({FULL['rounds']}, quick {QUICK['rounds']})"
+    )
+    parser.add_argument(
+        "--seconds", type=float, metavar="S", help="how long each window is (8, quick 3); whole seconds"
+    )
     parser.add_argument("--tokens", type=whole, metavar="N", help="how many tokens are asked about (1000, quick 200)")
     parser.add_argument("--connections", type=whole, metavar="N", default=64, help="connections of the tool (64)")
     parser.add_argument("--only", type=names, metavar="NAMES", help="these targets, separated by commas, and nginx")
     parser.add_argument("--without", type=names, metavar="NAMES", default=[], help="all targets but these")
     parser.add_argument("--introspectd", type=Path, metavar="FILE", default=ROOT / "target/release/introspectd")
-    parser.add_argument("--load", type=Path, metavar="FILE", default=ROOT / "target/release/introspectd-load",
-                        help="introspectd-load, for the open loop; without it, these columns are empty")
+    parser.add_argument(
+        "--load",
+        type=Path,
+        metavar="FILE",
+        default=ROOT / "target/release/introspectd-load",
+        help="introspectd-load, for the open loop; without it, these columns are empty",
+    )
     parser.add_argument("--hyper", type=Path, metavar="FILE", default=ROOT / "target/release/introspectd-compare-hyper")
     parser.add_argument("--no-open", action="store_true", help="leave the open loop out")
-    parser.add_argument("--out", type=Path, metavar="FOLDER",
-                        help="where the results go (bench/results/<date>-<machine>; quick: target/compare/quick)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="where the results go (bench/results/<date>-<machine>; quick: target/compare/quick)",
+    )
     parser.add_argument("--keep", action="store_true", help="leave the logs of the servers behind")
-    parser.add_argument("--self-test", action="store_true", help="check the arithmetic and the parsing, and nothing else")
+    parser.add_argument(
+        "--self-test", action="store_true", help="check the arithmetic and the parsing, and nothing else"
+    )
     parsed = parser.parse_args(arguments)
     for name, value in (QUICK if parsed.quick else FULL).items():
         if getattr(parsed, name) is None:
@@ -51,7 +68,9 @@ def chosen(options: argparse.Namespace) -> list[Target]:
     targets = catalogue()
     known = {target.name for target in targets}
     if unknown := (set(options.only or []) | set(options.without)) - known:
-        raise Failed(f"no such target: {', '.join(sorted(unknown))}; there are {', '.join(target.name for target in targets)}")
+        raise Failed(
+            f"no such target: {', '.join(sorted(unknown))}; there are {', '.join(target.name for target in targets)}"
+        )
     if options.only is not None:
         wanted = {*options.only, CONSTANT}
     elif options.quick:

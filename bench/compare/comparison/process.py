@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 class Group:
-    """A program with all processes that it starts: a session of its own, so that they are counted and ended together."""
+    """A program with all that it starts: a session of its own, so that they are counted and ended together."""
 
     def __init__(self, name: str, command: list[str], folder: Path, cores: list[int], environment: dict | None = None):
         """Starts it on these cores. It ends with us, however we end: setpriv asks the kernel for that."""
@@ -94,7 +94,9 @@ class Group:
         self.process.wait()
 
 
-def output_of(command: list[str], cores: list[int], seconds: float, environment: dict | None = None) -> tuple[int, str, str]:
+def output_of(
+    command: list[str], cores: list[int], seconds: float, environment: dict | None = None
+) -> tuple[int, str, str]:
     """Runs a tool on these cores for at most so long: its exit code and what it wrote."""
     pinned = ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", ",".join(map(str, cores))]
     process = subprocess.Popen(

@@ -40,7 +40,17 @@ def parse(text: str) -> Run:
 
 def once(redis: Redis, requests: int, pipeline: int, connections: int, cores: list[int]) -> Run:
     """So many requests."""
-    command = ["redis-benchmark", "-p", str(redis.port), "-c", str(connections), "-P", str(pipeline), "-n", str(requests)]
+    command = [
+        "redis-benchmark",
+        "-p",
+        str(redis.port),
+        "-c",
+        str(connections),
+        "-P",
+        str(pipeline),
+        "-n",
+        str(requests),
+    ]
     command += ["-r", str(KEYS), "--csv", "GET", "key:__rand_int__"]
     code, out, err = output_of(command, cores, 120)
     if code != 0:

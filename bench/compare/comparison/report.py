@@ -20,8 +20,7 @@ def page(records: Records, targets: list[Target], meta: dict) -> str:
         explanation(meta),
         "## Latency",
         latency(records, targets),
-        "Closed loop: what callers see who wait for each other, at full load. Open loop: from the moment at which a request "
-        "was due, at half of the throughput of the same round; the constant is also asked at the rates of ours.",
+        LOOPS,
     ]
     if failed := failures(records):
         parts += ["## Windows that do not count", failed]
@@ -29,13 +28,27 @@ def page(records: Records, targets: list[Target], meta: dict) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+LOOPS = """\
+Closed loop: what callers see who wait for each other, at full load. Open loop: from the moment at which a request was
+due, at half of the throughput of the same round; the constant is also asked at the rates of ours."""
+
+COLUMNS = """\
+Medians over the rounds; in brackets the least and the greatest. CPU is user and system time of all processes, per
+request, and divided by that of nginx in the same round, which always has one core. Commands are those that the store
+ran, per request. Busy is the share of a core that the server, its store and last the tool used: where the tool is the
+busy one, the throughput is the tool's. `one`: the server and its store share one core (ours with one thread) and the
+tool has another. `two`: the server and its store have both, with as many threads or processes as they like, and the
+tool has {beside}."""
+
 LIMITS = """\
-- Everything runs on one machine over loopback: there is no network, no TLS, and the tool has a core of the same processor.
-- One kind of question: tokens that are known and active, each asked about again and again. Unknown, expired and revoked ones,
-  long lists of scopes and the first question about a token cost something else; `introspectd-load` measures them.
-- The peers do more than introspection, and are set up with the least that it needs. Their answers have fewer members than ours, or
-  others.
-- Nothing is kept on disk by the Redis servers, for nobody."""
+- Everything runs on one machine over loopback: there is no network, no TLS, and the tool has a core of the same
+  processor.
+- One kind of question: tokens that are known and active, each asked about again and again. Unknown, expired and revoked
+  ones, long lists of scopes and the first question about a token cost something else; `introspectd-load` measures them.
+- The peers do more than introspection, and are set up with the least that it needs. Their answers have fewer members
+  than ours, or others.
+- Nothing is kept on disk by the Redis servers, for nobody.
+- The bytes that a token takes, and what is seen of a revocation by other nodes, are measured and tested elsewhere."""
 
 
 def machine(meta: dict) -> str:
@@ -62,7 +75,17 @@ def promises(rows: list[Verdict]) -> str:
 
 def costs(records: Records, targets: list[Target]) -> str:
     """Throughput, processor time and memory."""
-    head = ["", "cores", "requests/s", "CPU of the server", "/ nginx", "CPU of its store", "commands", "memory, peak"]
+    head = [
+        "",
+        "cores",
+        "requests/s",
+        "CPU of the server",
+        "/ nginx",
+        "CPU of its store",
+        "commands",
+        "busy",
+        "memory, peak",
+    ]
     lines = [head]
     for target in targets:
         if not records.has(target.name):
@@ -78,21 +101,23 @@ def costs(records: Records, targets: list[Target]) -> str:
                 number(below, lambda value: f"{value:.2f}"),
                 number(records.figure(target.name, "cpu_us/store"), lambda value: f"{value:.2f} us"),
                 middle(records.figure(target.name, "commands_per_request"), lambda value: f"{value:.2f}"),
+                busy(records, target.name),
                 middle(records.figure(target.name, "memory/peak_bytes"), lambda value: f"{value / 1048576:.0f} MiB"),
             ]
         )
     return table(lines)
 
 
+def busy(records: Records, target: str) -> str:
+    """What was the slower side: a tool that is busy all the time measures itself."""
+    shares = [records.figure(target, f"busy/{name}") for name in ("server", "store", "tool")]
+    return " / ".join(f"{share.middle:.0%}" for share in shares if share is not None)
+
+
 def explanation(meta: dict) -> str:
     """How to read the columns."""
     beside = "a core of its own" if meta["machine"]["cores"] > 2 else "its share of the same two"
-    return (
-        "Medians over the rounds; in brackets the least and the greatest. CPU is user and system time of all processes, per "
-        "request. Commands are those that the store ran, per request. `one`: the server and its store share one core (ours "
-        "with one thread) and the tool has another. `two`: the server and its store have both, with as many threads or "
-        f"processes as they like, and the tool {beside}. Divided by nginx of the same round, which always has one core."
-    )
+    return COLUMNS.format(beside=beside)
 
 
 def latency(records: Records, targets: list[Target]) -> str:

@@ -1,6 +1,7 @@
 """Who is measured when. In each round everybody has a turn, and in each round somebody else comes first, so that what
 the machine does meanwhile falls on all of them."""
 
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -126,7 +127,7 @@ class Rounds:
         record = self.record(number, target, kind)
         record["rate"] = rate
         try:
-            run = self.open_loop.run(target.site, rate, self.seconds, self.folder)
+            run = self.open_loop.run(target.site, rate, self.seconds, self.folder, self.cores.tool_for(target.cores))
             record.update(
                 per_second=run.per_second,
                 latency_us=run.latency_us,
@@ -159,17 +160,23 @@ class Costs:
 
     def __enter__(self) -> "Costs":
         self.before = self.read()
+        self.tool = tool_seconds()
+        self.begun = time.monotonic()
         return self
 
     def __exit__(self, kind, *_) -> None:
         if kind is not None or self.requests == 0:
             return
+        seconds = time.monotonic() - self.begun
         server, store, commands = self.read()
-        per_request = 1e6 / self.requests
-        self.record["cpu_us"] = {"server": (server.cpu_seconds - self.before[0].cpu_seconds) * per_request}
+        spent = {"server": server.cpu_seconds - self.before[0].cpu_seconds}
+        if store is not None:
+            spent["store"] = store.cpu_seconds - self.before[1].cpu_seconds
+        self.record["cpu_us"] = {name: value * 1e6 / self.requests for name, value in spent.items()}
+        self.record["busy"] = {name: value / seconds for name, value in spent.items()}
+        self.record["busy"]["tool"] = (tool_seconds() - self.tool) / seconds
         self.record["memory"] = {"resident_bytes": server.resident_bytes, "peak_bytes": server.peak_bytes}
         if store is not None:
-            self.record["cpu_us"]["store"] = (store.cpu_seconds - self.before[1].cpu_seconds) * per_request
             self.record["store_memory"] = {"resident_bytes": store.resident_bytes, "peak_bytes": store.peak_bytes}
         if commands is not None:
             ran = difference(self.before[2], commands)
@@ -181,3 +188,9 @@ class Costs:
         store = self.target.store
         commands = store.commands() if isinstance(store, Redis) else None
         return self.target.server.usage(), store.usage() if store is not None else None, commands
+
+
+def tool_seconds() -> float:
+    """Processor time of all programs of ours that have ended: between two readings only the tool does."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime

@@ -28,9 +28,11 @@ cmdstat_get:calls=41,usec=80,usec_per_call=1.95,rejected_calls=0,failed_calls=0\
 cmdstat_ping:calls=7,usec=1,usec_per_call=0.1,rejected_calls=0,failed_calls=0\r
 cmdstat_config|get:calls=2,usec=1,usec_per_call=0.1,rejected_calls=0,failed_calls=0\r
 """
-BENCHMARK = '''"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"
-"GET key:__rand_int__","100000.50","0.250","0.100","0.240","0.400","0.500","1.250"
-'''
+BENCHMARK = (
+    '"test","rps","avg_latency_ms","min_latency_ms",'
+    '"p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"\n'
+    '"GET key:__rand_int__","100000.50","0.250","0.100","0.240","0.400","0.500","1.250"\n'
+)
 
 
 def window(target: str, number: int, cpu: float, **more) -> dict:
@@ -122,7 +124,9 @@ class Parsing(unittest.TestCase):
 
     def test_name_of_a_machine(self):
         self.assertEqual(machine.short_name(2, "AMD EPYC"), "2-cores-amd-epyc")
-        self.assertEqual(machine.short_name(8, "Intel(R) Xeon(R) CPU E5-2680 v4 @ 2.40GHz"), "8-cores-intel-xeon-e5-2680-v4")
+        self.assertEqual(
+            machine.short_name(8, "Intel(R) Xeon(R) CPU E5-2680 v4 @ 2.40GHz"), "8-cores-intel-xeon-e5-2680-v4"
+        )
 
     def test_cores_of_a_larger_machine(self):
         cores = machine.share_out([0, 1, 2, 3])
@@ -150,7 +154,14 @@ class Choosing(unittest.TestCase):
     def test_page_of_no_records(self):
         meta = {
             "machine": {"cores": 2, "processor": "p", "kernel": "6"},
-            "versions": {}, "date": "", "commit": "", "rounds": 1, "seconds": 1.0, "connections": 64, "tokens": 1, "command": "",
+            "versions": {},
+            "date": "",
+            "commit": "",
+            "rounds": 1,
+            "seconds": 1.0,
+            "connections": 64,
+            "tokens": 1,
+            "command": "",
         }
         self.assertIn("not measured in this run", report.page(Records([]), [], meta))
 

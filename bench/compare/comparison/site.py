@@ -43,7 +43,9 @@ class Caller:
 
     def json(self, method: str, path: str, value: dict, headers: dict | None = None) -> Answer:
         """A JSON body."""
-        return self.ask(method, path, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})})
+        return self.ask(
+            method, path, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})}
+        )
 
 
 def basic(identifier: str, secret: str) -> str:

@@ -43,12 +43,18 @@ def verdicts(records: Records, connections: int) -> list[Verdict]:
     promise = "read for each request, server CPU / nginx"
     rows.append(Verdict(promise, 1.6, 1.3, "x", records.ratio("redis-read", CONSTANT, cpu)))
     read = records.figure("redis-read", "cpu_us/store") if connections == PROMISED_CONNECTIONS else None
-    why = "not measured in this run" if connections == PROMISED_CONNECTIONS else f"measured with {connections} connections"
+    why = (
+        "not measured in this run"
+        if connections == PROMISED_CONNECTIONS
+        else f"measured with {connections} connections"
+    )
     promise = f"Redis CPU per read at {PROMISED_CONNECTIONS} connections"
     rows.append(Verdict(promise, 3.0, 1.0, " us", read, reason=why))
     for name, where in (("redis-two-cores", "from memory"), ("redis-read-two-cores", "a read for each request")):
         figure = records.ratio(name, "oidc-provider", "per_second")
-        rows.append(Verdict(f"throughput / oidc-provider, both over Redis, {where}", 10.0, 15.0, "x", figure, at_least=True))
+        rows.append(
+            Verdict(f"throughput / oidc-provider, both over Redis, {where}", 10.0, 15.0, "x", figure, at_least=True)
+        )
     for name, where in (("redis", "Redis"), ("embedded", "embedded store")):
         beside = f"open beside {name}"
         figure = records.ratio(name, CONSTANT, "latency_us/p99", "open", beside)

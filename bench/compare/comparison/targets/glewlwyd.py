@@ -106,7 +106,7 @@ class Glewlwyd(Target):
                 "name": "application",
                 "confidential": True,
                 "enabled": True,
-                # As text, which is compared at once: a `password` is hashed so slowly that nothing else would be measured.
+                # As text, which is compared at once: hashing a `password` is slow, and nothing else would be measured.
                 "client_secret": secret,
                 "token_endpoint_auth_method": ["client_secret_basic"],
                 "authorization_type": ["client_credentials"],
@@ -129,7 +129,7 @@ class Glewlwyd(Target):
 
 
 def plugin(port: int) -> dict:
-    """OpenID Connect with introspection by the client that a token was issued to. A key with HMAC is what costs it least."""
+    """OpenID Connect with introspection by the client that a token was issued to. HMAC is what costs it least."""
     return {
         "module": "oidc",
         "name": PLUGIN,
