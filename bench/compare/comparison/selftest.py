@@ -73,6 +73,14 @@ class Arithmetic(unittest.TestCase):
         self.assertEqual([word(1.0), word(1.15), word(1.16)], ["met, and the aim", "met", "**not met**"])
         self.assertEqual([word(15, True), word(10, True), word(9.9, True)], ["met, and the aim", "met", "**not met**"])
 
+    def test_verdict_says_when_the_generator_was_the_limit(self):
+        def open_window(target, kind, limited):
+            return {**window(target, 1, 1), "kind": kind, "latency_us": {"p99": 10}, "generator_limited": limited}
+
+        records = Records([open_window("redis", "open", True), open_window("nginx", "open beside redis", False)])
+        row = next(row for row in verdicts.verdicts(records, 64) if row.figure is not None)
+        self.assertEqual(row.word, "met, and the aim; generator-limited in 1 of 2 windows")
+
     def test_redis_promise_holds_for_its_connections_only(self):
         records = Records([{**window("redis-read", 1, 10), "cpu_us": {"server": 10, "store": 2}}])
         words = {row.promise: row.word for row in verdicts.verdicts(records, 64)}

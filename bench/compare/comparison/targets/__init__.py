@@ -29,6 +29,7 @@ def catalogue() -> list[Target]:
         Introspectd(
             "redis-read-two-cores", "introspectd, Redis, a read for each request", redis=True, cached=False, cores="two"
         ),
-        OidcProvider(),
+        OidcProvider("oidc-provider-one-core", "one"),
+        OidcProvider("oidc-provider", "two"),
         Glewlwyd(),
     ]

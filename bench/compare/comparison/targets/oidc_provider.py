@@ -18,18 +18,20 @@ PROCESSES = 2
 class OidcProvider(Target):
     """Tokens of the client credentials grant: the kind that costs it least, as no grant has to be read beside them."""
 
-    name = "oidc-provider"
     label = f"oidc-provider, Redis, {PROCESSES} processes"
     kind = "peer"
-    cores = "two"
     warm_up_seconds = 10
+
+    def __init__(self, name: str, cores: str):
+        self.name = name
+        self.cores = cores
 
     def needs(self) -> dict[str, str]:
         node = "install Node.js 22 or later, or on Debian: sudo apt-get install nodejs npm"
         return {"node": node, "npm": node, "redis-server": "sudo apt-get install redis-server"}
 
     def install(self, surroundings: Surroundings) -> None:
-        home = surroundings.installed / self.name
+        home = surroundings.installed / SOURCE.name
         home.mkdir(exist_ok=True)
         for file in ("adapter.js", "server.js"):
             shutil.copy(SOURCE / file, home)
@@ -61,7 +63,7 @@ class OidcProvider(Target):
             "APPLICATION_SECRET": application,
             "GATEWAY_SECRET": gateway,
         }
-        command = ["node", str(surroundings.installed / self.name / "server.js")]
+        command = ["node", str(surroundings.installed / SOURCE.name / "server.js")]
         self.server = surroundings.start(self.name, command, cores, environment)
         self.server.listens(port)
         caller, credentials, issued = Caller(port), ("application", application), []
