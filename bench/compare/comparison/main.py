@@ -70,7 +70,9 @@ def measure(asked: Namespace, targets: list[Target], arguments: list[str]) -> in
             tell(record)
 
         rounds = Rounds(targets, cores, folder, asked.connections, asked.seconds, open_loop, keep)
-        rounds.run(asked.rounds, {"embedded", CONSTANT} if asked.quick else {target.name for target in targets})
+        # In the quick form one pair is enough, unless somebody has chosen.
+        few = asked.quick and asked.only is None
+        rounds.run(asked.rounds, {"embedded", CONSTANT} if few else {target.name for target in targets})
     (out / "comparison.meta.json").write_text(json.dumps(meta, indent=2) + "\n")
     page = report.page(Records(records), targets, meta)
     (out / "comparison.md").write_text(page)

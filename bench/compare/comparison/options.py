@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from .process import Failed
 from .targets import CONSTANT, Target, catalogue
 
 ROOT = Path(__file__).parents[3]
@@ -58,6 +57,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
             setattr(parsed, name, value)
     if parsed.seconds < 1:
         parser.error("--seconds must be 1 or more")
+    known = [target.name for target in catalogue()]
+    if unknown := sorted({*(parsed.only or []), *parsed.without} - set(known)):
+        parser.error(f"no such target: {', '.join(unknown)}; there are {', '.join(known)}")
     for name in ("introspectd", "load", "hyper"):
         setattr(parsed, name, getattr(parsed, name).absolute())
     return parsed
@@ -66,17 +68,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def chosen(options: argparse.Namespace) -> list[Target]:
     """The targets that are asked for, in the order of the catalogue."""
     targets = catalogue()
-    known = {target.name for target in targets}
-    if unknown := (set(options.only or []) | set(options.without)) - known:
-        raise Failed(
-            f"no such target: {', '.join(sorted(unknown))}; there are {', '.join(target.name for target in targets)}"
-        )
     if options.only is not None:
         wanted = {*options.only, CONSTANT}
     elif options.quick:
         wanted = {target.name for target in targets if target.kind != "peer" and target.cores == "one"}
     else:
-        wanted = known
+        wanted = {target.name for target in targets}
     targets = [target for target in targets if target.name in wanted - set(options.without)]
     if not any(target.kind == "ours" for target in targets):
         # The floors repeat what one of ours answers.

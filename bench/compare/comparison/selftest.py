@@ -1,5 +1,7 @@
 """`run --self-test`: the arithmetic and the parsing, on fixed samples. It starts nothing and takes no time."""
 
+import contextlib
+import io
 import sys
 import unittest
 
@@ -156,8 +158,10 @@ class Choosing(unittest.TestCase):
         self.assertEqual(self.chosen("--only", "glewlwyd"), ["embedded", "nginx", "glewlwyd"])
 
     def test_unknown_target(self):
-        with self.assertRaises(Failed):
+        with self.assertRaises(SystemExit) as ended, contextlib.redirect_stderr(io.StringIO()) as said:
             self.chosen("--only", "nobody")
+        self.assertEqual(ended.exception.code, 2)
+        self.assertIn("no such target: nobody", said.getvalue())
 
     def test_page_of_no_records(self):
         meta = {

@@ -27,7 +27,7 @@ class OidcProvider(Target):
         self.cores = cores
 
     def needs(self) -> dict[str, str]:
-        node = "install Node.js 22 or later, or on Debian: sudo apt-get install nodejs npm"
+        node = "install Node.js 20 or later, or on Debian: sudo apt-get install nodejs npm"
         return {"node": node, "npm": node, "redis-server": "sudo apt-get install redis-server"}
 
     def install(self, surroundings: Surroundings) -> None:
