@@ -1,0 +1,60 @@
+"""introspectd-load: an open loop, in which requests fall due at a constant rate, and wait is latency."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from .process import Failed, output_of
+from .site import Site
+
+WARMUP_SECONDS = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was seen. Times are in microseconds, from the moment at which a request was due."""
+
+    latency_us: dict[str, float]
+    per_second: float
+    complaint: str | None
+    # Its own lag was above its bound: the figures are the generator's too.
+    generator_limited: bool
+
+
+def parse(text: str) -> Run:
+    """Reads the report of `--format json`."""
+    report = json.loads(text)
+    figures, answers = report.get("figures"), report.get("answers", {})
+    complaint = None if report.get("valid") else "not every request was answered rightly: " + json.dumps(answers)
+    if figures is None:
+        return Run({}, 0.0, complaint or "no figures", False)
+    latency = {name: figures["latency_us"][name] for name in ("p50", "p99", "p99.9", "max")}
+    limited = bool(report.get("generator", {}).get("limited"))
+    return Run(latency, figures["requests_per_second"], complaint, limited)
+
+
+class OpenLoop:
+    """The tool, wherever it is."""
+
+    def __init__(self, binary: Path, connections: int):
+        self.binary = binary
+        self.connections = connections
+        # Measuring is a command of its own where the tool has several.
+        asked = subprocess.run([binary, "run", "--help"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        self.command = [str(binary)] + (["run"] if asked.returncode == 0 else [])
+
+    def run(self, site: Site, rate: int, seconds: float, folder: Path, cores: list[int]) -> Run:
+        """One window at this rate."""
+        tokens, secret = folder / "truth.jsonl", folder / "secret"
+        site.write_truth(tokens, secret)
+        seconds = max(1, round(seconds))
+        command = self.command + ["--url", site.url, "--client-id", site.client_id, "--client-secret-file", str(secret)]
+        command += ["--tokens", str(tokens), "--mode", "open", "--rate", str(rate), "--format", "json"]
+        command += ["--connections", str(self.connections)]
+        command += ["--duration", f"{seconds}s", "--warmup", f"{WARMUP_SECONDS}s"]
+        code, out, err = output_of(command, cores, seconds + 60)
+        # 1 is a window with failures in it: its report says which.
+        if code not in (0, 1) or not out.strip():
+            raise Failed(f"introspectd-load failed (code {code}): {(err or out)[-1000:]}")
+        return parse(out)
