@@ -297,6 +297,6 @@ impl World {
 /// How often servers look for what has expired.
 const EXPIRY_INTERVAL: Micros = 100_000;
 /// How often Sentinels and members of a cluster look after primaries.
-const WATCH_INTERVAL: Micros = 50_000;
+pub(crate) const WATCH_INTERVAL: Micros = 50_000;
 /// After how long something is tried again that could not be sent.
 const RETRY: Micros = 20_000;
