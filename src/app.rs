@@ -41,7 +41,7 @@ use crate::token::time::Clock;
 pub struct App {
     service: Arc<Service>,
     context: Arc<Context>,
-    metadata: MetadataDocument,
+    public: PublicFace,
     drain: Drain,
     server: Server,
 }
@@ -130,7 +130,8 @@ impl App {
             readiness: Readiness::new(drain.clone(), refuses_unsafe_settings(&config.store)),
             observer: Observer::new(metrics, config.log.access),
         });
-        Ok(Self { service, context, metadata, drain, server })
+        let public = PublicFace::new(Arc::clone(&context), metadata);
+        Ok(Self { service, context, public, drain, server })
     }
 
     /// Where the listeners listen: the public one first, then the admin one.
@@ -141,6 +142,11 @@ impl App {
     /// What the product does, for those who run it in their own process.
     pub fn service(&self) -> &Arc<Service> {
         &self.service
+    }
+
+    /// What answers the public listener, for those who have requests without a socket.
+    pub fn public(&self) -> &PublicFace {
+        &self.public
     }
 
     /// The numbers.
@@ -155,17 +161,14 @@ impl App {
 
     /// Answers until the drain has come to its end.
     pub async fn run(self) -> Outcome {
-        let Self { service, context, metadata, drain, server } = self;
+        let Self { service, context, public, drain, server } = self;
         // Asked once before the first answer, so that readiness is true from the start when it can be.
         let watched = WatchedStore::found(service.store.probe().await);
         watched.show(&context);
         let prober = tokio::spawn(watched.watch(Arc::clone(&context)));
         let keys = Arc::clone(&service.signing);
         let reader = tokio::spawn(async move { keys.watch().await });
-        let faces = Faces {
-            public: PublicFace::new(Arc::clone(&context), metadata),
-            admin: AdminFace::new(context, server.statistics()),
-        };
+        let faces = Faces { public, admin: AdminFace::new(context, server.statistics()) };
         let outcome = server.serve(faces, &drain).await;
         prober.abort();
         reader.abort();

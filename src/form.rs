@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use memchr::{memchr, memchr2};
+
 /// Why a form was refused. Nothing of the form is quoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
@@ -92,7 +94,7 @@ impl<'a> Form<'a> {
             if count == MAX_PARAMETERS {
                 return Err(FormError::TooMany);
             }
-            let (name, value) = match pair.iter().position(|&byte| byte == b'=') {
+            let (name, value) = match memchr(b'=', pair) {
                 Some(position) => (&pair[..position], &pair[position + 1..]),
                 None => (pair, &[][..]),
             };
@@ -132,7 +134,7 @@ impl std::fmt::Debug for Form<'_> {
 /// # Errors
 /// [`FormError::Escape`] or [`FormError::Text`].
 pub fn decode(encoded: &[u8]) -> Result<Cow<'_, str>, FormError> {
-    if !encoded.iter().any(|byte| matches!(byte, b'+' | b'%')) {
+    if memchr2(b'+', b'%', encoded).is_none() {
         return str::from_utf8(encoded).map(Cow::Borrowed).map_err(|_| FormError::Text);
     }
     let mut decoded = Vec::with_capacity(encoded.len());

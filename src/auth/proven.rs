@@ -7,9 +7,9 @@
 //!
 //! [`Registry::holds`]: crate::service::registry::Registry::holds
 
+use constant_time_eq::constant_time_eq;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::Caller;
@@ -55,6 +55,6 @@ impl Proven {
     /// Whether this is the same header. A connection may carry the requests of many, so that it takes the same time
     /// however much of it is the same.
     pub(super) fn is(&self, line: &[u8]) -> bool {
-        self.line.ct_eq(line).into()
+        constant_time_eq(&self.line, line)
     }
 }

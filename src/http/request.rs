@@ -91,6 +91,10 @@ fn check_media_type(headers: &HeaderMap, expected: MediaType, empty: bool) -> Re
     if lines.next().is_some() {
         return Err(ApiError::invalid_request("More than one Content-Type header"));
     }
+    // As nearly everybody writes it.
+    if line.as_bytes() == expected.name().as_bytes() {
+        return Ok(());
+    }
     let acceptable = line.to_str().is_ok_and(|line| {
         let mut parts = line.split(';').map(str::trim);
         parts.next().is_some_and(|name| name.eq_ignore_ascii_case(expected.name())) && parts.all(is_utf8_charset)

@@ -43,8 +43,8 @@ pub(super) struct Session<H> {
 pub(super) async fn http1<H: Handler>(session: Arc<Session<H>>, request: Request<Incoming>) -> Answer {
     let _running = session.service.statistics.request(session.shard, Protocol::Http1);
     let progress = &session.progress;
-    let mut response = match admit(&session, progress, request) {
-        Ok(request) => run(&session, progress, request, None).await,
+    let mut response = match admit(&session, progress, &request) {
+        Ok(()) => run(&session, progress, with_body(request, progress), None).await,
         Err(refusal) => {
             // The next head may begin elsewhere than the peer, or whoever stands between, believes.
             progress.leave_body();
@@ -63,25 +63,25 @@ pub(super) async fn http2<H: Handler>(session: Arc<Session<H>>, request: Request
     let _running = session.service.statistics.request(session.shard, Protocol::Http2);
     let _open = OpenStream::new(&session);
     let progress = Arc::new(Progress::new(Stage::Handler));
-    let response = match admit(&session, &progress, request) {
-        Ok(request) => {
+    let response = match admit(&session, &progress, &request) {
+        Ok(()) => {
             let watch = Watch::new(session.service.limits, progress.mark(), None);
-            run(&session, &progress, request, Some(watch)).await
+            run(&session, &progress, with_body(request, &progress), Some(watch)).await
         }
         Err(refusal) => refuse(&session, refusal),
     };
     Ok(response)
 }
 
-/// Checks the head, and makes the body one that reports to `progress`.
-fn admit<H>(
-    session: &Session<H>,
-    progress: &Arc<Progress>,
-    request: Request<Incoming>,
-) -> Result<Request<RequestBody>, Refusal> {
+/// Checks the head.
+fn admit<H>(session: &Session<H>, progress: &Progress, request: &Request<Incoming>) -> Result<(), Refusal> {
     progress.request_came(!request.body().is_end_stream());
-    head::check(&request, session.service.max_headers)?;
-    Ok(request.map(|incoming| RequestBody::from_wire(incoming, progress)))
+    head::check(request, session.service.max_headers)
+}
+
+/// Has the body report to `progress`.
+fn with_body(request: Request<Incoming>, progress: &Arc<Progress>) -> Request<RequestBody> {
+    request.map(|incoming| RequestBody::from_wire(incoming, progress))
 }
 
 /// Runs the handler, unless it panics or takes too long.

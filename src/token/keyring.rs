@@ -203,10 +203,10 @@ fn successor(key: &Key, predecessor: Presented<'_>, grant: GrantId) -> (TokenVal
 /// One compression yields both: the first 16 bytes of the output name the token in the store, the next 6 are its check
 /// value. Outputs of a keyed hash are independent, so the published check value says nothing about the digest.
 fn digest_and_check(key: &Key, body: &[u8]) -> (TokenDigest, [u8; CheckValue::BYTES]) {
-    let mut output = [0; TokenDigest::BYTES + CheckValue::BYTES];
-    blake3::Hasher::new_keyed(&key.tokens).update(body).finalize_xof().fill(&mut output);
-    let (digest, check) = output.split_at(TokenDigest::BYTES);
-    (TokenDigest(digest.try_into().expect("split at its size")), check.try_into().expect("the rest is the check value"))
+    let output = blake3::keyed_hash(&key.tokens, body);
+    let (digest, rest) = output.as_bytes().split_at(TokenDigest::BYTES);
+    let digest = TokenDigest(digest.try_into().expect("split at its size"));
+    (digest, *rest.first_chunk().expect("32 bytes are longer than both"))
 }
 
 fn digest_of_import(key: &Key, text: &str) -> TokenDigest {
