@@ -115,6 +115,7 @@ impl Node {
             self.behind += TURN;
             return;
         }
+        let _named = tracing::info_span!("node", number = self.index).entered();
         let behind = std::mem::take(&mut self.behind);
         self.runtime.block_on(async {
             if behind > 0 {

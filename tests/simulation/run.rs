@@ -18,7 +18,7 @@ use crate::node::{Node, TURN, Time};
 use crate::product::{self, Settings};
 use crate::redis::deployment::Deployment;
 use crate::requests::{self, Desk, Request};
-use crate::scenario::{self, NODES, Trouble};
+use crate::scenario::{self, LONGEST_WORD, NODES, Trouble};
 use crate::world::{Event as Happening, SharedWorld, World};
 
 /// What came of a run.
@@ -188,6 +188,8 @@ impl Run {
                 (shift(from), shift(first.fold(to, u64::min)))
             });
             told.loses_since = told.loses_since.map(shift);
+            // What was approved just before may have been on its way.
+            told.undoes_since = told.undoes_since.map(|moment| shift(moment).saturating_sub(LONGEST_WORD * 1000));
             self.open.push(told);
         }
         self.work_until(last + TURN);

@@ -71,6 +71,39 @@ impl Trouble {
         self
     }
 
+    /// Whether some node may not hear of what others do, while it lasts or until it has connected again.
+    fn silences(&self) -> bool {
+        self.steps.iter().any(|(_, fault)| match fault {
+            Fault::Kill { .. }
+            | Fault::Freeze(_)
+            | Fault::Cut { .. }
+            | Fault::Split { .. }
+            | Fault::Slow(..)
+            | Fault::Reset { .. }
+            | Fault::Lose { .. }
+            | Fault::Stall { .. }
+            | Fault::Failover(_)
+            | Fault::Move { .. }
+            | Fault::Pause { .. } => true,
+            // A node that is started anew remembers nothing that it could write again.
+            Fault::Restart { .. }
+            | Fault::Start { .. }
+            | Fault::Thaw(_)
+            | Fault::Heal
+            | Fault::Lag(..)
+            | Fault::Repeat(_)
+            | Fault::Flush(_)
+            | Fault::Fill(..)
+            | Fault::Save => false,
+        })
+    }
+
+    /// Whether a primary may be found in another life: as another process, another server, or with other slots.
+    fn begins_another_life(&self) -> bool {
+        let begins = |fault: &Fault| matches!(fault, Fault::Kill { .. } | Fault::Failover(_) | Fault::Move { .. });
+        self.told.loses_since.is_some() || self.steps.iter().any(|(_, fault)| begins(fault))
+    }
+
     /// When it opens all ways again.
     pub(crate) fn heals(&self) -> impl Iterator<Item = Micros> {
         self.steps.iter().filter(|(_, fault)| matches!(fault, Fault::Heal)).map(|(moment, _)| *moment)
@@ -89,12 +122,13 @@ pub(crate) fn troubles(chance: &mut Chance, settings: Settings, deployment: &Dep
     let mut troubles = Vec::new();
     let mut has_restarted = false;
     let mut is_emptied = false;
+    let mut silent_since = None;
     // A failover forgets which keys have moved already: that is for operators to keep apart.
     let moves = settings.topology == Topology::Cluster && chance.happens(150);
     for place in 0..count {
         begin += chance.within(0..=900) * MILLISECOND;
         let mut maker = Maker { chance: &mut *chance, deployment, begin };
-        let trouble = match settings.topology {
+        let mut trouble = match settings.topology {
             Topology::Standalone => maker.of_one_server(),
             Topology::Cluster if moves && place == 0 => maker.slots_move(),
             Topology::Cluster if moves => {
@@ -113,10 +147,20 @@ pub(crate) fn troubles(chance: &mut Chance, settings: Settings, deployment: &Dep
             continue;
         }
         is_emptied |= trouble.for_good;
+        if trouble.silences() {
+            silent_since = silent_since.or(Some(begin));
+        }
+        if settings.durability == Durability::Replay && trouble.begins_another_life() {
+            // Whoever has not heard of an approval by then writes the revocation again.
+            trouble.told.undoes_since = silent_since.map(|since| since * 1000);
+        }
         troubles.push(trouble);
     }
     troubles
 }
+
+/// How long a node takes to hear of something and to read it back while nothing is wrong.
+pub(crate) const LONGEST_WORD: Micros = 200 * MILLISECOND;
 
 /// How far the copy of a replica can be behind, with what the network adds.
 pub(crate) const LONGEST_LAG: Micros = 1_500 * MILLISECOND;

@@ -271,11 +271,16 @@ impl World {
 
     fn arrive_at_node(&mut self, connection: ConnectionId, parcel: Parcel) {
         let Some(connection) = self.network.connections.get_mut(&connection) else { return };
+        if connection.end.is_some() {
+            // After its end nothing is taken from a connection. The reply after one that was lost with a reset would be
+            // taken for that one.
+            return;
+        }
         match parcel {
             Parcel::Opened => connection.opened = true,
             Parcel::Refused => connection.end = Some(End::Refused),
             Parcel::Bytes(bytes) => connection.arrived.extend(bytes),
-            Parcel::Closed => connection.end = connection.end.or(Some(End::Closed)),
+            Parcel::Closed => connection.end = Some(End::Closed),
             Parcel::Reset => {
                 // What has not been read is lost with it.
                 connection.arrived.clear();
@@ -297,6 +302,27 @@ impl World {
 /// How often servers look for what has expired.
 const EXPIRY_INTERVAL: Micros = 100_000;
 /// How often Sentinels and members of a cluster look after primaries.
-const WATCH_INTERVAL: Micros = 50_000;
+pub(crate) const WATCH_INTERVAL: Micros = 50_000;
 /// After how long something is tried again that could not be sent.
 const RETRY: Micros = 20_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis::deployment::Topology;
+
+    #[test]
+    fn what_arrives_after_a_reset_is_not_read() {
+        let mut chance = Chance::new(0);
+        let deployment = Deployment::new(Topology::Standalone, &mut chance);
+        let address = deployment.servers[0].address.clone();
+        let mut world = World::new(chance, deployment);
+        let connection = world.dial(0, &address).expect("there is such a server");
+        for parcel in [Parcel::Opened, Parcel::Bytes(b":1".to_vec()), Parcel::Reset, Parcel::Bytes(b":2".to_vec())] {
+            world.arrive_at_node(connection, parcel);
+        }
+        let connection = &world.network.connections[&connection];
+        assert!(connection.arrived.is_empty());
+        assert!(matches!(connection.end, Some(End::Reset)));
+    }
+}

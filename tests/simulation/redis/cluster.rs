@@ -26,6 +26,8 @@ pub(crate) struct Membership {
     pub(crate) epoch: u64,
     /// Whether it is in touch with the majority.
     pub(crate) ok: bool,
+    /// `configEpoch`: in which epoch each of the others was last elected, as far as it has heard.
+    pub(crate) elected: BTreeMap<ServerId, u64>,
     /// In order, all slots.
     pub(crate) ranges: Vec<Range>,
     /// Where everybody is.
@@ -50,8 +52,12 @@ impl Membership {
         self.ranges = ranges(&owners);
     }
 
-    /// Gives everything that one has to another.
-    pub(crate) fn inherit(&mut self, from: ServerId, to: ServerId) {
+    /// Gives everything that one has to another, who was elected in an epoch, unless it was elected later itself.
+    pub(crate) fn inherit(&mut self, from: ServerId, to: ServerId, epoch: u64) {
+        self.elected.insert(to, epoch.max(self.elected.get(&to).copied().unwrap_or_default()));
+        if self.elected.get(&from).is_some_and(|later| *later > epoch) {
+            return;
+        }
         for range in self.ranges.iter_mut().filter(|range| range.owner == from) {
             range.owner = to;
         }
@@ -173,6 +179,27 @@ static TABLE: LazyLock<[u16; 256]> = LazyLock::new(|| {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_elections_the_later_counts_in_whichever_order_they_are_heard_of() {
+        let member = || Membership {
+            own: 1,
+            epoch: 3,
+            ok: true,
+            elected: BTreeMap::new(),
+            ranges: ranges(&vec![0; usize::from(SLOTS)]),
+            addresses: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+            arriving: BTreeMap::new(),
+        };
+        let (mut early, mut late) = (member(), member());
+        early.inherit(0, 3, 4);
+        assert_eq!(early.owner(7), 3);
+        early.inherit(3, 0, 5);
+        late.inherit(3, 0, 5);
+        late.inherit(0, 3, 4);
+        assert_eq!((early.owner(7), late.owner(7)), (0, 0));
+    }
 
     #[test]
     fn slots_are_those_of_the_specification() {

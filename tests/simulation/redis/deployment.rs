@@ -75,6 +75,7 @@ impl Deployment {
                     own: id,
                     epoch: 3,
                     ok: true,
+                    elected: BTreeMap::new(),
                     ranges: ranges.clone(),
                     addresses: addresses.clone(),
                     leaving: BTreeMap::new(),

@@ -9,7 +9,7 @@ use super::deployment::{Deployment, Topology};
 use super::server::{Kind, Server, ServerId};
 use crate::chance::Chance;
 use crate::network::{Micros, Network};
-use crate::world::Event;
+use crate::world::{Event, WATCH_INTERVAL};
 
 /// A step on the way to another order of things.
 #[derive(Clone, Debug)]
@@ -64,8 +64,24 @@ impl Deployment {
         }
         if self.topology == Topology::Cluster {
             self.judge_members(&watchers, network, now);
+            self.gossip(network, now);
         }
         steps
+    }
+
+    /// Every member hears from another, and takes over the epoch that is in the head of every message between members
+    /// (`clusterProcessPacket`): also one in which nobody was elected, of which nothing else would tell.
+    fn gossip(&mut self, network: &Network, now: Micros) {
+        let epochs: Vec<_> = self.servers.iter().filter_map(membership_of).map(|member| member.epoch).collect();
+        let round = usize::try_from(now / WATCH_INTERVAL).expect("a run is short");
+        for listener in 0..epochs.len() {
+            let teller = (listener + 1 + round % (epochs.len() - 1)) % epochs.len();
+            if self.hears(listener, teller, network)
+                && let Kind::Member(membership) = &mut self.servers[listener].kind
+            {
+                membership.epoch = membership.epoch.max(epochs[teller]);
+            }
+        }
     }
 
     /// Those who may say that a primary is down.
@@ -258,7 +274,9 @@ impl Deployment {
             return Vec::new();
         }
         self.servers[replica].promote();
-        self.promoted.insert(self.group(replica), epoch);
+        // Two who lead a failover at once may both make a primary. The later epoch wins, whichever came first.
+        let latest = self.promoted.entry(self.group(replica)).or_default();
+        *latest = epoch.max(*latest);
         let mut steps = Vec::new();
         let listeners: Vec<_> = match self.topology {
             Topology::Sentinel => self.sentinels().map(|sentinel| sentinel.id).collect(),
@@ -296,7 +314,7 @@ impl Deployment {
             }
             Kind::Member(membership) => {
                 membership.epoch = membership.epoch.max(epoch);
-                membership.inherit(of, primary);
+                membership.inherit(of, primary, epoch);
             }
             Kind::Alone => {}
         }

@@ -125,7 +125,8 @@ impl<'h> Desk<'h> {
 
     fn change(&mut self, change: &'h Change, event: usize, faults: &Faults, revokes: bool) -> Result<(), &'static str> {
         let end = if change.outcome == Outcome::Done { change.end } else { Moment::MAX };
-        let lost_from = faults.lost_from(change.begin, end);
+        let lost_from =
+            if revokes { faults.lost_from(change.begin, end) } else { faults.undone_from(change.begin, end) };
         let operation = Operation { begin: change.begin, end, lost_from, event };
         for target in &change.targets {
             let (kind, name) = match target {

@@ -50,6 +50,7 @@ struct Kept {
     nodes: Option<Vec<u16>>,
     silent: Option<(Moment, Moment)>,
     loses_since: Option<Moment>,
+    undoes_since: Option<Moment>,
     event: usize,
 }
 
@@ -86,6 +87,7 @@ impl Faults {
             nodes: fault.nodes.clone(),
             silent: fault.silent,
             loses_since: fault.loses_since,
+            undoes_since: fault.undoes_since,
             event,
         });
         Some(())
@@ -93,8 +95,19 @@ impl Faults {
 
     /// From when on a failover may have undone what was written between these moments; [`Moment::MAX`] when none may.
     pub fn lost_from(&self, begin: Moment, end: Moment) -> Moment {
-        let may_lose = |fault: &&Kept| fault.loses_since.is_some_and(|since| since <= end && begin <= fault.end);
-        self.faults.iter().filter(may_lose).map(|fault| fault.begin).min().unwrap_or(Moment::MAX)
+        self.first(begin, end, |fault| fault.loses_since)
+    }
+
+    /// The same of an approval: a node that has not heard of it may undo it, too.
+    pub fn undone_from(&self, begin: Moment, end: Moment) -> Moment {
+        self.lost_from(begin, end).min(self.first(begin, end, |fault| fault.undoes_since))
+    }
+
+    /// When the first of the faults begins that hit what was done between these moments; each hits what was done from
+    /// `since` until it is over.
+    fn first(&self, begin: Moment, end: Moment, since: impl Fn(&Kept) -> Option<Moment>) -> Moment {
+        let hits = |fault: &&Kept| since(fault).is_some_and(|since| since <= end && begin <= fault.end);
+        self.faults.iter().filter(hits).map(|fault| fault.begin).min().unwrap_or(Moment::MAX)
     }
 
     /// Whether there was a failover between these moments.

@@ -9,7 +9,8 @@ pub struct Operation {
     pub begin: Moment,
     /// After this it has; [`Moment::MAX`] when it was not answered with success.
     pub end: Moment,
-    /// From this moment on a failover may have undone it; [`Moment::MAX`] when none may.
+    /// From this moment on a failover may have undone it, or, if it approves, a node that had not heard of it;
+    /// [`Moment::MAX`] when none may.
     pub lost_from: Moment,
     /// Which event it is.
     pub event: usize,

@@ -30,4 +30,10 @@ pub struct Fault {
     /// that the nodes do not notice, which is so for a store that is emptied: their answer to that is 503.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loses_since: Option<Moment>,
+    /// The other life of a primary that comes with the fault may undo approvals that were answered since this moment: a
+    /// node that had not heard of one by then writes the revocation again that it remembers. Such an approval may count
+    /// for nothing once the fault has begun; no revocation and no token is undone by this. Absent when every node had
+    /// heard of all, and when no primary begins another life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes_since: Option<Moment>,
 }

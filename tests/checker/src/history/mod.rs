@@ -12,7 +12,7 @@
 //! {"revoke":{"begin":50,"end":60,"node":2,"targets":[{"token":"t1"}],"outcome":"done"}}
 //! {"revoke":{"begin":70,"end":80,"node":0,"targets":[{"issued":{"user":"ada"}}],"outcome":"unavailable"}}
 //! {"approve":{"begin":90,"end":99,"node":0,"targets":[{"token":"t1"},{"grant":"g1"}],"outcome":"unanswered"}}
-//! {"fault":{"fault":"kill","begin":100,"end":900,"shards":[0],"loses_since":95}}
+//! {"fault":{"fault":"kill","begin":100,"end":900,"shards":[0],"loses_since":95,"undoes_since":85}}
 //! ```
 //!
 //! - [`event`] what each kind of event says; [`mode`] what was promised; [`fault`] what was done to the machines

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod story;
+mod undone;
 
 use checker::history::event::Answer::{self, Active, Inactive, Unavailable};
 use checker::history::event::Outcome::{self, Done, Unanswered};
