@@ -7,7 +7,7 @@
 //! - [`assertion`] what a client has signed, [`certificate`] what it has presented
 //! - [`dpop`] proofs that come with a request for a token
 //! - [`endpoints`] where both must have been made for, [`single_use`] that each works once
-//! - [`verify`] credentials to a caller; [`proven`] what a connection need not prove again
+//! - [`verify`] credentials to a caller; `proven` what a connection need not prove again
 
 pub mod assertion;
 pub mod budget;

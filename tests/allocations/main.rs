@@ -3,6 +3,8 @@
 //! Counted is the handler alone, from a parsed head and a whole body to the answer: what hyper takes before and after is
 //! the same for everybody. The requests are put together outside of what is counted.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 
 use allocation_counter::measure;
