@@ -3,17 +3,16 @@
 mod support;
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use introspectd::store::embedded::EmbeddedStore;
 use introspectd::store::{Around, Insertion};
 use introspectd::token::digest::TokenDigest;
 use introspectd::token::time::Clock;
 use tempfile::TempDir;
-use tokio::runtime::{self, Runtime};
+use tokio::runtime;
 
-use support::{Content, NOW, Numbers};
+use support::{Content, NOW, Numbers, each};
 
 /// Enough for a tree of several levels; all of it stays in memory.
 const TOKENS: usize = 20_000;
@@ -62,21 +61,6 @@ fn read(criterion: &mut Criterion) {
     });
     group.finish();
     runtime.block_on(store.close());
-}
-
-/// Times many calls inside one runtime: entering it for each would cost about as much as a read.
-fn each(group: &mut BenchmarkGroup<'_, WallTime>, runtime: &Runtime, name: &str, mut call: impl AsyncFnMut()) {
-    group.bench_function(name, |bencher| {
-        bencher.iter_custom(|times| -> Duration {
-            runtime.block_on(async {
-                let begin = Instant::now();
-                for _ in 0..times {
-                    call().await;
-                }
-                begin.elapsed()
-            })
-        });
-    });
 }
 
 criterion_group!(benches, read);

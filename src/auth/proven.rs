@@ -44,7 +44,8 @@ pub(super) fn line(headers: &HeaderMap) -> Option<&[u8]> {
 impl Proven {
     pub(super) fn new(
         line: &[u8],
-        (source, caller): (Source, Caller),
+        source: Source,
+        caller: Caller,
         client: Lasting,
         until: UnixSeconds,
         failures: u64,

@@ -184,7 +184,7 @@ impl Authenticator {
         {
             let ends = caller.client.secrets.iter().filter_map(|secret| secret.expires_at);
             let until = ends.filter(|end| now.seconds() < *end).min().unwrap_or(UnixSeconds::MAX);
-            memory.keep(Proven::new(line, (source, caller.clone()), client, until, failures));
+            memory.keep(Proven::new(line, source, caller.clone(), client, until, failures));
         }
         Ok(caller)
     }

@@ -86,12 +86,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Tokens<'a> {
 /// Answers whether tokens are active, and what this caller may see of them.
 ///
 /// # Errors
-/// In this order: the body's, the caller's, the caller's right, the budget for tokens that are not active, the store's.
+/// In this order: the caller's, the caller's right, the body's, the store's, the budget for tokens that are not active.
+/// The caller's come first: the body may be large, and nobody else's is read.
 pub async fn handle(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
-    let (head, body) = request::read(context, request, MediaType::Batch).await?;
+    let (head, body) = request::open(request, MediaType::Json)?;
+    let caller = context.authenticate(&head, &Form::default(), peer, context.service.now()).await?;
+    expect_right(&caller)?;
+    let body = body.read(context.limits.max_batch_bytes).await?;
     let question = read(&body)?;
+    // The body may have been slow: what is answered is so now.
     let now = context.service.now();
-    let caller = context.authenticate(&head, &Form::default(), peer, now).await?;
     let tokens: Vec<_> = question.tokens.0.iter().map(|token| Presented::new(&token.0)).collect();
     if matches!(caller.method(), Method::Bearer(_))
         && !context.authentication.bearer_may_ask_about_itself
@@ -99,7 +103,6 @@ pub async fn handle(context: &Context, request: Request<RequestBody>, peer: &Pee
     {
         return Err(ApiError::invalid_token());
     }
-    expect_right(&caller)?;
     let client = caller.client();
     if client.introspection_signed_response_alg.is_some() || accept::prefers_signed(&head.headers) {
         return Err(ApiError::invalid_request("Answers about many tokens are not signed"));

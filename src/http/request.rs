@@ -26,15 +26,13 @@ pub enum MediaType {
     Form,
     /// `application/json`.
     Json,
-    /// `application/json` again, with many tokens in it.
-    Batch,
 }
 
 impl MediaType {
     fn name(self) -> &'static str {
         match self {
             Self::Form => "application/x-www-form-urlencoded",
-            Self::Json | Self::Batch => "application/json",
+            Self::Json => "application/json",
         }
     }
 }
@@ -70,13 +68,18 @@ pub async fn read(
     request: Request<RequestBody>,
     expected: MediaType,
 ) -> Result<(Parts, Bytes), ApiError> {
+    let (head, body) = open(request, expected)?;
+    let body = body.read(context.limits.max_body_bytes).await?;
+    Ok((head, body))
+}
+
+/// Takes a request apart whose body is of the expected type, and still to be read.
+///
+/// # Errors
+/// 400 or 415.
+pub fn open(request: Request<RequestBody>, expected: MediaType) -> Result<(Parts, RequestBody), ApiError> {
     let (head, body) = request.into_parts();
     check_media_type(&head.headers, expected, body.is_end_stream())?;
-    let longest = match expected {
-        MediaType::Batch => context.limits.max_batch_bytes,
-        MediaType::Form | MediaType::Json => context.limits.max_body_bytes,
-    };
-    let body = body.read(longest).await?;
     Ok((head, body))
 }
 

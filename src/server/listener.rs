@@ -152,7 +152,8 @@ impl Listener {
                 next = self.accept_with_permit(permits) => match next {
                     Ok((accepted, address, permit)) => {
                         let encrypted = self.acceptor.is_some();
-                        let peer = Peer { address, encrypted, listener: self.name, certificate: None, memory: ConnectionMemory::default() };
+                        let memory = ConnectionMemory::default();
+                        let peer = Peer { address, encrypted, listener: self.name, certificate: None, memory };
                         let served = connection::serve(Arc::clone(service), accepted, self.acceptor.clone(), peer);
                         connections.spawn(async move {
                             served.await;

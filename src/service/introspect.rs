@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::Service;
 use super::lookup::{ActiveToken, Found, Freshness};
@@ -106,12 +106,11 @@ impl Service {
             tokio::task::coop::consume_budget().await;
             self.introspect(caller, presented[place], wanted, now).await
         });
-        let mut read = stream::iter(read).buffered(READS_AT_ONCE);
-        for place in &missing {
-            let Some(answer) = read.next().await else { break };
-            answers[*place] = Some(answer?.map(|active| active.body));
+        let read: Vec<_> = stream::iter(read).buffered(READS_AT_ONCE).try_collect().await?;
+        for (place, answer) in missing.into_iter().zip(read) {
+            answers[place] = Some(answer.map(|active| active.body));
         }
-        Ok(answers.into_iter().map(|answer| answer.unwrap_or(Err(Inactive::Malformed))).collect())
+        Ok(answers.into_iter().map(|answer| answer.expect("what was missing has been read")).collect())
     }
 
     /// The answer about an opaque token of ours, if it is remembered.

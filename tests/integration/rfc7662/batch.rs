@@ -91,7 +91,9 @@ async fn a_caller_of_a_batch_must_be_known_and_have_the_right(kind: Kind) {
     let (app, server) = (node.application().await, node.resource_server().await);
     let question = json!({"tokens": ["x"]}).to_string();
     expect_invalid_client(&ask(&node, (&server.id, "wrong"), question.clone()).await);
+    expect_invalid_client(&ask(&node, (&server.id, "wrong"), "no JSON, and nobody looks").await);
     let no_right = node.client(json!({"rights": []})).await;
+    assert_eq!(ask(&node, no_right.pair(), "no JSON").await.refusal(), (403, "unauthorized_client".to_owned()));
     assert_eq!(ask(&node, no_right.pair(), question.clone()).await.refusal(), (403, "unauthorized_client".to_owned()));
     // Whoever holds a token must not learn about it with nothing but the token.
     let bearer = node.bearer(&server, "introspectd:introspect").await;
