@@ -65,7 +65,8 @@ impl Line {
         commands: impl IntoIterator<Item = Cmd>,
         deadline: Instant,
     ) -> Result<Vec<Value>, Fault> {
-        let mut pipeline = Pipeline::new();
+        let commands = commands.into_iter();
+        let mut pipeline = Pipeline::with_capacity(commands.size_hint().0);
         for command in commands {
             pipeline.add_command(command);
         }

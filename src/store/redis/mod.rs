@@ -223,8 +223,9 @@ impl fmt::Debug for RedisStore {
 }
 
 fn get(key: &str) -> Cmd {
-    let mut command = redis::cmd("GET");
-    command.arg(key);
+    const NAME: &str = "GET";
+    let mut command = Cmd::with_capacity(2, NAME.len() + key.len());
+    command.arg(NAME).arg(key);
     command
 }
 
