@@ -1,6 +1,7 @@
 //! The store that any number of nodes share: one Redis, or a Valkey, that takes writes.
 //!
 //! - `tokens`, `grants`, `shared`, `clients` the contract, in four parts; `call` what each call works with
+//! - `profiles` what many tokens have in common
 //! - `keys` what things are called there; `scripts` what must happen in one step; `document` how documents are kept
 //! - `fleet` all primaries, `directory` who says which they are, `fence` for how long that may be believed
 //! - `primary` one of them: `incarnation` the life that it is in, `lane` the connections of the hot path,
@@ -48,6 +49,7 @@ mod leases;
 mod link;
 pub mod observe;
 mod primary;
+mod profiles;
 mod scripts;
 mod settings;
 mod shared;
@@ -70,6 +72,7 @@ use self::fleet::Fleet;
 use self::keys::Keys;
 use self::observe::{FleetObserver, Unobserved};
 use self::primary::Common;
+use self::profiles::Profiles;
 use self::settings::Severity;
 use super::StoreError;
 use super::condition::{Condition, Finding};
@@ -89,6 +92,7 @@ pub const CLOCK_GRACE: u64 = 60;
 pub struct RedisStore {
     fleet: Arc<Fleet>,
     keys: Keys,
+    profiles: Profiles,
     coherence: Arc<Coherence>,
 }
 
@@ -141,7 +145,7 @@ impl RedisStore {
         let mut common = Common::new(endpoint, prefix, Arc::clone(&coherence), fence, revocation, connections, seed);
         common.observer = observer;
         let fleet = Fleet::open(Arc::new(common), directory, pinned, patience).await;
-        Ok(Self { fleet, keys: Keys::new(&config.key_prefix), coherence })
+        Ok(Self { fleet, keys: Keys::new(&config.key_prefix), profiles: Profiles::new(), coherence })
     }
 
     /// Begins a call.
