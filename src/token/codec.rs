@@ -7,7 +7,7 @@
 //! 10..14   exp, seconds, big-endian
 //! 14       how long before that iat is: 1 to 127 minutes, or 1 to 128 hours (127 less than the byte);
 //!          0: iat stands here, in four more bytes
-//! 15..     [flags: which of the other parts follow] profile, [sub] [user name] [nbf] [grant id, grant exp, grant birth]
+//! 15..     [flags: which other parts follow] profile, [sub] [user name] [nbf] [grant id, grant exp, grant birth]
 //!          [claims]
 //! ```
 //!

@@ -3,7 +3,7 @@
 //! | key, after the prefix | value | expires |
 //! |---|---|---|
 //! | `t:{digest}` | a token's record, as `token/codec.rs` writes it | with the token |
-//! | `p:{hash}` | what many tokens have in common and their records name, as `token/profile.rs` writes it | some time after the last of them |
+//! | `p:{hash}` | what many tokens share and their records name: `token/profile.rs` | a while after the last of them |
 //! | `r:{digest}` | tombstone of a revoked token: stamp (8 bytes, big-endian), reason (1 byte) | with the token |
 //! | `g:{grant}` | what is kept of a grant, as `token/grant.rs` writes it | with its last token |
 //! | `e:g:{grant}` | what of a grant is revoked, likewise | with the family |

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use introspectd::token::codec;
 use introspectd::token::digest::{GrantId, TokenDigest};
+use introspectd::token::profile::Profile;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
