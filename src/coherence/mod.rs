@@ -84,13 +84,16 @@ impl Coherence {
     /// told. To be called before any of them is read. What was noted of the others stays as it was.
     pub fn sample_further<'a>(&self, sampled: Versions, names: impl IntoIterator<Item = Name<'a>>) -> Versions {
         let mut versions = sampled;
+        let mut text = String::with_capacity(name::USUAL_LENGTH);
         for name in names {
             let place = usize::from(versions.count);
             if place == MOST_NAMES {
                 debug_assert!(false, "an answer rests on more names than there can be");
                 return Versions { generation: u64::MAX, ..versions };
             }
-            let stripe = self.stripe_of(name.text().as_bytes());
+            text.clear();
+            name.write(&mut text);
+            let stripe = self.stripe_of(text.as_bytes());
             versions.stripes[place] = stripe;
             versions.counts[place] = self.stripes[usize::from(stripe)].load(Ordering::Acquire);
             versions.count += 1;

@@ -297,7 +297,7 @@ pub struct SigningConfig {
 pub struct CacheConfig {
     /// `enabled`: off, each request reads the store.
     pub enabled: bool,
-    /// `max_bytes`: of tokens with their answers.
+    /// `max_bytes`: of tokens with their answers; 0 for none.
     pub max_bytes: usize,
     /// `max_age`: how long something is answered again at most, however certain it is.
     pub max_age: Duration,

@@ -198,7 +198,7 @@ impl RememberedTokens {
         let known = Limits { capacity: config.max_bytes as u64, usual: USUAL, max_age: config.max_age };
         let unknown = Limits { capacity: config.negative_entries as u64, usual: 1, max_age: config.negative_ttl };
         Self {
-            enabled: config.enabled,
+            enabled: config.enabled && config.max_bytes > 0,
             keeps_unknown: !config.negative_ttl.is_zero(),
             known: NearCache::new(CacheName::Tokens, known, Arc::clone(coherence), Arc::clone(observer)),
             unknown: NearCache::new(CacheName::UnknownTokens, unknown, Arc::clone(coherence), Arc::clone(observer)),
@@ -208,7 +208,7 @@ impl RememberedTokens {
         }
     }
 
-    /// Whether anything is to be remembered.
+    /// Whether tokens are to be remembered.
     pub(super) fn is_enabled(&self) -> bool {
         self.enabled
     }

@@ -28,8 +28,9 @@ pub(super) fn cache(reader: &mut Reader<'_>) -> CacheConfig {
         max_bytes: section.within(
             "max_bytes",
             MAX_BYTES,
-            1_048_576..=4_294_967_295,
-            "Memory for tokens and the answers about them; what is used least gives way.",
+            0..=4_294_967_295,
+            "Memory for tokens and the answers about them; what is used least gives way. 0 to read each token at each \
+             request, and still remember clients and epochs.",
         ),
         max_age: section.within(
             "max_age",

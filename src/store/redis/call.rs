@@ -65,51 +65,73 @@ impl Call {
     // --- reading ---
 
     /// The values of some keys, wherever they lie.
-    pub(super) async fn read(&self, keys: &[String]) -> Result<Reading, Fault> {
-        let began = self.fleet.common.coherence.now();
+    pub(super) async fn read(&self, keys: Vec<String>) -> Result<Reading, Fault> {
         let members = self.fleet.members();
-        let mut by_primary = BTreeMap::<Address, (Arc<Primary>, Vec<usize>)>::new();
-        for (place, key) in keys.iter().enumerate() {
-            let primary = members.owner_of(key.as_bytes())?;
-            by_primary.entry(primary.address.clone()).or_insert_with(|| (primary, Vec::new())).1.push(place);
+        let owner = members.owner_of(keys.first().map_or(b"", String::as_bytes))?;
+        let mut others = keys.iter().skip(1).map(|key| members.owner_of(key.as_bytes()));
+        let all_there = others.try_fold(true, |all, other| Ok::<_, Fault>(all && Arc::ptr_eq(&other?, &owner)))?;
+        if all_there {
+            let (values, marker) = self.read_of(&owner, keys).await?;
+            return Ok(Reading { values, markers: marker.into_iter().collect(), primaries: vec![owner] });
         }
-        let mut values = vec![None; keys.len()];
-        let mut markers = Vec::new();
-        let mut primaries = Vec::new();
-        for (primary, places) in by_primary.values() {
-            self.settled(primary, places.iter().map(|place| keys[*place].as_bytes())).await?;
+        let mut by_primary = BTreeMap::<Address, (Arc<Primary>, Vec<usize>, Vec<String>)>::new();
+        let count = keys.len();
+        for (place, key) in keys.into_iter().enumerate() {
+            let primary = members.owner_of(key.as_bytes())?;
+            let (_, places, theirs) =
+                by_primary.entry(primary.address.clone()).or_insert_with(|| (primary, Vec::new(), Vec::new()));
+            places.push(place);
+            theirs.push(key);
         }
         // All are asked before any is waited for.
-        let asked = by_primary.into_values().map(|(primary, places)| async move {
-            let state = self.lane(&primary).await?;
-            let State::Up(up) = &*state else { return Err(Fault::closed()) };
-            let answer = up.read(places.iter().map(|place| keys[*place].clone()).collect(), self.deadline).await?;
-            Ok((primary, places, answer))
-        });
-        for answered in join_all(asked).await {
-            let (primary, places, answer) = answered?;
-            markers.extend(answer.marker);
-            for (place, value) in places.into_iter().zip(answer.values) {
-                if value != Value::Nil && keys[place].as_bytes().starts_with(self.fleet.common.prefix.as_bytes()) {
-                    // Others may have seen it who tell nobody any more when this primary has gone.
-                    self.fleet.common.upkeep.seen(&keys[place][self.fleet.common.prefix.len()..]);
-                }
-                values[place] = if lane::sends_elsewhere(&value) {
-                    let key = keys[place].as_bytes();
-                    let (value, _, elsewhere) = self.follow(&primary, &get(&keys[place]), key, value).await?;
-                    if let State::Up(up) = &*elsewhere {
-                        // Nothing but a marker: what was read there counts only if the data still is.
-                        up.read(Vec::new(), self.deadline).await?;
-                    }
-                    bytes(value)?
-                } else {
-                    bytes(accept(value)?)?
-                };
+        let asked = by_primary
+            .into_values()
+            .map(|(primary, places, keys)| async move { (self.read_of(&primary, keys).await, primary, places) });
+        let mut reading = Reading { values: vec![None; count], markers: Vec::new(), primaries: Vec::new() };
+        for (answered, primary, places) in join_all(asked).await {
+            let (values, marker) = answered?;
+            for (place, value) in places.into_iter().zip(values) {
+                reading.values[place] = value;
             }
-            self.believe(&primary, began).await?;
-            primaries.push(primary);
+            reading.markers.extend(marker);
+            reading.primaries.push(primary);
         }
-        Ok(Reading { values, markers, primaries })
+        Ok(reading)
+    }
+
+    /// The values of some keys that all lie on one primary, and the marker that was read beside them.
+    async fn read_of(
+        &self,
+        primary: &Arc<Primary>,
+        keys: Vec<String>,
+    ) -> Result<(Vec<Option<Vec<u8>>>, Option<Marker>), Fault> {
+        let common = &self.fleet.common;
+        let began = common.coherence.now();
+        self.settled(primary, keys.iter().map(String::as_bytes)).await?;
+        let state = self.lane(primary).await?;
+        let State::Up(up) = &*state else { return Err(Fault::closed()) };
+        let lane::Answer { keys, values, marker } = up.read(keys, self.deadline).await?;
+        let mut found = Vec::with_capacity(keys.len());
+        for (key, value) in keys.iter().zip(values) {
+            if value != Value::Nil
+                && let Some(text) = key.strip_prefix(&*common.prefix)
+            {
+                // Others may have seen it who tell nobody any more when this primary has gone.
+                common.upkeep.seen(text);
+            }
+            found.push(if lane::sends_elsewhere(&value) {
+                let (value, _, elsewhere) = self.follow(primary, &get(key), key.as_bytes(), value).await?;
+                if let State::Up(up) = &*elsewhere {
+                    // Nothing but a marker: what was read there counts only if the data still is.
+                    up.read(Vec::new(), self.deadline).await?;
+                }
+                bytes(value)?
+            } else {
+                bytes(accept(value)?)?
+            });
+        }
+        self.believe(primary, began).await?;
+        Ok((found, marker))
     }
 
     /// Returns when it is certain that whoever was asked still was the primary when it had answered. Where something is
@@ -121,7 +143,7 @@ impl Call {
 
     /// The value of one key.
     pub(super) async fn value(&self, key: String) -> Result<Option<Vec<u8>>, Fault> {
-        Ok(self.read(&[key]).await?.values.pop().flatten())
+        Ok(self.read(vec![key]).await?.values.pop().flatten())
     }
 
     /// Returns when what a primary answered to a question of `began` may be believed.

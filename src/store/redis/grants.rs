@@ -13,7 +13,7 @@ impl RedisStore {
     /// See [`crate::store::Store::grant`].
     pub async fn grant(&self, id: GrantId) -> Result<Option<GrantRecord>, StoreError> {
         let call = self.begin()?;
-        let mut reading = call.read(&[self.keys.grant(id)]).await?;
+        let mut reading = call.read(vec![self.keys.grant(id)]).await?;
         let Some(stored) = reading.values.pop().flatten() else {
             call.confirm(&reading).await?;
             return Ok(None);

@@ -31,7 +31,7 @@ use super::dataset;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::coherence::name::{Name, UserGroup, fingerprint};
+use crate::coherence::name::{self, Name, UserGroup, fingerprint};
 use crate::token::digest::{GrantId, TokenDigest};
 use crate::token::epoch::EpochAxis;
 use crate::token::profile::ProfileId;
@@ -117,7 +117,10 @@ impl Keys {
 
     /// The key of something that near caches must hear of.
     pub(super) fn of(&self, name: Name<'_>) -> String {
-        [&*self.prefix, &name.text()].concat()
+        let mut key = String::with_capacity(self.prefix.len() + name::USUAL_LENGTH);
+        key.push_str(&self.prefix);
+        name.write(&mut key);
+        key
     }
 }
 

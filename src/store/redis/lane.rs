@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use redis::{ServerErrorKind, Value};
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::backoff::Backoff;
 use super::dataset::{self, DatasetId, Marker};
@@ -49,12 +49,16 @@ pub(super) struct Up {
 /// Some keys, and who waits for their values.
 struct Asked {
     keys: Vec<String>,
+    /// When the caller no longer waits. Whoever is before it in the queue waits no longer than it does, so that a worker
+    /// is free by then and answers: nobody has to look at a clock of its own.
     deadline: Instant,
     reply: oneshot::Sender<Result<Answer, Fault>>,
 }
 
 /// The values of the keys that were asked for, in their order, with what was read beside them.
 pub(super) struct Answer {
+    /// The keys.
+    pub(super) keys: Vec<String>,
     /// Values, and errors of the server that send us elsewhere.
     pub(super) values: Vec<Value>,
     /// The marker; none when none lies on this primary, which then has only a few slots.
@@ -81,14 +85,7 @@ impl Up {
         self.reads
             .try_send(Asked { keys, deadline, reply })
             .map_err(|_| Fault::unavailable("too many reads are waiting for Redis"))?;
-        match timeout_at(deadline, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(Fault::unavailable("the connection to Redis was lost")),
-            Err(_) => {
-                self.doubt();
-                Err(Fault::silence())
-            }
-        }
+        answer.await.unwrap_or_else(|_| Err(Fault::unavailable("the connection to Redis was lost")))
     }
 
     /// Has the connection checked at once.
@@ -233,25 +230,29 @@ async fn work(primary: &Primary, state: &State, dataset: DatasetId, waiting: &Mu
         // Nobody waits for these any longer.
         batch.retain(|asked| !asked.reply.is_closed());
         if !batch.is_empty() {
-            send(primary, &mut line, dataset, &mut batch).await;
+            send(primary, up, &mut line, dataset, &mut batch).await;
         }
     }
 }
 
 /// Sends one batch, and hands out what comes back.
-async fn send(primary: &Primary, line: &mut Line, dataset: DatasetId, batch: &mut Vec<Asked>) {
+async fn send(primary: &Primary, up: &Up, line: &mut Line, dataset: DatasetId, batch: &mut Vec<Asked>) {
     let deadline = batch.iter().map(|asked| asked.deadline).max().unwrap_or_else(Instant::now);
     let outcome = exchange(primary, line, dataset, batch, deadline).await;
     match outcome {
         Ok((values, marker)) => {
             let mut values = values.into_iter();
             for asked in batch.drain(..) {
-                let values = values.by_ref().take(asked.keys.len()).collect();
+                let Asked { keys, reply, .. } = asked;
+                let values = values.by_ref().take(keys.len()).collect();
                 // An error means that the caller has gone.
-                let _ = asked.reply.send(Ok(Answer { values, marker }));
+                let _ = reply.send(Ok(Answer { keys, values, marker }));
             }
         }
         Err(fault) => {
+            if fault.is_silence() {
+                up.doubt();
+            }
             for asked in batch.drain(..) {
                 let _ = asked.reply.send(Err(fault.clone()));
             }

@@ -22,7 +22,7 @@ impl RedisStore {
     pub async fn token(&self, digests: &[TokenDigest]) -> Result<Option<(TokenDigest, Record)>, StoreError> {
         let keys: Vec<_> = digests.iter().map(|digest| self.keys.token(*digest)).collect();
         let call = self.begin()?;
-        let mut reading = call.read(&keys).await?;
+        let mut reading = call.read(keys).await?;
         for (digest, stored) in digests.iter().zip(std::mem::take(&mut reading.values)) {
             if let Some(stored) = stored {
                 return Ok(Some((*digest, self.record(&call, &stored).await?)));
@@ -61,7 +61,7 @@ impl RedisStore {
             Some(Remembered(issuer)) if asked_keys.is_empty() => (Vec::new(), issuer),
             known_issuer => {
                 let call = self.begin()?;
-                let reading = call.read(&asked_keys).await?;
+                let reading = call.read(asked_keys).await?;
                 let issuer = match known_issuer {
                     Some(Remembered(issuer)) => issuer,
                     None if reading.has_marker() => reading.issuer_epoch(),
