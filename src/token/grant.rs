@@ -10,6 +10,7 @@
 
 use super::codec::{self, DecodeError, EncodeError};
 use super::digest::TokenDigest;
+use super::packed;
 use super::record::{Reason, Record};
 use super::time::{Stamp, UnixSeconds};
 
@@ -70,7 +71,7 @@ impl GrantRecord {
         bytes.extend(self.current.0);
         bytes.extend(self.previous.map_or([0; TokenDigest::BYTES], |digest| digest.0));
         bytes.extend(self.access.0);
-        bytes.extend(codec::seconds(self.rotated_at, "rotated_at")?);
+        bytes.extend(packed::seconds(self.rotated_at, "rotated_at")?);
         bytes.push(0);
         bytes.extend(record);
         Ok(bytes)

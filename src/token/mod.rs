@@ -7,7 +7,7 @@
 //! - [`key`] one key behind digests and check values, [`keyring`] all of them and their rotation
 //! - [`digest`] the name under which a store knows a token; [`identity`] its `jti`, [`identifier`] that of a signed one
 //! - [`sealing`] secrets that a store may hold
-//! - [`record`] what is known of a token; [`codec`] its stored form
+//! - [`record`] what is known of a token; [`codec`] its stored form, [`profile`] the part that many share
 //! - [`grant`] the family of a refresh token, and what of it is revoked; [`epoch`] revoking many at once
 //! - [`decision`] the one rule that says whether a token is active
 //! - [`answer`] what introspection says of an active token
@@ -24,6 +24,8 @@ pub mod identifier;
 pub mod identity;
 pub mod key;
 pub mod keyring;
+mod packed;
+pub mod profile;
 pub mod record;
 pub mod scope;
 pub mod sealing;

@@ -104,6 +104,7 @@ impl Node {
                 clock: BootClock::of_runtime(),
                 seed,
                 epochs: Some(epochs),
+                dataset: Some(u128::from(seed).to_be_bytes()),
                 ..Outside::default()
             };
             let store = RedisStore::open_with(&config, outside).await.expect("the configuration is a good one");

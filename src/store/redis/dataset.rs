@@ -29,7 +29,7 @@ pub(super) struct DatasetId([u8; Self::BYTES]);
 impl DatasetId {
     const BYTES: usize = 16;
 
-    fn generate() -> Result<Self, Fault> {
+    pub(super) fn generate() -> Result<Self, Fault> {
         let mut bytes = [0; Self::BYTES];
         getrandom::fill(&mut bytes).map_err(|_| Fault::unavailable("there is no randomness to name a dataset with"))?;
         Ok(Self(bytes))
@@ -38,6 +38,17 @@ impl DatasetId {
     /// Reads what [`fmt::Display`] writes.
     pub(super) fn parse(text: &str) -> Option<Self> {
         u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 2 * Self::BYTES).map(|id| Self(id.to_be_bytes()))
+    }
+}
+
+impl DatasetId {
+    pub(super) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The number itself.
+    pub(super) fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
     }
 }
 
@@ -142,12 +153,13 @@ pub(super) enum Step {
 /// Decides, from all markers as they are now, what is to be done to have a dataset: find it, finish what another node
 /// began, or make one.
 ///
-/// One that is pinned by the configuration is only found: an empty Redis will not do.
+/// One that is pinned by the configuration is only found: an empty Redis will not do. `fresh` names one that is made.
 pub(super) fn establish(
     prefix: &str,
     markers: &[Option<Marker>],
     pinned: Option<DatasetId>,
     lease: Duration,
+    fresh: impl FnOnce() -> Result<DatasetId, Fault>,
 ) -> Result<Step, Fault> {
     let missing: Vec<usize> = (0..markers.len()).filter(|&place| markers[place].is_none()).collect();
     let set = |place: usize, marker: Marker, condition: &str| {
@@ -159,7 +171,7 @@ pub(super) fn establish(
         if missing.len() < markers.len() || pinned.is_some() {
             return Err(lost());
         }
-        let begun = Marker { complete: false, dataset: DatasetId::generate()?, lease, epoch: None };
+        let begun = Marker { complete: false, dataset: fresh()?, lease, epoch: None };
         return Ok(Step::Write(vec![set(0, begun, "NX")]));
     };
     if pinned.is_some_and(|pinned| pinned != first.dataset)
@@ -237,7 +249,7 @@ mod tests {
         let mut markers = vec![None; MARKERS];
         let mut steps = 0;
         let found = loop {
-            match establish("", &markers, None, LEASE).unwrap() {
+            match establish("", &markers, None, LEASE, DatasetId::generate).unwrap() {
                 Step::Found(marker) => break marker,
                 Step::Write(commands) => write(&mut markers, commands),
             }
@@ -252,23 +264,26 @@ mod tests {
         for place in [0, 1, MARKERS - 1] {
             let mut markers = vec![Some(marker(true, 1)); MARKERS];
             markers[place] = None;
-            assert!(establish("", &markers, None, LEASE).is_err(), "{place}");
+            assert!(establish("", &markers, None, LEASE, DatasetId::generate).is_err(), "{place}");
         }
     }
 
     #[test]
     fn a_pinned_dataset_is_never_made_and_no_other_will_do() {
         let pinned = Some(DatasetId([1; 16]));
-        assert!(establish("", &[None; MARKERS], pinned, LEASE).is_err());
-        assert!(establish("", &[Some(marker(true, 2)); MARKERS], pinned, LEASE).is_err());
-        assert!(matches!(establish("", &[Some(marker(true, 1)); MARKERS], pinned, LEASE), Ok(Step::Found(_))));
+        assert!(establish("", &[None; MARKERS], pinned, LEASE, DatasetId::generate).is_err());
+        assert!(establish("", &[Some(marker(true, 2)); MARKERS], pinned, LEASE, DatasetId::generate).is_err());
+        assert!(matches!(
+            establish("", &[Some(marker(true, 1)); MARKERS], pinned, LEASE, DatasetId::generate),
+            Ok(Step::Found(_))
+        ));
     }
 
     #[test]
     fn two_datasets_at_once_are_none() {
         let mut markers = vec![Some(marker(true, 1)); MARKERS];
         markers[5] = Some(marker(true, 2));
-        assert!(establish("", &markers, None, LEASE).is_err());
+        assert!(establish("", &markers, None, LEASE, DatasetId::generate).is_err());
     }
 
     #[test]

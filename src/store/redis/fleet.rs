@@ -275,7 +275,8 @@ impl Keeper {
                 markers[place] = Marker::read(replies)?;
             }
             let (prefix, lease) = (&self.common.prefix, self.common.revocation.lease);
-            match dataset::establish(prefix, &markers, self.pinned, lease)? {
+            let fresh = || self.common.next_dataset.map_or_else(DatasetId::generate, Ok);
+            match dataset::establish(prefix, &markers, self.pinned, lease, fresh)? {
                 Step::Found(marker) => return Ok(marker),
                 Step::Write(commands) => {
                     let commands = commands.into_iter().map(|(range, command)| Ok((range, (owner(range)?, command))));

@@ -27,15 +27,19 @@ impl RedisStore {
     /// turned out to have gone on without it was never given to anybody, and is taken back.
     pub async fn rotate(&self, rotation: &Rotation, now: Now) -> Result<RotationOutcome, StoreError> {
         let access = rotation.access.as_ref();
-        let insertion = access.map(|(digest, record)| self.insertion(*digest, record, now)).transpose()?;
         let keys = [self.keys.grant(rotation.grant), self.keys.grant_mark(rotation.grant)];
         let to = rotation.to.encode().map_err(unfit)?;
         let rotated = scripts::grants::ROTATE.on(keys, [rotation.from.0.to_vec(), to, moment(rotation.keep_until)]);
         let call = self.begin()?;
-        if let Some(insertion) = insertion
-            && !is_done(call.script(insertion).await?)?
-        {
-            return Err(Fault::refused("the new access token is there already").into());
+        if let Some((digest, record)) = access {
+            let (insertion, profile) = self.insertion(&call, *digest, record, now).await?;
+            if !is_done(call.script(insertion).await?)? {
+                return Err(Fault::refused("the new access token is there already").into());
+            }
+            if let Some(profile) = profile {
+                // What has happened to Redis meanwhile may have cost it the profile.
+                self.keep_profile(&call, &profile, record, now).await?;
+            }
         }
         let outcome = match call.script(rotated).await? {
             scripts::DONE => return Ok(RotationOutcome::Done),

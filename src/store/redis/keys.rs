@@ -3,6 +3,7 @@
 //! | key, after the prefix | value | expires |
 //! |---|---|---|
 //! | `t:{digest}` | a token's record, as `token/codec.rs` writes it | with the token |
+//! | `p:{hash}` | what many tokens share and their records name: `token/profile.rs` | a while after the last of them |
 //! | `r:{digest}` | tombstone of a revoked token: stamp (8 bytes, big-endian), reason (1 byte) | with the token |
 //! | `g:{grant}` | what is kept of a grant, as `token/grant.rs` writes it | with its last token |
 //! | `e:g:{grant}` | what of a grant is revoked, likewise | with the family |
@@ -33,6 +34,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::coherence::name::{self, Name, UserGroup, fingerprint};
 use crate::token::digest::{GrantId, TokenDigest};
 use crate::token::epoch::EpochAxis;
+use crate::token::profile::ProfileId;
 
 /// Size of what stands in a key for something that may be used once: 32 characters.
 const USED_BYTES: usize = 24;
@@ -51,6 +53,11 @@ impl Keys {
     /// A token's record.
     pub(super) fn token(&self, digest: TokenDigest) -> String {
         self.tagged("t:{", digest.to_text().as_str())
+    }
+
+    /// What many tokens have in common.
+    pub(super) fn profile(&self, id: ProfileId) -> String {
+        self.tagged("p:{", &id.to_text())
     }
 
     /// What says that a token is revoked: beside its record, or alone when it is signed.

@@ -1,6 +1,7 @@
 //! The store that any number of nodes share: one Redis, or a Valkey, that takes writes.
 //!
 //! - `tokens`, `grants`, `shared`, `clients` the contract, in four parts; `call` what each call works with
+//! - `profiles` what many tokens have in common
 //! - `keys` what things are called there; `scripts` what must happen in one step; `document` how documents are kept
 //! - `fleet` all primaries, `directory` who says which they are, `fence` for how long that may be believed
 //! - `primary` one of them: `incarnation` the life that it is in, `lane` the connections of the hot path,
@@ -49,6 +50,7 @@ mod leases;
 mod link;
 pub mod observe;
 mod primary;
+mod profiles;
 mod scripts;
 mod settings;
 mod shared;
@@ -72,6 +74,7 @@ use self::fleet::Fleet;
 use self::keys::Keys;
 use self::observe::{FleetObserver, Unobserved};
 use self::primary::Common;
+use self::profiles::Profiles;
 use self::settings::Severity;
 use super::StoreError;
 use super::condition::{Condition, Finding};
@@ -92,6 +95,7 @@ pub const CLOCK_GRACE: u64 = 60;
 pub struct RedisStore {
     fleet: Arc<Fleet>,
     keys: Keys,
+    profiles: Profiles,
     coherence: Arc<Coherence>,
     epochs: Option<EpochMemory>,
 }
@@ -99,12 +103,14 @@ pub struct RedisStore {
 /// What a store finds around itself.
 #[derive(Clone, Debug)]
 pub struct Outside {
-    /// How servers are reached: replaced by a simulation, and by nobody else, as are the next two.
+    /// How servers are reached: replaced by a simulation, and by nobody else, as are the next three.
     pub dial: Arc<dyn Dial>,
     /// What leases are measured by.
     pub clock: BootClock,
     /// What waits are spread by.
     pub seed: u64,
+    /// What a dataset is named by that this node makes; drawn at random without it.
+    pub dataset: Option<[u8; 16]>,
     /// Who is told what happens.
     pub observer: Arc<dyn FleetObserver>,
     /// How epochs are remembered; none are without it.
@@ -116,7 +122,8 @@ impl Default for Outside {
     fn default() -> Self {
         // Without randomness waits are merely not spread.
         let seed = getrandom::u64().unwrap_or(1);
-        Self { dial: Arc::new(Network), clock: BootClock::System, seed, observer: Arc::new(Unobserved), epochs: None }
+        let (dial, observer) = (Arc::new(Network), Arc::new(Unobserved));
+        Self { dial, clock: BootClock::System, seed, dataset: None, observer, epochs: None }
     }
 }
 
@@ -133,7 +140,7 @@ impl RedisStore {
 
     /// The same in other surroundings.
     pub async fn open_with(config: &RedisConfig, outside: Outside) -> Result<Self, RedisConfigError> {
-        let Outside { dial, clock, seed, observer, epochs } = outside;
+        let Outside { dial, clock, seed, dataset, observer, epochs } = outside;
         let (endpoint, addresses) = endpoint::Endpoint::new(config, dial)?;
         let pinned = match config.dataset.as_deref().map(DatasetId::parse) {
             Some(None) => return Err(RedisConfigError::Dataset),
@@ -146,9 +153,10 @@ impl RedisStore {
         let (prefix, revocation, connections) = (&config.key_prefix, config.revocation, config.connections);
         let mut common = Common::new(endpoint, prefix, Arc::clone(&coherence), fence, revocation, connections, seed);
         common.observer = observer;
+        common.next_dataset = dataset.map(DatasetId::from_bytes);
         let fleet = Fleet::open(Arc::new(common), directory, pinned, patience).await;
         let epochs = epochs.map(|remembering| EpochMemory::new(remembering, &coherence));
-        Ok(Self { fleet, keys: Keys::new(&config.key_prefix), coherence, epochs })
+        Ok(Self { fleet, keys: Keys::new(&config.key_prefix), profiles: Profiles::new(), coherence, epochs })
     }
 
     /// Begins a call.

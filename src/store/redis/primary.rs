@@ -52,6 +52,8 @@ pub(super) struct Common {
     pub(super) progress: Notify,
     pub(super) upkeep: Upkeep,
     pub(super) observer: Arc<dyn FleetObserver>,
+    /// What a dataset is named by that this node makes; drawn at random without it.
+    pub(super) next_dataset: Option<DatasetId>,
 }
 
 impl Common {
@@ -78,6 +80,7 @@ impl Common {
             progress: Notify::new(),
             upkeep: Upkeep::new(revocation.durability, revocation.replicas, seed),
             observer: Arc::new(Unobserved),
+            next_dataset: None,
         }
     }
 

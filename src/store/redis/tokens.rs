@@ -10,7 +10,7 @@ use super::scripts::{self, Invocation};
 use super::{RedisStore, document, end_with_grace, is_done, milliseconds, moment};
 use crate::coherence::name::UserGroup;
 use crate::store::{Around, Insertion, NewGrant, StoreError, Surroundings, Transition};
-use crate::token::codec::{self, EncodeError};
+use crate::token::codec::EncodeError;
 use crate::token::digest::TokenDigest;
 use crate::token::epoch::{Epoch, EpochAxis, Epochs};
 use crate::token::grant::GrantMark;
@@ -25,8 +25,7 @@ impl RedisStore {
         let mut reading = call.read(keys).await?;
         for (digest, stored) in digests.iter().zip(std::mem::take(&mut reading.values)) {
             if let Some(stored) = stored {
-                let record = codec::decode(&stored).map_err(|error| Fault::damaged(error.to_string()))?;
-                return Ok(Some((*digest, record)));
+                return Ok(Some((*digest, self.record(&call, &stored).await?)));
             }
         }
         call.confirm(&reading).await?;
@@ -109,10 +108,19 @@ impl RedisStore {
         now: Now,
     ) -> Result<Insertion, StoreError> {
         // All are encoded before any is sent: a record that does not fit must not leave its companions behind.
-        let tokens = tokens.iter().map(|(digest, record)| self.insertion(*digest, record, now));
-        let tokens = tokens.collect::<Result<Vec<_>, Fault>>()?;
         let grant = grant.map(|grant| self.grant_insertion(grant, now)).transpose()?;
-        let (call, outcomes) = scripts_to_the_end(self.begin()?, tokens).await?;
+        let call = self.begin()?;
+        let (mut insertions, mut profiles) = (Vec::new(), Vec::new());
+        for (digest, record) in tokens {
+            let (insertion, profile) = self.insertion(&call, *digest, record, now).await?;
+            insertions.push(insertion);
+            profiles.extend(profile.map(|profile| (profile, record)));
+        }
+        let (call, outcomes) = scripts_to_the_end(call, insertions).await?;
+        for (profile, record) in profiles {
+            // What has happened to Redis meanwhile may have cost it the profile.
+            self.keep_profile(&call, &profile, record, now).await?;
+        }
         let mut all = true;
         for outcome in outcomes {
             all &= is_done(outcome)?;
@@ -174,11 +182,16 @@ impl RedisStore {
         Ok(call.value(self.keys.tombstone(token)).await?.unwrap_or_default())
     }
 
-    /// What keeps a new token.
-    pub(super) fn insertion(&self, digest: TokenDigest, record: &Record, now: Now) -> Result<Invocation, Fault> {
-        let stored = codec::encode(record).map_err(unfit)?;
+    /// What keeps the stored record of a new token.
+    pub(super) fn record_insertion(
+        &self,
+        digest: TokenDigest,
+        stored: Vec<u8>,
+        expires_at: UnixSeconds,
+        now: Now,
+    ) -> Invocation {
         let keys = [self.keys.token(digest), self.keys.tombstone(digest)];
-        Ok(scripts::tokens::INSERT.on(keys, [stored, moment(record.expires_at), milliseconds(now)]))
+        scripts::tokens::INSERT.on(keys, [stored, moment(expires_at), milliseconds(now)])
     }
 }
 

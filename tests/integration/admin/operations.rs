@@ -126,16 +126,17 @@ async fn nothing_at_rest_holds_a_token_or_a_secret(kind: Kind) {
     };
     let node = Node::over(store, Clock::System, &[]).await;
     let app = node.application().await;
-    let brought = json!({"client_secret": "a-secret-that-was-brought-along", "rights": ["introspect"]});
-    let brought = Registered { secret: "a-secret-that-was-brought-along".into(), ..node.client(brought).await };
-    let issued = node.issue(&app, json!({"refresh": true, "sub": "subject-at-rest"})).await;
-    node.issue(&app, json!({"token": "a-token-from-elsewhere"})).await;
+    // With a capital letter each, so that the store keeps them as they are, if it does.
+    let brought = json!({"client_secret": "A-secret-that-was-brought-along", "rights": ["introspect"]});
+    let brought = Registered { secret: "A-secret-that-was-brought-along".into(), ..node.client(brought).await };
+    let issued = node.issue(&app, json!({"refresh": true, "sub": "Subject-at-rest"})).await;
+    node.issue(&app, json!({"token": "A-token-from-elsewhere"})).await;
     let rotate = operate(&node, "POST", &format!("/admin/clients/{}/rotate-secret", app.id), None).await.json();
     let grant = node.api.post("/token", app.pair(), &[("grant_type", "client_credentials")]).await.json();
     let revoked = node.token(&app).await;
     assert_eq!(node.api.revoke(app.pair(), &revoked).await.status, 200);
-    node.api.introspect(brought.pair(), "a-token-that-is-unknown").await;
-    node.api.introspect((&app.id, "a-wrong-secret-that-was-tried"), "x").await;
+    node.api.introspect(brought.pair(), "A-token-that-is-unknown").await;
+    node.api.introspect((&app.id, "A-wrong-secret-that-was-tried"), "x").await;
 
     let (held, dump) = if let Some(redis) = &redis {
         let place: Vec<String> = redis.command(&["CONFIG", "GET", "dir"]).await;
@@ -147,16 +148,16 @@ async fn nothing_at_rest_holds_a_token_or_a_secret(kind: Kind) {
         (None, files.flat_map(|file| std::fs::read(file).unwrap()).collect())
     };
     let holds = |text: &str| dump.windows(text.len()).any(|window| window == text.as_bytes());
-    assert!(holds("subject-at-rest") && holds(&app.id), "what is looked through is the store");
+    assert!(holds("Subject-at-rest") && holds(&app.id), "what is looked through is the store");
     let texts = [&issued["access_token"], &issued["refresh_token"], &rotate["client_secret"], &grant["access_token"]];
     for text in texts.map(|text| text.as_str().unwrap()).into_iter().chain([
         revoked.as_str(),
         &app.secret,
         &brought.secret,
         OPERATOR.1,
-        "a-token-from-elsewhere",
-        "a-token-that-is-unknown",
-        "a-wrong-secret-that-was-tried",
+        "A-token-from-elsewhere",
+        "A-token-that-is-unknown",
+        "A-wrong-secret-that-was-tried",
     ]) {
         assert!(!holds(text), "{text} is kept in the clear");
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use introspectd::token::codec;
 use introspectd::token::digest::{GrantId, TokenDigest};
+use introspectd::token::profile::Profile;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -117,7 +118,15 @@ impl Site {
                 let name = key.strip_prefix(&start).and_then(|rest| rest.strip_suffix('}')).unwrap();
                 let digest = TokenDigest::from_text(name).unwrap();
                 let stored: Vec<u8> = self.redis.command(&["GET", &key]).await;
-                let grant = codec::decode(&stored).unwrap().grant;
+                let record = match codec::profile_of(&stored).unwrap() {
+                    None => codec::decode(&stored),
+                    Some(id) => {
+                        let profile = format!("{PREFIX}p:{{{}}}", id.to_text());
+                        let profile: Vec<u8> = self.redis.command(&["GET", &profile]).await;
+                        codec::decode_named(&stored, &Profile::decode(&profile).unwrap())
+                    }
+                };
+                let grant = record.unwrap().grant;
                 if grant.is_some_and(|grant| grants.contains(&grant.id)) && !known.contains(&digest) {
                     unknown.insert(digest);
                 }

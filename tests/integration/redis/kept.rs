@@ -10,7 +10,7 @@ use introspectd::store::redis::{CLOCK_GRACE, RedisStore};
 use introspectd::store::{Insertion, Rotation, RotationOutcome};
 use introspectd::token::epoch::EpochAxis;
 use introspectd::token::grant::GrantMark;
-use introspectd::token::record::{Reason, State};
+use introspectd::token::record::{Reason, Record, State};
 use introspectd::token::time::{Stamp, UnixSeconds};
 
 use super::{
@@ -48,6 +48,8 @@ async fn everything_that_is_kept_has_its_end_but_clients_and_signing_keys() {
         let expiry: i64 = server.command(&["PEXPIRETIME", &key]).await;
         expiries.insert(key, expiry);
     }
+    // Of the three tokens the second and the third name what they have in common.
+    let profile = expiries.keys().find(|key| key.starts_with(&format!("{PREFIX}p:{{"))).unwrap().clone();
     let at = |second: UnixSeconds| i64::try_from(second.0).unwrap() * 1000;
     let grace = |second: UnixSeconds| at(second.plus(CLOCK_GRACE));
     let named = |name: &str| format!("{PREFIX}{name}");
@@ -62,6 +64,7 @@ async fn everything_that_is_kept_has_its_end_but_clients_and_signing_keys() {
         (key("t", 1), at(token)),
         (key("t", 2), at(token)),
         (key("t", 60), at(token)),
+        (profile, grace(token.plus(600))),
         (key("r", 1), at(token)),
         (key("r", 9), grace(token)),
         (key("g", 1), at(family.plus(1))),
@@ -145,7 +148,8 @@ async fn expired_keys_are_gone_from_redis() {
     assert_eq!(server.keys().await.len(), 6);
     eventually("nothing is left", async || server.keys().await.is_empty()).await;
     // What had passed already never comes in.
-    store.insert(&[(digest(1), record(soon))], Some(&new_grant(soon)), now).await.unwrap();
+    let other = Record { client_id: "other".into(), ..record(soon) };
+    store.insert(&[(digest(1), other)], Some(&new_grant(soon)), now).await.unwrap();
     store.use_once([7; 32], soon, now).await.unwrap();
     store.mark_grant(GRANT, &GrantMark::default(), &revoked(), ending).await.unwrap();
     store.raise_epoch(EpochAxis::Issuer, None, Reason::BULK, ending, now).await.unwrap();

@@ -2,7 +2,7 @@
 //!
 //! That commands leave at once (`TCP_NODELAY`) cannot be seen from outside; `store/redis/dial.rs` asserts it.
 //!
-//! - [`kept`] keys and their ends; [`damage`] what was not written by us
+//! - [`kept`] keys and their ends; [`profiles`] what many tokens have in common; [`damage`] what was not written by us
 //! - [`ways`] ways in; [`trouble`] a server in trouble, and the end; [`late`] scripts that arrive late; [`crowd`] many reads at once
 //! - [`groups`] what is remembered of epochs
 
@@ -11,6 +11,7 @@ mod damage;
 mod groups;
 mod kept;
 mod late;
+mod profiles;
 mod trouble;
 mod ways;
 

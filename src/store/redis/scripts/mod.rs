@@ -1,6 +1,7 @@
 //! What must happen in one step inside Redis: the one folder with Lua in it.
 //!
 //! - [`tokens`] tokens, with a record and without; [`grants`] grants, rotation and marks
+//! - [`profiles`] what many tokens have in common
 //! - [`shared`] epochs, what was used once, documents; [`clients`] clients
 //! - [`replay`] what a primary may have lost
 //!
@@ -13,6 +14,7 @@
 
 pub(super) mod clients;
 pub(super) mod grants;
+pub(super) mod profiles;
 pub(super) mod replay;
 pub(super) mod shared;
 pub(super) mod tokens;
@@ -129,6 +131,7 @@ mod tests {
         }
         let others = [
             &tokens::INSERT,
+            &profiles::KEEP,
             &tokens::APPROVE,
             &tokens::APPROVE_SIGNED,
             &grants::INSERT,
