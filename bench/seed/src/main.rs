@@ -9,12 +9,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use introspectd::app::App;
-use introspectd::config::{Config, ProcessEnvironment, Sources};
+use introspectd::config::{Config, ProcessEnvironment, Sources, StoreConfig};
 use introspectd::service::Service;
 use introspectd::store::Insertion;
 use introspectd::token::claims::Claims;
@@ -59,13 +60,20 @@ struct Seed {
 const BATCH: u64 = 1_000;
 /// How many batches are under way: one is made while another is written.
 const AT_ONCE: usize = 4;
-/// How long a store that has just been opened may take to answer.
+/// How long a store that has just been opened may take to answer, and one that is given a thousand tokens at once.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
     let seed = Arc::new(Seed::parse());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(seed))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(seed)));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn run(seed: Arc<Seed>) -> Result<(), Box<dyn Error>> {
@@ -140,12 +148,13 @@ fn subject(number: u64) -> String {
 /// The service's own configuration, but for its addresses, which the service itself may have, and for its haste.
 fn configuration(file: &Path) -> Result<Config, Box<dyn Error>> {
     let set = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-    let overrides = vec![
-        set("public.address", "127.0.0.1:0"),
-        set("admin.address", "127.0.0.1:0"),
-        set("redis.response_timeout", "30s"),
-    ];
-    Ok(Config::load(&Sources { files: vec![file.to_owned()], environment: ProcessEnvironment, overrides })?)
+    let overrides = vec![set("public.address", "127.0.0.1:0"), set("admin.address", "127.0.0.1:0")];
+    let sources = Sources { files: vec![file.to_owned()], environment: ProcessEnvironment, overrides };
+    let mut config = Config::load(&sources).map_err(|errors| errors.to_string())?;
+    if let StoreConfig::Redis(redis) = &mut config.store {
+        redis.response_timeout = PATIENCE;
+    }
+    Ok(config)
 }
 
 /// Waits until the store answers.
