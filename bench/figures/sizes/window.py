@@ -136,7 +136,8 @@ class Reading:
         """What was done."""
         commands = subject.store.commands() if subject.store else {}
         series = ('introspect_requests_total{endpoint="introspect",', LOOKED_UP, LOOKED_UP + ',result="hit"')
-        return commands, *(sum(node.metric(one) for node in subject.nodes) for one in series)
+        each = [node.metrics(*series) for node in subject.nodes]
+        return commands, *(sum(counts) for counts in zip(*each, strict=True))
 
     def since(self, before: "Reading") -> dict:
         """What was done and used since then, per answer."""

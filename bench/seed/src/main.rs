@@ -51,15 +51,17 @@ struct Seed {
     /// Every which of them is written to the file.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     every: u64,
+    /// How many writes of a thousand are under way. The embedded store makes one transaction of those that wait, and
+    /// syncs once: more of them are faster, until they take longer than its deadline.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    at_once: u16,
     /// Where they are written: `{"token": "...", "active": true, "sub": "..."}` a line, as introspectd-load reads it.
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
 }
 
-/// How many are written at once: as many as the store takes well, and few enough for its deadline.
+/// How many go into one write.
 const BATCH: u64 = 1_000;
-/// How many batches are under way: one is made while another is written.
-const AT_ONCE: usize = 4;
 /// How long a store that has just been opened may take to answer, and one that is given a thousand tokens at once.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -84,7 +86,7 @@ async fn run(seed: Arc<Seed>) -> Result<(), Box<dyn Error>> {
     let begin = Instant::now();
     let (mut under_way, mut place) = (JoinSet::new(), 0);
     while place < seed.tokens || !under_way.is_empty() {
-        while place < seed.tokens && under_way.len() < AT_ONCE {
+        while place < seed.tokens && under_way.len() < usize::from(seed.at_once) {
             let batch = place..seed.tokens.min(place + BATCH);
             place = batch.end;
             let (seed, service) = (Arc::clone(&seed), Arc::clone(&service));
