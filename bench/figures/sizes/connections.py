@@ -1,6 +1,7 @@
 """What an introspection costs over more and more connections, at the same rate over all of them together.
 
-The tool lets its free connections take turns, first come first served: each is used in turn, none stays idle for good.
+The rate is half of that of the other plots, as one connection has to bear it. The tool lets its free connections take
+turns, first come first served: each is used in turn, none stays idle for good.
 """
 
 import resource
@@ -48,5 +49,5 @@ def run(bench: Bench, sizes: list[int]) -> None:
         with node.start(bench.introspectd, bench.cores.one):
             node.introspect(seeding.texts(seeded.lines))
             subject = Subject([node], None, [questions], connections=size)
-            windows = measure(bench, subject, meanwhile=lambda: {"resident_bytes": node.server.usage().resident_bytes})
+            windows = measure(bench, subject, bench.rate // 2, lambda: {"resident_bytes": node.server.usage().resident_bytes})
         point(bench, PLOT, SERIES, size, windows)

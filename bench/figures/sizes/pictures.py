@@ -77,6 +77,7 @@ def all_pictures(run: dict) -> list[Picture]:
     least = base_memory(run)
     rate = f"At {run['rate']:,} requests a second"
     spread = f"{rate}; medians of {run['windows']} windows, lines from the least to the greatest."
+    half = spread.replace(f"{run['rate']:,}", f"{run['rate'] // 2:,}")
     tokens = [(series, series, NODE) for series in TOKEN_SERIES]
     tokens.append((TOKEN_SERIES[3], "Redis itself, read for each request", STORE))
     return [
@@ -98,11 +99,11 @@ def all_pictures(run: dict) -> list[Picture]:
         ),
         Picture(
             "size-connections-cpu.svg", "connections", "CPU per introspection, against connections", CPU,
-            [(None, "embedded, from memory", NODE)], note=spread,
+            [(None, "embedded, from memory", NODE)], note=half,
         ),
         Picture(
             "size-connections-latency.svg", "connections", "Latency, against connections", LATENCY,
-            [(None, name, of_windows(f"latency_us/{name}")) for name in ("p50", "p99")], note=spread,
+            [(None, name, of_windows(f"latency_us/{name}")) for name in ("p50", "p99")], note=half,
         ),
         Picture(
             "size-connections-memory.svg", "connections", "Resident memory per connection", Scale("bytes"),
