@@ -82,7 +82,9 @@ class Plot:
         """The picture as a file."""
         points = [point for line in self.lines for point in line.points]
         across = self.x.range([point.x for point in points])
-        up = self.y.range([value for point in points for value in (point.y, point.least, point.greatest) if value is not None])
+        up = self.y.range(
+            [value for point in points for value in (point.y, point.least, point.greatest) if value is not None]
+        )
 
         def x(mapped):
             return LEFT + (mapped - across[0]) / (across[1] - across[0]) * (WIDTH - LEFT - RIGHT)

@@ -21,7 +21,9 @@ def folder() -> Path:
 def commit() -> str | None:
     """The commit of the sources, with a word if something beside it was changed. Results are no sources."""
     name = said(["git", "-C", str(ROOT), "describe", "--always"], r"(\S+)")
-    changed = said(["git", "-C", str(ROOT), "status", "--porcelain", "--", ".", ":!bench/results", ":!README.md"], r"(\S)")
+    changed = said(
+        ["git", "-C", str(ROOT), "status", "--porcelain", "--", ".", ":!bench/results", ":!README.md"], r"(\S)"
+    )
     return f"{name}-dirty" if changed else name
 
 
@@ -33,9 +35,7 @@ def origin(program: str, arguments: list[str], binaries: list[Path]) -> dict:
         "machine": machine.facts(),
         "commit": commit(),
         "command": shlex.join([program, *shown]),
-        "sha256": {
-            file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in binaries if file.is_file()
-        },
+        "sha256": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in binaries if file.is_file()},
     }
 
 

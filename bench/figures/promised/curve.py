@@ -20,7 +20,10 @@ def picture(sweep: dict) -> str:
     lines = [
         Line(
             name,
-            [Point(point["figures"]["requests_per_second"], point["figures"]["latency_us"][name] / 1e3) for point in measured],
+            [
+                Point(point["figures"]["requests_per_second"], point["figures"]["latency_us"][name] / 1e3)
+                for point in measured
+            ],
         )
         for name in ("p50", "p99", "p99.9")
     ]
@@ -42,11 +45,11 @@ def note(sweep: dict) -> str:
 
 def lines(sweep: dict) -> list[str]:
     """For those who see no pictures."""
-    told = [
-        f"{point['rate']:>10,.0f}/s  {point['figures']['requests_per_second']:>10,.0f} answered/s"
-        f"  p50 {point['figures']['latency_us']['p50']:>9,.0f} us  p99 {point['figures']['latency_us']['p99']:>9,.0f} us"
-        + ("  generator-limited" if point["generator"]["limited"] else "")
-        for point in points(sweep)
-    ]
+    told = []
+    for point in points(sweep):
+        figures = point["figures"]
+        latency = "  ".join(f"{name} {figures['latency_us'][name]:>9,.0f} us" for name in ("p50", "p99"))
+        doubt = "  generator-limited" if point["generator"]["limited"] else ""
+        told.append(f"{point['rate']:>10,.0f}/s  {figures['requests_per_second']:>10,.0f} answered/s  {latency}{doubt}")
     knee = sweep["knee_rate"]
     return [*told, f"knee: {knee:,.0f}/s" if knee is not None else "knee: none in this range"]

@@ -18,7 +18,9 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("folder", nargs="?", type=Path, help="a folder of results, as bench/results/<date>-<machine>")
     parser.add_argument("--write", action="store_true", help="write it into README.md, between the marks")
-    parser.add_argument("--check", action="store_true", help="hold that README.md and the pictures say what the results do")
+    parser.add_argument(
+        "--check", action="store_true", help="hold that README.md and the pictures say what the results do"
+    )
     parser.add_argument("--page", type=Path, default=ROOT / "README.md", help="another page than README.md")
     parser.add_argument("--self-test", action="store_true", help="check the arithmetic, and nothing else")
     asked = parser.parse_args(arguments)
@@ -28,7 +30,10 @@ def main(arguments: list[str]) -> int:
         if asked.check:
             wrong = block.drift(asked.page.read_text())
             for line in wrong:
-                print(f"{line}: write it anew with bench/figures/table --write FOLDER, --draw of the others", file=sys.stderr)
+                print(
+                    f"{line}: write it anew with bench/figures/table --write FOLDER, --draw of the others",
+                    file=sys.stderr,
+                )
             return 1 if wrong else 0
         if asked.folder is None:
             parser.error("which folder of results?")

@@ -61,7 +61,9 @@ def revocation(folder: Path) -> Row:
     asked = [point["revocation"] for point in told["points"] if "revocation" in point] if told else []
     seen = figure([sum(one["active_after_answer"] for one in asked)]) if asked else None
     times = sum(one["asked_after_answer"] for one in asked)
-    promise = "tokens said to be active after their revocation was answered" + (f", of {times:,} asked" if asked else "")
+    promise = "tokens said to be active after their revocation was answered" + (
+        f", of {times:,} asked" if asked else ""
+    )
     return row(Verdict(promise, 0, 0, "", seen), 0, "bench/figures/size", "size.json", told)
 
 

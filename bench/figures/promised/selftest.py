@@ -37,7 +37,9 @@ class Table(unittest.TestCase):
     def test_sizes_and_rates_are_whole_numbers(self):
         self.assertIn("| at most 280 | 200 | 255 | – | met |", self.line("bytes in Redis"))
         line = self.line("tokens a second of one core")
-        self.assertIn("| at least 1,000,000 | 1,000,000 | 1,250,000 | 1,200,000 to 1,300,000 | met, and the aim |", line)
+        self.assertIn(
+            "| at least 1,000,000 | 1,000,000 | 1,250,000 | 1,200,000 to 1,300,000 | met, and the aim |", line
+        )
 
     def test_a_promise_of_never_is_not_met_by_once(self):
         line = self.line("after their revocation")
@@ -136,7 +138,9 @@ class Part(unittest.TestCase):
 
 class Origin(unittest.TestCase):
     def test_no_path_of_this_machine_is_in_it(self):
-        command = origin("size", ["--output", "/home/me/x", "--load=../y/z", "--only", "hits,nodes", "--rate", "5"], [])["command"]
+        command = origin(
+            "size", ["--output", "/home/me/x", "--load=../y/z", "--only", "hits,nodes", "--rate", "5"], []
+        )["command"]
         self.assertEqual(command, "size --output x --load=z --only hits,nodes --rate 5")
 
 

@@ -49,5 +49,7 @@ def run(bench: Bench, sizes: list[int]) -> None:
         with node.start(bench.introspectd, bench.cores.one):
             node.introspect(seeding.texts(seeded.lines))
             subject = Subject([node], None, [questions], connections=size)
-            windows = measure(bench, subject, bench.rate // 2, lambda: {"resident_bytes": node.server.usage().resident_bytes})
+            windows = measure(
+                bench, subject, bench.rate // 2, lambda: {"resident_bytes": node.server.usage().resident_bytes}
+            )
         point(bench, PLOT, SERIES, size, windows)

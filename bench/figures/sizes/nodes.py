@@ -41,7 +41,9 @@ def run(bench: Bench, sizes: list[int], revocations: int) -> None:
                 for node in nodes[:size]:
                     running.enter_context(node.start(bench.introspectd, bench.cores.one))
                     node.introspect(seeding.texts(remembered))
-                questions = [Questions(node.site([]).url, "gateway", folder / "secret", tokens) for node in nodes[:size]]
+                questions = [
+                    Questions(node.site([]).url, "gateway", folder / "secret", tokens) for node in nodes[:size]
+                ]
                 subject = Subject(nodes[:size], redis, questions)
                 windows = measure(bench, subject, bench.rate // max(sizes))
                 fleet = Fleet(redis, nodes[:size])

@@ -81,7 +81,10 @@ def all_pictures(run: dict) -> list[Picture]:
     tokens = [(series, series, NODE) for series in TOKEN_SERIES]
     tokens.append((TOKEN_SERIES[3], "Redis itself, read for each request", STORE))
     return [
-        Picture("size-tokens-cpu.svg", "tokens", "CPU per introspection, against tokens in the store", CPU, tokens, note=spread),
+        Picture(
+            "size-tokens-cpu.svg", "tokens", "CPU per introspection, against tokens in the store", CPU, tokens,
+            note=spread,
+        ),
         *(
             Picture(
                 f"size-tokens-{name}.svg", "tokens", f"Latency ({name}), against tokens in the store", LATENCY,
@@ -108,7 +111,7 @@ def all_pictures(run: dict) -> list[Picture]:
         Picture(
             "size-connections-memory.svg", "connections", "Resident memory per connection", Scale("bytes"),
             [(None, "of the node", lambda point: memory_per_connection(point, least))],
-            note="What it is more than with one connection, in a process of its own for each size; from 100 connections on.",
+            note="What it is more than with one connection, in a process of its own for each size; from 100 on.",
         ),
         Picture(
             "size-hits-cpu.svg", "hits", "CPU per introspection, against answers from memory", CPU,
@@ -135,7 +138,8 @@ def all_pictures(run: dict) -> list[Picture]:
             note="Without what nodes say anyway.",
         ),
         Picture(
-            "size-nodes-lease.svg", "nodes", "Traffic of a node in a second in which nothing happens", Scale("bytes a second"),
+            "size-nodes-lease.svg", "nodes", "Traffic of a node in a second in which nothing happens",
+            Scale("bytes a second"),
             [(None, "to Redis and from it", of_point("lease/bytes_per_node_second"))],
             note="Leases, and looking after the store.",
         ),
@@ -199,10 +203,11 @@ def page(run: dict) -> str:
     facts = run["machine"]
     parts = [
         "# Cost against size",
-        f"{run['date']}, {facts['cores']} cores of {facts['processor']}, Linux {facts['kernel']}, Redis {run['redis']}, "
-        f"commit `{run['commit']}`. {run['rate']:,} requests a second, {run['windows']} windows of {run['seconds']} s for "
-        f"each point, {run['connections']} connections where not these are what grows.\n\nMade by `{run['command']}`; raw: "
-        "[size.json](size.json). Each value is a median; growth is the last one divided by the first.",
+        f"{run['date']}, {facts['cores']} cores of {facts['processor']}, Linux {facts['kernel']}, "
+        f"Redis {run['redis']}, commit `{run['commit']}`. {run['rate']:,} requests a second, {run['windows']} windows of {run['seconds']} s "
+        f"for each point, {run['connections']} connections where not these are what grows.",
+        f"Made by `{run['command']}`; raw: [size.json](size.json). "
+        "Each value is a median; growth is the last one divided by the first.",
     ]
     for picture in all_pictures(run):
         rows = []
@@ -218,7 +223,9 @@ def page(run: dict) -> str:
     asked = [point["revocation"] for point in run["points"] if "revocation" in point]
     if asked:
         total, active = (sum(one[name] for one in asked) for name in ("asked_after_answer", "active_after_answer"))
-        parts.append(f"Asked after a revocation was answered: {total:,} times, and {active} times told that it is active.")
+        parts.append(
+            f"Asked after a revocation was answered: {total:,} times, and {active} times told that it is active."
+        )
     if failed := complaints(run):
         parts += ["## Windows that do not count", "\n".join(failed)]
     limited = sum(bool(window.get("generator_limited")) for point in run["points"] for window in counting(point))

@@ -17,9 +17,7 @@ MOST_ASKED = 100_000
 class Seeded:
     """The tokens of one store: so many, and of those a choice that is spread evenly over all."""
 
-    def __init__(
-        self, node: Node, program: Path, cores: Cores, folder: Path, most_asked: int | None = MOST_ASKED
-    ):
+    def __init__(self, node: Node, program: Path, cores: Cores, folder: Path, most_asked: int | None = MOST_ASKED):
         self.most_asked = most_asked
         self.node = node
         self.program = program

@@ -28,7 +28,13 @@ open 12
 
 def window(node: float, **more) -> dict:
     """One in which nothing went wrong."""
-    return {"complaint": None, "generator_limited": False, "cpu_us": {"node": node}, "latency_us": {"p99": 100.0}, **more}
+    return {
+        "complaint": None,
+        "generator_limited": False,
+        "cpu_us": {"node": node},
+        "latency_us": {"p99": 100.0},
+        **more,
+    }
 
 
 def run_of(*points: dict) -> dict:
@@ -87,7 +93,9 @@ class Points(unittest.TestCase):
 class Drawing(unittest.TestCase):
     def drawn(self, *points):
         lines = [plot.Line("a < b", [plot.Point(*point) for point in points])]
-        return plot.Plot("T", plot.Scale("x"), plot.Scale("y", logarithmic=True), lines, marks=[(100.0, 1.0, "here")]).svg()
+        return plot.Plot(
+            "T", plot.Scale("x"), plot.Scale("y", logarithmic=True), lines, marks=[(100.0, 1.0, "here")]
+        ).svg()
 
     def test_points_lie_where_the_scales_say(self):
         svg = self.drawn((0.0, 0.1), (100.0, 10.0))
@@ -102,7 +110,9 @@ class Drawing(unittest.TestCase):
             ElementTree.fromstring(self.drawn(*points))
 
     def test_numbers_are_short(self):
-        self.assertEqual([plot.short(value) for value in (0, 0.5, 1000, 2_500_000, 10_000_000)], ["0", "0.5", "1 k", "2.5 M", "10 M"])
+        self.assertEqual(
+            [plot.short(value) for value in (0, 0.5, 1000, 2_500_000, 10_000_000)], ["0", "0.5", "1 k", "2.5 M", "10 M"]
+        )
 
 
 class Choosing(unittest.TestCase):
