@@ -59,7 +59,7 @@ impl Site {
 
     /// Sends a request that must succeed; the body of the answer.
     pub(crate) async fn post(&self, path: &str, kind: &str, body: impl Into<Bytes>) -> Bytes {
-        let answer = self.face.handle(request(path, kind, body), &self.peer).await;
+        let answer = self.face.handle(&mut request(path, kind, body), &self.peer).await;
         assert_eq!(answer.status(), StatusCode::OK);
         answer.into_body().collect().await.expect("it is all there").to_bytes()
     }

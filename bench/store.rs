@@ -51,10 +51,9 @@ fn read(criterion: &mut Criterion) {
     });
     each(&mut group, &runtime, "surroundings", async || {
         let around = Around {
-            client_id: black_box("s6BhdRkqt3"),
             subject: record.subject.as_deref(),
             grant: record.grant.map(|grant| grant.id),
-            signed: None,
+            ..Around::of_client(black_box("s6BhdRkqt3"))
         };
         let found = store.surroundings(around).await;
         assert_eq!(found.expect("the store is open").client, None);

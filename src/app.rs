@@ -30,7 +30,7 @@ use crate::service::signing::SigningKeys;
 use crate::shutdown::{Drain, Outcome};
 use crate::store::embedded::{self, EmbeddedStore};
 use crate::store::redis::observe::FleetObserver;
-use crate::store::redis::{Outside, RedisStore};
+use crate::store::redis::{Outside, RedisStore, Remembering};
 use crate::store::{Backend, Store, StoreError, StoreObserver};
 use crate::telemetry::metrics::Metrics;
 use crate::token::keyring::{Key, KeyId, KeyRing, KeyRingError};
@@ -191,7 +191,7 @@ struct Faces {
 }
 
 impl Handler for Faces {
-    async fn handle(&self, request: Request<RequestBody>, peer: &Peer) -> Answer {
+    async fn handle(&self, request: &mut Request<RequestBody>, peer: &Peer) -> Answer {
         let mut answer = if peer.listener == ADMIN {
             // Large and seldom used: it would make the future of every introspection as large.
             Box::pin(self.admin.handle(request, peer)).await
@@ -285,7 +285,11 @@ async fn open_store(config: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> R
         StoreConfig::Redis(redis) => {
             let keys = key_ring(&config.keys, config.tokens.imports)?.ok_or(StartError::NoKeys)?;
             let observer = Arc::clone(metrics) as Arc<dyn FleetObserver>;
-            let outside = Outside { observer, ..Outside::default() };
+            let epochs = config.cache.enabled.then(|| Remembering {
+                max_age: config.cache.max_age,
+                observer: Arc::clone(metrics) as Arc<dyn CacheObserver>,
+            });
+            let outside = Outside { observer, epochs, ..Outside::default() };
             Ok((Backend::Redis(RedisStore::open_with(redis, outside).await?), keys))
         }
     }

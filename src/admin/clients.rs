@@ -1,7 +1,6 @@
 //! `/admin/clients`: creating, reading, changing and deleting clients.
 
-use http::request::Parts;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -46,13 +45,16 @@ const MAX_PAGE: usize = 1000;
 ///
 /// # Errors
 /// 400 `invalid_client_metadata`, 401, 403, 409, 503.
-pub async fn collection(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
+pub async fn collection(
+    context: &Context,
+    request: &mut Request<RequestBody>,
+    peer: &Peer,
+) -> Result<Answer, ApiError> {
     if request.method() == Method::POST {
         return create(context, request, peer).await;
     }
-    let (head, _) = request.into_parts();
-    authorise(context, &head, peer, context.service.now(), &[Right::Admin]).await?;
-    let (after, limit) = paging(&head)?;
+    authorise(context, request.headers(), peer, context.service.now(), &[Right::Admin]).await?;
+    let (after, limit) = paging(request.uri())?;
     let mut clients: Vec<Value> = Vec::new();
     if after.is_none() {
         clients.extend(context.service.registry.all_declared().iter().map(|client| shown(client, true)));
@@ -70,10 +72,10 @@ pub async fn collection(context: &Context, request: Request<RequestBody>, peer: 
     Ok(respond::json(StatusCode::OK, page.to_string().into()))
 }
 
-async fn create(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
-    let (head, body) = request::read(context, request, MediaType::Json).await?;
+async fn create(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
+    let body = request::read(context, request, MediaType::Json).await?;
     let now = context.service.now();
-    authorise(context, &head, peer, now, &[Right::Admin]).await?;
+    authorise(context, request.headers(), peer, now, &[Right::Admin]).await?;
     let members: Map<String, Value> = body::read(&body)?;
     let invalid = |text: &'static str| ApiError::bad_request("invalid_client_metadata", text);
     let id = match members.get("client_id") {
@@ -107,15 +109,14 @@ async fn create(context: &Context, request: Request<RequestBody>, peer: &Peer) -
 pub async fn one(
     context: &Context,
     id: &ClientId,
-    request: Request<RequestBody>,
+    request: &mut Request<RequestBody>,
     peer: &Peer,
 ) -> Result<Answer, ApiError> {
     let service = &context.service;
     let now = service.now();
     let method = request.method().clone();
     if method == Method::GET || method == Method::DELETE {
-        let (head, _) = request.into_parts();
-        authorise(context, &head, peer, now, &[Right::Admin]).await?;
+        authorise(context, request.headers(), peer, now, &[Right::Admin]).await?;
         if method == Method::DELETE {
             service.delete_client(id).await.map_err(refuse)?;
             return Ok(respond::empty(StatusCode::NO_CONTENT));
@@ -123,8 +124,8 @@ pub async fn one(
         let known = service.registry.find(id).await?.ok_or_else(ApiError::not_found)?;
         return Ok(answer(&shown(&known.client, known.version.is_none())));
     }
-    let (head, body) = request::read(context, request, MediaType::Json).await?;
-    authorise(context, &head, peer, now, &[Right::Admin]).await?;
+    let body = request::read(context, request, MediaType::Json).await?;
+    authorise(context, request.headers(), peer, now, &[Right::Admin]).await?;
     let members: Map<String, Value> = body::read(&body)?;
     refuse_what_cannot_be_changed(context, id, &members).await?;
     let metadata = read_metadata(members)?;
@@ -169,13 +170,13 @@ pub async fn act(
     context: &Context,
     id: &ClientId,
     action: Action,
-    request: Request<RequestBody>,
+    request: &mut Request<RequestBody>,
     peer: &Peer,
 ) -> Result<Answer, ApiError> {
-    let (head, body) = request::read(context, request, MediaType::Json).await?;
+    let body = request::read(context, request, MediaType::Json).await?;
     let service = &context.service;
     let now = service.now();
-    authorise(context, &head, peer, now, &[Right::Admin]).await?;
+    authorise(context, request.headers(), peer, now, &[Right::Admin]).await?;
     let state = match action {
         Action::Approve => ClientState::Approved,
         Action::Revoke => ClientState::Revoked,
@@ -214,9 +215,9 @@ fn read_metadata(members: Map<String, Value>) -> Result<ClientMetadata, ApiError
         .map_err(|error| ApiError::bad_request("invalid_client_metadata", crate::json::explain(&error)))
 }
 
-fn paging(head: &Parts) -> Result<(Option<ClientId>, usize), ApiError> {
+fn paging(target: &Uri) -> Result<(Option<ClientId>, usize), ApiError> {
     let (mut after, mut limit) = (None, PAGE);
-    for pair in head.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+    for pair in target.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let value = form::decode(value.as_bytes())?;
         match name {

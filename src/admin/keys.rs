@@ -27,7 +27,7 @@ struct RotateRequest {
 ///
 /// # Errors
 /// 401, 403, 503.
-pub async fn list(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
+pub async fn list(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
     let now = expect_operator(context, request, peer).await?;
     all(context, now).await
 }
@@ -36,10 +36,10 @@ pub async fn list(context: &Context, request: Request<RequestBody>, peer: &Peer)
 ///
 /// # Errors
 /// 400, 401, 403, 409 when too many keys are still needed, 503.
-pub async fn rotate(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
-    let (head, body) = request::read(context, request, MediaType::Json).await?;
+pub async fn rotate(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
+    let body = request::read(context, request, MediaType::Json).await?;
     let now = context.service.now();
-    authorise(context, &head, peer, now, &[Right::Admin]).await?;
+    authorise(context, request.headers(), peer, now, &[Right::Admin]).await?;
     let RotateRequest { algorithm, purpose } = body::read(&body)?;
     let signing = &context.service.signing;
     let algorithm = algorithm.unwrap_or(signing.usual_algorithm());
@@ -54,7 +54,7 @@ pub async fn rotate(context: &Context, request: Request<RequestBody>, peer: &Pee
 pub async fn retire(
     context: &Context,
     kid: &str,
-    request: Request<RequestBody>,
+    request: &mut Request<RequestBody>,
     peer: &Peer,
 ) -> Result<Answer, ApiError> {
     let now = expect_operator(context, request, peer).await?;
@@ -69,7 +69,7 @@ pub async fn retire(
 pub async fn remove(
     context: &Context,
     kid: &str,
-    request: Request<RequestBody>,
+    request: &mut Request<RequestBody>,
     peer: &Peer,
 ) -> Result<Answer, ApiError> {
     let now = expect_operator(context, request, peer).await?;
@@ -78,10 +78,9 @@ pub async fn remove(
 }
 
 /// Decides whether an operator asks, with a request whose body does not matter; the moment at which it was decided.
-async fn expect_operator(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Now, ApiError> {
-    let (head, _) = request.into_parts();
+async fn expect_operator(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Now, ApiError> {
     let now = context.service.now();
-    authorise(context, &head, peer, now, &[Right::Admin]).await?;
+    authorise(context, request.headers(), peer, now, &[Right::Admin]).await?;
     Ok(now)
 }
 

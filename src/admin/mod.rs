@@ -22,8 +22,7 @@ pub mod tokens;
 
 use std::sync::Arc;
 
-use http::request::Parts;
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 
 use crate::auth::{Caller, Method as Proof};
 use crate::client::{ClientId, Right};
@@ -47,7 +46,7 @@ impl AdminFace {
         Self { context, statistics }
     }
 
-    async fn answer(&self, route: Route, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
+    async fn answer(&self, route: Route, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
         let (methods, allow) = route.methods();
         if request.method() == Method::OPTIONS && !methods.is_empty() {
             return Ok(respond::options(allow));
@@ -77,7 +76,7 @@ impl AdminFace {
 }
 
 impl Handler for AdminFace {
-    async fn handle(&self, request: Request<RequestBody>, peer: &Peer) -> Answer {
+    async fn handle(&self, request: &mut Request<RequestBody>, peer: &Peer) -> Answer {
         let watch = self.context.observer.begin();
         let route = Route::of(request.uri().path());
         let endpoint = route.endpoint();
@@ -181,12 +180,12 @@ impl Route {
 /// Decides who is calling, and that it has one of `rights`.
 async fn authorise(
     context: &Context,
-    head: &Parts,
+    headers: &HeaderMap,
     peer: &Peer,
     now: Now,
     rights: &[Right],
 ) -> Result<Caller, ApiError> {
-    let caller = context.authenticate(head, &Form::default(), peer, now).await?;
+    let caller = context.authenticate(headers, &Form::default(), peer, now).await?;
     if rights.iter().any(|right| caller.has(*right)) {
         return Ok(caller);
     }

@@ -13,14 +13,17 @@ pub fn metrics(context: &Context, statistics: &ServerStatistics) -> Answer {
     numbers.signature_checks.set((), context.service.verified.signature_checks());
     let (tokens, unknown, bytes) = context.service.remembered.size();
     let clients = context.service.registry.near().map_or(0, NearCache::len);
-    for (cache, entries) in
-        [(CacheName::Tokens, tokens), (CacheName::UnknownTokens, unknown), (CacheName::Clients, clients)]
-    {
+    let condition = context.service.store.condition();
+    for (cache, entries) in [
+        (CacheName::Tokens, tokens),
+        (CacheName::UnknownTokens, unknown),
+        (CacheName::Clients, clients),
+        (CacheName::Epochs, condition.epochs),
+    ] {
         numbers.cache_entries.set(cache, entries as u64);
     }
     numbers.cache_bytes.set(bytes);
     numbers.draining.set(context.readiness.is_draining());
-    let condition = context.service.store.condition();
     numbers.cache_leased.set(condition.has_lease);
     numbers.cache_lease_age.set(condition.lease_age.unwrap_or_default());
     numbers.revocations_remembered.set(condition.remembered);

@@ -59,10 +59,10 @@ impl TokenRequest {
 ///
 /// # Errors
 /// 400, 401, 403, 404 for a token that is not there, 503.
-pub async fn revoke(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
-    let (head, body) = request::read(context, request, MediaType::Json).await?;
+pub async fn revoke(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
+    let body = request::read(context, request, MediaType::Json).await?;
     let now = context.service.now();
-    authorise(context, &head, peer, now, &[Right::Revoke, Right::Admin]).await?;
+    authorise(context, request.headers(), peer, now, &[Right::Revoke, Right::Admin]).await?;
     let asked: TokenRequest = body::read(&body)?;
     let changed = context.service.revoke_named(asked.named()?, asked.cascade, now).await?;
     let changed = changed.ok_or_else(ApiError::not_found)?;
@@ -76,10 +76,10 @@ pub async fn revoke(context: &Context, request: Request<RequestBody>, peer: &Pee
 ///
 /// # Errors
 /// 400, 401, 403, 404 for a token that is not there or has expired, 409 for one that was revoked for good, 503.
-pub async fn approve(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
-    let (head, body) = request::read(context, request, MediaType::Json).await?;
+pub async fn approve(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
+    let body = request::read(context, request, MediaType::Json).await?;
     let now = context.service.now();
-    authorise(context, &head, peer, now, &[Right::Admin]).await?;
+    authorise(context, request.headers(), peer, now, &[Right::Admin]).await?;
     let asked: TokenRequest = body::read(&body)?;
     let changed = context.service.approve_named(asked.named()?, asked.cascade, now).await.map_err(refuse)?;
     if changed {
@@ -107,10 +107,14 @@ const MAX_SUBJECT_BYTES: usize = 1024;
 ///
 /// # Errors
 /// 400, 401, 403, 503.
-pub async fn revoke_all(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
-    let (head, body) = request::read(context, request, MediaType::Json).await?;
+pub async fn revoke_all(
+    context: &Context,
+    request: &mut Request<RequestBody>,
+    peer: &Peer,
+) -> Result<Answer, ApiError> {
+    let body = request::read(context, request, MediaType::Json).await?;
     let now = context.service.now();
-    authorise(context, &head, peer, now, &[Right::Admin]).await?;
+    authorise(context, request.headers(), peer, now, &[Right::Admin]).await?;
     let asked: BulkRequest = body::read(&body)?;
     if asked.client_id.as_deref().is_some_and(|id| ClientId::parse(id).is_none()) {
         return Err(ApiError::invalid_request("client_id must have 1 to 128 printable ASCII characters"));

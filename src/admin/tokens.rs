@@ -56,10 +56,10 @@ const MAX_TEXT_BYTES: usize = 1024;
 ///
 /// # Errors
 /// 400 with the member and the rule, 401, 403, 409 for a token that exists already, 503.
-pub async fn issue(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
-    let (head, body) = request::read(context, request, MediaType::Json).await?;
+pub async fn issue(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
+    let body = request::read(context, request, MediaType::Json).await?;
     let now = context.service.now();
-    let caller = authorise(context, &head, peer, now, &[Right::Issue, Right::Admin]).await?;
+    let caller = authorise(context, request.headers(), peer, now, &[Right::Issue, Right::Admin]).await?;
     let asked: IssueRequest = body::read(&body)?;
     let id = ClientId::parse(&asked.client_id).ok_or_else(unknown_client)?;
     let owner = context.service.registry.find(&id).await?.ok_or_else(unknown_client)?;

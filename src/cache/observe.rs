@@ -9,11 +9,13 @@ pub enum CacheName {
     UnknownTokens,
     /// Clients.
     Clients,
+    /// Epochs that stand for many tokens.
+    Epochs,
 }
 
 impl CacheName {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Tokens, Self::UnknownTokens, Self::Clients];
+    pub const ALL: [Self; 4] = [Self::Tokens, Self::UnknownTokens, Self::Clients, Self::Epochs];
 }
 
 /// How a question to a near cache ended.

@@ -23,8 +23,8 @@ use crate::atomics::{AtomicU32, AtomicU64, Ordering};
 const STRIPES: usize = 1 << 16;
 
 /// The most names that an answer rests on: for a token that was made elsewhere, each of the four digests that it may be
-/// kept under, its grant, its client, and four epochs; for a signed token, one digest and five epochs.
-pub const MOST_NAMES: usize = 10;
+/// kept under, its grant, its client, four epochs and a group; for a signed token, one digest, five epochs and a group.
+pub const MOST_NAMES: usize = 11;
 
 /// What has been heard, and until when nothing can have been missed. One for the whole process.
 #[derive(Debug)]

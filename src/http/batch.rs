@@ -88,23 +88,23 @@ impl<'de: 'a, 'a> Deserialize<'de> for Tokens<'a> {
 /// # Errors
 /// In this order: the caller's, the caller's right, the body's, the store's, the budget for tokens that are not active.
 /// The caller's come first: the body may be large, and nobody else's is read.
-pub async fn handle(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
-    let (head, body) = request::open(request, MediaType::Json)?;
-    let caller = context.authenticate(&head, &Form::default(), peer, context.service.now()).await?;
+pub async fn handle(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
+    request::expect_media_type(request, MediaType::Json)?;
+    let caller = context.authenticate(request.headers(), &Form::default(), peer, context.service.now()).await?;
     expect_right(&caller)?;
-    let body = body.read(context.limits.max_batch_bytes).await?;
+    let body = request.body_mut().read(context.limits.max_batch_bytes).await?;
     let question = read(&body)?;
     // The body may have been slow: what is answered is so now.
     let now = context.service.now();
     let tokens: Vec<_> = question.tokens.0.iter().map(|token| Presented::new(&token.0)).collect();
     if matches!(caller.method(), Method::Bearer(_))
         && !context.authentication.bearer_may_ask_about_itself
-        && question.tokens.0.iter().any(|token| is_own_bearer(&head.headers, &token.0))
+        && question.tokens.0.iter().any(|token| is_own_bearer(request.headers(), &token.0))
     {
         return Err(ApiError::invalid_token());
     }
     let client = caller.client();
-    if client.introspection_signed_response_alg.is_some() || accept::prefers_signed(&head.headers) {
+    if client.introspection_signed_response_alg.is_some() || accept::prefers_signed(request.headers()) {
         return Err(ApiError::invalid_request("Answers about many tokens are not signed"));
     }
     let scope = Scope::parse(&question.scope);
@@ -113,7 +113,7 @@ pub async fn handle(context: &Context, request: Request<RequestBody>, peer: &Pee
         audience: question.audience.as_deref(),
         minimal: question.minimal,
         expires_in: question.expires_in,
-        freshness: freshness(&head.headers),
+        freshness: freshness(request.headers()),
     };
     let answers = context.service.introspect_all(client, &tokens, &wanted, now).await?;
     context.observer.batch(answers.len());

@@ -1,7 +1,7 @@
 //! What a token is bound to, because the request that asks for it proves possession: a key (RFC 9449) or a certificate
 //! (RFC 8705 section 3).
 
-use http::request::Parts;
+use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
@@ -37,8 +37,8 @@ impl Confirmation {
 /// Who sent a request, by all that the request shows.
 #[derive(Clone, Copy)]
 pub struct Sender<'a> {
-    /// The head of the request.
-    pub head: &'a Parts,
+    /// The headers of the request.
+    pub headers: &'a HeaderMap,
     /// The other end of the connection.
     pub peer: &'a Peer,
     /// The client, authenticated as far as it can be.
@@ -57,7 +57,7 @@ impl Sender<'_> {
     /// missing certificate; 503 when it cannot be said whether the proof was used before.
     pub async fn confirmation(&self, context: &Context, now: Now) -> Result<Option<Confirmation>, ApiError> {
         let client = self.caller.client();
-        let headers = &self.head.headers;
+        let headers = self.headers;
         let certificate = if client.tls_client_certificate_bound_access_tokens {
             let presented = certificate::presented(headers, self.peer, &context.authentication.certificate_proxies)?;
             let missing =

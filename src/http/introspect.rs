@@ -30,21 +30,23 @@ use crate::token::value::Presented;
 /// answer and not an error.
 pub async fn handle(
     context: &Context,
-    request: Request<RequestBody>,
+    request: &mut Request<RequestBody>,
     peer: &Peer,
 ) -> Result<(Answer, Outcome), ApiError> {
-    let (head, body) = request::read(context, request, MediaType::Form).await?;
+    let body = request::read(context, request, MediaType::Form).await?;
     let form = Form::parse(&body)?;
     let now = context.service.now();
-    let caller = match context.authenticate(&head, &form, peer, now).await {
+    let caller = match context.authenticate(request.headers(), &form, peer, now).await {
         // RFC 9701 section 5 wants 400 where RFC 7662 has 401.
-        Err(error) if error.is_missing_credentials() && accept::prefers_signed(&head.headers) => {
+        Err(error) if error.is_missing_credentials() && accept::prefers_signed(request.headers()) => {
             return Err(ApiError::bad_request("invalid_client", "Client authentication is required"));
         }
         caller => caller?,
     };
     let token = form.get(Parameter::Token);
-    if matches!(caller.method(), Method::Bearer(_)) && token.is_some_and(|token| is_own_bearer(&head.headers, token)) {
+    if matches!(caller.method(), Method::Bearer(_))
+        && token.is_some_and(|token| is_own_bearer(request.headers(), token))
+    {
         // Whoever holds a token could otherwise learn all about it with nothing but the token itself.
         if !context.authentication.bearer_may_ask_about_itself {
             return Err(ApiError::invalid_token());
@@ -53,9 +55,9 @@ pub async fn handle(
         expect_right(&caller)?;
     }
     let token = token.ok_or_else(|| ApiError::invalid_request("The token is missing"))?;
-    let wanted = Wanted { freshness: freshness(&head.headers), ..wanted(&form)? };
+    let wanted = Wanted { freshness: freshness(request.headers()), ..wanted(&form)? };
     let client = caller.client();
-    let signed = client.introspection_signed_response_alg.is_some() || accept::prefers_signed(&head.headers);
+    let signed = client.introspection_signed_response_alg.is_some() || accept::prefers_signed(request.headers());
     let (body, keep, outcome) = match context.service.introspect(client, Presented::new(token), &wanted, now).await? {
         Ok(active) => {
             let end = active.token.record.expires_at;

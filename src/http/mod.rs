@@ -103,7 +103,7 @@ impl PublicFace {
     async fn answer(
         &self,
         route: Route,
-        request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
         peer: &Peer,
     ) -> Result<(Answer, Outcome), ApiError> {
         let context = &self.context;
@@ -170,7 +170,7 @@ impl Route {
 }
 
 impl Handler for PublicFace {
-    async fn handle(&self, request: Request<RequestBody>, peer: &Peer) -> Answer {
+    async fn handle(&self, request: &mut Request<RequestBody>, peer: &Peer) -> Answer {
         let route = self.route(request.uri().path());
         let watch = self.context.observer.begin();
         let answer = self.answer(route, request, peer).await;

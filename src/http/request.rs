@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
-use http::request::Parts;
 use http::{Method, Request};
 use hyper::body::Body as _;
 
@@ -65,35 +64,36 @@ pub fn expect_method(method: &Method, allowed: &[Method], allow: &'static str) -
 /// 400, 408, 413 or 415.
 pub async fn read(
     context: &Context,
-    request: Request<RequestBody>,
+    request: &mut Request<RequestBody>,
     expected: MediaType,
-) -> Result<(Parts, Bytes), ApiError> {
-    let (head, body) = open(request, expected)?;
-    let body = body.read(context.limits.max_body_bytes).await?;
-    Ok((head, body))
+) -> Result<Bytes, ApiError> {
+    expect_media_type(request, expected)?;
+    Ok(request.body_mut().read(context.limits.max_body_bytes).await?)
 }
 
-/// Takes a request apart whose body is of the expected type, and still to be read.
+/// Refuses a body that is of another type.
 ///
 /// # Errors
 /// 400 or 415.
-pub fn open(request: Request<RequestBody>, expected: MediaType) -> Result<(Parts, RequestBody), ApiError> {
-    let (head, body) = request.into_parts();
-    check_media_type(&head.headers, expected, body.is_end_stream())?;
-    Ok((head, body))
+pub fn expect_media_type(request: &Request<RequestBody>, expected: MediaType) -> Result<(), ApiError> {
+    check_media_type(request.headers(), expected, request.body().is_end_stream())
 }
 
 fn check_media_type(headers: &HeaderMap, expected: MediaType, empty: bool) -> Result<(), ApiError> {
-    if headers.get_all(CONTENT_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(ApiError::unsupported_media_type(true));
+    let mut found = None;
+    // One pass: looking both up costs more than a usual request's few lines.
+    for (name, value) in headers {
+        if name == CONTENT_TYPE {
+            if found.replace(value).is_some() {
+                return Err(ApiError::invalid_request("More than one Content-Type header"));
+            }
+        } else if name == CONTENT_ENCODING && !value.as_bytes().eq_ignore_ascii_case(b"identity") {
+            return Err(ApiError::unsupported_media_type(true));
+        }
     }
-    let mut lines = headers.get_all(CONTENT_TYPE).iter();
-    let Some(line) = lines.next() else {
+    let Some(line) = found else {
         return if empty { Ok(()) } else { Err(ApiError::unsupported_media_type(false)) };
     };
-    if lines.next().is_some() {
-        return Err(ApiError::invalid_request("More than one Content-Type header"));
-    }
     // As nearly everybody writes it.
     if line.as_bytes() == expected.name().as_bytes() {
         return Ok(());
@@ -119,8 +119,14 @@ impl Context {
     ///
     /// # Errors
     /// 400, 401, 429 or 503.
-    pub async fn authenticate(&self, head: &Parts, form: &Form<'_>, peer: &Peer, now: Now) -> Result<Caller, ApiError> {
-        let source = source(&head.headers, peer, &self.authentication.trusted_proxies);
+    pub async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        form: &Form<'_>,
+        peer: &Peer,
+        now: Now,
+    ) -> Result<Caller, ApiError> {
+        let source = source(headers, peer, &self.authentication.trusted_proxies);
         let mut body = BodyCredentials {
             client_id: form.get(Parameter::ClientId),
             client_secret: form.get(Parameter::ClientSecret),
@@ -129,20 +135,20 @@ impl Context {
             certificate: None,
         };
         if body.is_silent()
-            && let Some(caller) = self.authenticator.again(&head.headers, source, &peer.memory, now)
+            && let Some(caller) = self.authenticator.again(headers, source, &peer.memory, now)
         {
             self.observer.authenticated_again();
             return Ok(caller);
         }
         let mut presented = None;
         // Only a client that proves nothing else is asked for its certificate, so only then is one decoded.
-        if body.is_name_alone() && !head.headers.contains_key(AUTHORIZATION) {
-            presented = certificate::presented(&head.headers, peer, &self.authentication.certificate_proxies)?;
+        if body.is_name_alone() && !headers.contains_key(AUTHORIZATION) {
+            presented = certificate::presented(headers, peer, &self.authentication.certificate_proxies)?;
         }
         body.certificate = presented.as_deref();
-        let credentials = Credentials::find(&head.headers, body)?;
+        let credentials = Credentials::find(headers, body)?;
         let memory = &peer.memory;
-        let outcome = self.authenticator.authenticate_on(&credentials, &head.headers, source, memory, now).await;
+        let outcome = self.authenticator.authenticate_on(&credentials, headers, source, memory, now).await;
         self.observer.authentication(&credentials, &outcome);
         Ok(outcome?)
     }

@@ -18,11 +18,11 @@ use crate::token::value::Presented;
 /// # Errors
 /// In this order: the body's, the caller's, the missing token, `invalid_grant` for a token of another client, the
 /// store's.
-pub async fn handle(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
-    let (head, body) = request::read(context, request, MediaType::Form).await?;
+pub async fn handle(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
+    let body = request::read(context, request, MediaType::Form).await?;
     let form = Form::parse(&body)?;
     let now = context.service.now();
-    let caller = context.authenticate(&head, &form, peer, now).await?;
+    let caller = context.authenticate(request.headers(), &form, peer, now).await?;
     // A Bearer token is sent to resource servers; none of them may revoke with it what its client may.
     if matches!(caller.method(), Method::Bearer(_)) && !caller.has(Right::Revoke) {
         return Err(ApiError::insufficient_scope(StatusCode::FORBIDDEN, Right::Revoke));

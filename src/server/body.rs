@@ -65,7 +65,7 @@ impl RequestBody {
 
     /// The whole body, if it has at most `max_bytes` bytes. A body that announces more is refused unread, one that
     /// announces nothing as soon as it is too long.
-    pub async fn read(mut self, max_bytes: usize) -> Result<Bytes, BodyError> {
+    pub async fn read(&mut self, max_bytes: usize) -> Result<Bytes, BodyError> {
         if self.size_hint().lower() > max_bytes as u64 {
             return Err(BodyError::TooLarge);
         }

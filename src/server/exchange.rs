@@ -88,12 +88,12 @@ fn with_body(request: Request<Incoming>, progress: &Arc<Progress>) -> Request<Re
 async fn run<H: Handler>(
     session: &Session<H>,
     progress: &Progress,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
     mut watch: Option<Watch>,
 ) -> Response<Full<Bytes>> {
     let ended = {
         // Inside an async block, a panic before the handler's first await is caught too.
-        let mut answer = pin!(async { session.service.handler.handle(request, &session.peer).await });
+        let mut answer = pin!(async { session.service.handler.handle(&mut request, &session.peer).await });
         poll_fn(|context| {
             loop {
                 // Nothing of ours is left half done by a panic, and the handler's future is not polled again. What the

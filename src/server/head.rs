@@ -4,7 +4,7 @@
 //! that needs to know what a resource accepts is the handler's.
 
 use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, Request, Uri, Version};
+use http::{HeaderValue, Method, Request, Uri, Version};
 
 use super::refusal::Refusal;
 
@@ -18,14 +18,33 @@ pub(super) fn check<B>(request: &Request<B>, max_headers: usize) -> Result<(), R
         return Err(Refusal::TooManyHeaders);
     }
     check_target(request.method(), request.uri())?;
-    match request.version() {
-        Version::HTTP_2 => check_authority(request.uri(), headers)?,
-        version => {
-            check_host(version, headers)?;
-            check_transfer_encoding(headers)?;
+    // One pass: looking each of them up costs several times as much as a usual request's few lines.
+    let (mut host, mut chunked) = (None, false);
+    for (name, value) in headers {
+        if name == HOST {
+            if host.replace(value).is_some() {
+                return Err(Refusal::HostRepeated);
+            }
+        } else if name == TRANSFER_ENCODING {
+            // HTTP/2 has none, and hyper refuses it there.
+            check_transfer_encoding(value, &mut chunked)?;
+        } else if name == EXPECT && !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
+            return Err(Refusal::ExpectationUnknown);
         }
     }
-    check_expectation(headers)
+    let host = host.map(HeaderValue::as_bytes);
+    if host.is_some_and(|host| !is_host_and_port(host)) {
+        return Err(Refusal::HostInvalid);
+    }
+    match request.version() {
+        Version::HTTP_2 => check_authority(request.uri(), host),
+        // "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message that lacks a Host
+        // header field and to any request message that contains more than one Host header field line or a Host header
+        // field with an invalid field value" (RFC 9112 section 3.2). This holds for a target in absolute-form too, which
+        // then decides.
+        Version::HTTP_11 if host.is_none() => Err(Refusal::HostMissing),
+        _ => Ok(()),
+    }
 }
 
 fn check_target(method: &Method, target: &Uri) -> Result<(), Refusal> {
@@ -55,20 +74,10 @@ fn check_target(method: &Method, target: &Uri) -> Result<(), Refusal> {
     if fits { Ok(()) } else { Err(Refusal::TargetInvalid) }
 }
 
-/// "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message that lacks a Host header
-/// field and to any request message that contains more than one Host header field line or a Host header field with an
-/// invalid field value" (RFC 9112 section 3.2). This holds for a target in absolute-form too, which then decides.
-fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
-    match single_host(headers)? {
-        None if version == Version::HTTP_11 => Err(Refusal::HostMissing),
-        _ => Ok(()),
-    }
-}
-
 /// A request of HTTP/2 names its host by `:authority`, by `host`, or by both if they are the same.
-fn check_authority(target: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_authority(target: &Uri, host: Option<&[u8]>) -> Result<(), Refusal> {
     let authority = target.authority().map(|authority| authority.as_str().as_bytes());
-    match (authority, single_host(headers)?) {
+    match (authority, host) {
         (None, None) => Err(Refusal::HostMissing),
         (Some(authority), Some(host)) => {
             let scheme = target.scheme_str();
@@ -77,15 +86,6 @@ fn check_authority(target: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
         }
         _ => Ok(()),
     }
-}
-
-fn single_host(headers: &HeaderMap) -> Result<Option<&[u8]>, Refusal> {
-    let mut hosts = headers.get_all(HOST).iter();
-    let Some(host) = hosts.next() else { return Ok(None) };
-    if hosts.next().is_some() {
-        return Err(Refusal::HostRepeated);
-    }
-    if is_host_and_port(host.as_bytes()) { Ok(Some(host.as_bytes())) } else { Err(Refusal::HostInvalid) }
 }
 
 /// `uri-host [ ":" port ]`, without an empty host: such an `http` URI is invalid (RFC 9110 section 4.2.1).
@@ -123,29 +123,16 @@ fn without_default_port<'a>(authority: &'a [u8], scheme: Option<&str>) -> &'a [u
 }
 
 /// hyper takes every list that ends in `chunked`, also one with codings that it does not undo, or `chunked` twice.
-fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut chunked = false;
-    for value in headers.get_all(TRANSFER_ENCODING) {
-        for coding in value.as_bytes().split(|byte| *byte == b',') {
-            if !coding.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-                return Err(Refusal::TransferEncodingUnknown);
-            }
-            if chunked {
-                return Err(Refusal::TransferEncodingInvalid);
-            }
-            chunked = true;
+fn check_transfer_encoding(line: &HeaderValue, chunked: &mut bool) -> Result<(), Refusal> {
+    for coding in line.as_bytes().split(|byte| *byte == b',') {
+        if !coding.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+            return Err(Refusal::TransferEncodingUnknown);
+        }
+        if std::mem::replace(chunked, true) {
+            return Err(Refusal::TransferEncodingInvalid);
         }
     }
     Ok(())
-}
-
-fn check_expectation(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut expectations = headers.get_all(EXPECT).iter();
-    if expectations.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        Ok(())
-    } else {
-        Err(Refusal::ExpectationUnknown)
-    }
 }
 
 #[cfg(test)]

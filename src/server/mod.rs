@@ -58,7 +58,11 @@ use crate::shutdown::{Drain, Outcome};
 pub trait Handler: Clone + Send + Sync + 'static {
     /// Answers a request whose head is sound: one valid host, a known transfer coding, no unknown expectation. Methods,
     /// paths, repeated `Authorization` or `Content-Type` lines and the body are the handler's.
-    fn handle(&self, request: Request<RequestBody>, peer: &Peer) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+    fn handle(
+        &self,
+        request: &mut Request<RequestBody>,
+        peer: &Peer,
+    ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
 
     /// The answer in place of one by [`Handler::handle`]. The server sets its status to [`Refusal::status`].
     fn refuse(&self, refusal: Refusal) -> Response<Full<Bytes>>;

@@ -3,7 +3,7 @@
 //! Never what was revoked for good: a refresh token that has been exchanged or used twice, whatever an epoch covers,
 //! and what belongs to a client that is itself revoked.
 
-use super::lookup::{Located, Surrounded};
+use super::lookup::{Freshness, Located, Surrounded};
 use super::revoke::{ATTEMPTS, Named, kept_changing};
 use super::{Service, kept_until};
 use crate::store::{StoreError, StoreErrorKind, Transition};
@@ -84,7 +84,7 @@ impl Service {
             return Err(ApproveError::Final(FinalReason::Spent));
         }
         let (record, is_owner_known) = self.with_owner(&identity, record).await?;
-        let Surrounded { record, mut parents, .. } = self.surround(&identity, record).await?;
+        let Surrounded { record, mut parents, .. } = self.surround(&identity, record, Freshness::Read).await?;
         if !is_owner_known {
             // That its client is revoked, or an epoch covers it, ends the token all the same.
             parents.client = Standing::Approved;

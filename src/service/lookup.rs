@@ -10,7 +10,7 @@ use crate::cache::flights::Way;
 use crate::cache::near::Kept;
 use crate::cache::sample::Sample;
 use crate::client::ClientState;
-use crate::coherence::name::Name;
+use crate::coherence::name::{Name, UserGroup};
 use crate::store::{Around, Signed, StoreError, Surroundings};
 use crate::token::decision::{Inactive, Parents, Standing, decide};
 use crate::token::digest::TokenDigest;
@@ -145,7 +145,7 @@ impl Service {
         };
         let tokens = &self.remembered;
         let Some(key) = target.key().filter(|_| tokens.is_enabled()) else {
-            let read = Box::pin(self.read(&target, now)).await?;
+            let read = Box::pin(self.read(&target, freshness, now)).await?;
             return Ok(found(&target, None, &Arc::new(read), now));
         };
         if freshness == Freshness::Certain
@@ -167,7 +167,7 @@ impl Service {
     ) -> Result<Result<Found, Inactive>, StoreError> {
         let tokens = &self.remembered;
         let read = async || {
-            let kept = Arc::new(self.read(target, now).await?);
+            let kept = Arc::new(self.read(target, freshness, now).await?);
             if !target.may_appear() || !kept.value.is_unknown() {
                 tokens.keep(key, &kept);
             }
@@ -206,7 +206,7 @@ impl Service {
     ///
     /// What its names are is known only after the record has been read. But a record says for good what it says, all
     /// but its state, which has the token's own name; so the others may be sampled after that, before they are read.
-    async fn read(&self, target: &Target, now: Now) -> Result<Kept<Known>, StoreError> {
+    async fn read(&self, target: &Target, freshness: Freshness, now: Now) -> Result<Kept<Known>, StoreError> {
         let coherence = self.remembered.coherence();
         let sample = Sample::take(coherence, target.names());
         let located = match target {
@@ -234,7 +234,7 @@ impl Service {
             return Ok(inactive(sample, reason, is_final(&record)));
         }
         let sample = sample.further(coherence, surrounding_names(&identity, &record));
-        let Surrounded { record, parents, owner } = self.surround(&identity, record).await?;
+        let Surrounded { record, parents, owner } = self.surround(&identity, record, freshness).await?;
         let decided = decide(identity.digest(), &record, &parents, now.seconds());
         Ok(match (decided, owner) {
             (Ok(()), Some(owner)) => Kept { sample, value: Known::active(ActiveToken { identity, record, owner }) },
@@ -253,8 +253,17 @@ impl Service {
         Ok(record.map(|record| Located { identity, spent: record.current != digest, record: record.token }))
     }
 
-    /// Reads what can end a token from outside.
-    pub(super) async fn surround(&self, identity: &Identity, record: Record) -> Result<Surrounded, StoreError> {
+    /// Finds what can end a token from outside.
+    pub(super) async fn surround(
+        &self,
+        identity: &Identity,
+        record: Record,
+        freshness: Freshness,
+    ) -> Result<Surrounded, StoreError> {
+        let from_memory = freshness == Freshness::Certain;
+        let certain = if from_memory { self.registry.certain(&record.client_id) } else { None };
+        // Before it is read.
+        let sample = Sample::take(self.store.coherence(), [Name::Client(&record.client_id)]);
         let signed = match identity {
             Identity::Signed { digest, key, .. } => {
                 Some(Signed { token: *digest, key: key.as_deref().unwrap_or_default() })
@@ -266,9 +275,17 @@ impl Service {
             subject: record.subject.as_deref(),
             grant: record.grant.map(|grant| grant.id),
             signed,
+            origin: record.origin(),
+            with_client: certain.is_none(),
+            from_memory,
         };
         let Surroundings { client, grant, epochs, revoked } = self.store.surroundings(around).await?;
-        let owner = self.registry.resolve(&record.client_id, client)?;
+        let owner = match certain {
+            Some(certain) => Some(certain),
+            None => {
+                self.registry.resolve(&record.client_id, client)?.inspect(|owner| self.registry.learn(sample, owner))
+            }
+        };
         let parents = Parents {
             client: owner.as_ref().map_or(Standing::Revoked, |owner| standing_of(owner, &record)),
             user: Standing::Approved,
@@ -307,6 +324,7 @@ fn surrounding_names<'a>(identity: &'a Identity, record: &'a Record) -> impl Ite
         Some(Name::Epoch(EpochAxis::Client(client_id))),
         subject.map(|subject| Name::Epoch(EpochAxis::User(subject))),
         subject.map(|subject| Name::Epoch(EpochAxis::ClientUser { client_id, subject })),
+        subject.map(|subject| Name::Users(UserGroup::of(subject))),
         key.map(|key| Name::Epoch(EpochAxis::Key(key))),
     ]
     .into_iter()

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::Service;
 use super::issue::{IssueError, IssuedToken, Minted};
+use super::lookup::Freshness;
 use super::registry::KnownClient;
 use crate::store::{Rotation, RotationOutcome, StoreError, StoreErrorKind};
 use crate::token::claims::Claims;
@@ -205,7 +206,7 @@ impl Service {
             return Err(INVALID);
         }
         let identity = Identity::Refresh { grant: id, digest: presented };
-        let surrounded = self.surround(&identity, grant.token.clone()).await?;
+        let surrounded = self.surround(&identity, grant.token.clone(), Freshness::Read).await?;
         decide(presented, &surrounded.record, &surrounded.parents, now.seconds()).map_err(|_| INVALID)
     }
 

@@ -75,9 +75,25 @@ impl Registry {
         let known = self.read(id).await?;
         // Whether there is a client is asked for by whoever guesses; that there is none is not worth a place.
         if let Some(known) = &known {
-            near.keep(id.clone(), Arc::new(Kept { sample, value: known.clone() }));
+            self.learn(sample, known);
         }
         Ok(known)
+    }
+
+    /// The client of this id, when it need not be read.
+    pub fn certain(&self, id: &str) -> Option<KnownClient> {
+        let id = ClientId::parse(id)?;
+        if let Some(client) = self.declared(id.as_str()) {
+            return Some(client);
+        }
+        self.near.as_ref()?.get(&id, self.store.coherence().now()).map(|kept| kept.value.clone())
+    }
+
+    /// Remembers a client that was read after the sample of its name was taken. One that is declared need not be.
+    pub fn learn(&self, sample: Sample, known: &KnownClient) {
+        if let Some(near) = self.near.as_ref().filter(|_| known.version.is_some()) {
+            near.keep(known.client.client_id.clone(), Arc::new(Kept { sample, value: known.clone() }));
+        }
     }
 
     /// What shows that this is still what is known of the client; `None` when that has to be found out each time.

@@ -11,6 +11,8 @@ pub struct Condition {
     pub lease_age: Option<Duration>,
     /// What in the settings of the store's servers is worth knowing.
     pub findings: Vec<Finding>,
+    /// Epochs that are remembered so that they need not be read.
+    pub epochs: usize,
     /// Revocations that are remembered to be written again.
     pub remembered: u64,
     /// Changes that were heard of and are still to be read. Until it has read them, this node may bring back after a

@@ -30,6 +30,28 @@ pub struct Around<'a> {
     pub grant: Option<GrantId>,
     /// For a token that has no record because it is signed.
     pub signed: Option<Signed<'a>>,
+    /// Its origin: only epochs that cover it matter.
+    pub origin: Stamp,
+    /// Whether the client's record is wanted.
+    pub with_client: bool,
+    /// Whether it will do what the store remembers and is certain of. The names of what was looked at then are those of
+    /// what would have been read, and the [group](crate::coherence::name::UserGroup) of the user.
+    pub from_memory: bool,
+}
+
+impl<'a> Around<'a> {
+    /// All that is to be read around a token of a client that belongs to no user and no grant.
+    pub const fn of_client(client_id: &'a str) -> Self {
+        Self {
+            client_id,
+            subject: None,
+            grant: None,
+            signed: None,
+            origin: Stamp(0),
+            with_client: true,
+            from_memory: false,
+        }
+    }
 }
 
 /// A signed token, which has no record in the store unless it is revoked.
@@ -44,12 +66,12 @@ pub struct Signed<'a> {
 /// What ends a token from outside, read together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Surroundings {
-    /// The client that owns the token; `None` when there is none of that id.
+    /// The client that owns the token; `None` when there is none of that id, or it was not wanted.
     pub client: Option<ClientDocument>,
     /// What of its grant is revoked; nothing when the token belongs to none.
     pub grant: GrantMark,
-    /// The epochs that may cover it. Those of a user, of a client and user, and of a key are read only for a token that
-    /// has one.
+    /// The epochs that cover it, and maybe others. Those of a user, of a client and user, and of a key are read only for
+    /// a token that has one.
     pub epochs: Epochs,
     /// Why a signed token is revoked; `None` when it is not, and for a token that is not signed.
     pub revoked: Option<Reason>,

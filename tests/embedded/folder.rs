@@ -98,7 +98,7 @@ async fn everything_is_there_after_closing_and_opening_again() {
         assert_eq!(record.state, if number == 7 { REVOKED } else { State::Approved });
     }
     let signed = Some(Signed { token: signed, key: "k" });
-    let around = Around { client_id: "app", subject: Some("alice"), grant: Some(id), signed };
+    let around = Around { subject: Some("alice"), grant: Some(id), signed, ..Around::of_client("app") };
     let around = store.surroundings(around).await.unwrap();
     assert_eq!((around.grant, around.revoked), (mark, Some(Reason::REQUESTED)));
     assert_eq!(around.epochs.user.unwrap().reason, Reason::BULK);
@@ -132,7 +132,7 @@ async fn after_closing_every_call_is_unavailable_and_closing_again_is_harmless()
     let first = token(1, START.plus(60));
     tokio::join!(store.close(), store.close());
     store.close().await;
-    let nobody = Around { client_id: "app", subject: None, grant: None, signed: None };
+    let nobody = Around::of_client("app");
     let kinds = [
         store.token(&[first.0]).await.unwrap_err().kind(),
         store.surroundings(nobody).await.unwrap_err().kind(),

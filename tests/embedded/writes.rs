@@ -65,7 +65,7 @@ async fn stamps_increase_also_across_a_restart_with_the_clock_set_back() {
         }
         let (axis, end) = (EpochAxis::User("alice"), START.plus(600));
         assert!(store.raise_epoch(axis, None, Reason::BULK, end, clock.now()).await.unwrap());
-        let around = Around { client_id: "app", subject: Some("alice"), grant: None, signed: None };
+        let around = Around { subject: Some("alice"), ..Around::of_client("app") };
         let epoch = store.surroundings(around).await.unwrap().epochs.user.unwrap();
         assert!(Some(epoch.until) > last, "it covers all that came before");
         last = Some(epoch.until);

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use introspectd::cache::observe::Unobserved;
 use introspectd::coherence::clock::BootClock;
 use introspectd::config::RedisConfig;
 use introspectd::service::Service;
 use introspectd::store::redis::dial::{self, Dial, Dialling};
-use introspectd::store::redis::{Outside, RedisStore};
+use introspectd::store::redis::{Outside, RedisStore, Remembering};
 use introspectd::store::{Backend, Store};
 use introspectd::token::time::Clock;
 use tokio::runtime::{Builder, Runtime};
@@ -97,8 +98,14 @@ impl Node {
         let seed = self.lives * 100 + self.index as u64 + 1;
         let (config, clock, slot) = (self.config.clone(), self.time.clock(), Arc::clone(&self.service));
         self.runtime.spawn(async move {
-            let outside =
-                Outside { dial: Arc::new(network), clock: BootClock::of_runtime(), seed, ..Outside::default() };
+            let epochs = Remembering { max_age: product::MAX_AGE, observer: Arc::new(Unobserved) };
+            let outside = Outside {
+                dial: Arc::new(network),
+                clock: BootClock::of_runtime(),
+                seed,
+                epochs: Some(epochs),
+                ..Outside::default()
+            };
             let store = RedisStore::open_with(&config, outside).await.expect("the configuration is a good one");
             let service = product::service(Store::new(Backend::Redis(store)), clock);
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(service));

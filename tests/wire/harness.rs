@@ -36,13 +36,13 @@ pub(crate) struct Stub {
 }
 
 impl Handler for Stub {
-    async fn handle(&self, request: Request<RequestBody>, peer: &Peer) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: &mut Request<RequestBody>, peer: &Peer) -> Response<Full<Bytes>> {
         let path = request.uri().path().to_owned();
         if request.method().as_str() == "FOO" {
             return text(StatusCode::NOT_IMPLEMENTED, "unknown method");
         }
         match path.as_str() {
-            "/echo" => match request.into_body().read(MAX_BODY).await {
+            "/echo" => match request.body_mut().read(MAX_BODY).await {
                 Ok(body) => text(StatusCode::OK, body),
                 Err(error) => text(error.status(), error.to_string()),
             },

@@ -26,18 +26,18 @@ use crate::service::issue::{IssueError, IssuedToken};
 ///
 /// # Errors
 /// The codes of section 5.2, `invalid_target` of RFC 8707 and `invalid_authorization_details` of RFC 9396.
-pub async fn handle(context: &Context, request: Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
-    let (head, body) = request::read(context, request, MediaType::Form).await?;
+pub async fn handle(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
+    let body = request::read(context, request, MediaType::Form).await?;
     let form = Form::parse(&body)?;
     let now = context.service.now();
-    let caller = context.authenticate(&head, &form, peer, now).await?;
+    let caller = context.authenticate(request.headers(), &form, peer, now).await?;
     if matches!(caller.method(), Method::Bearer(_)) {
         return Err(ApiError::invalid_client());
     }
-    if head.headers.contains_key(AUTHORIZATION) && form.get(Parameter::ClientSecret).is_some() {
+    if request.headers().contains_key(AUTHORIZATION) && form.get(Parameter::ClientSecret).is_some() {
         return Err(ApiError::invalid_request("more than one way of client authentication"));
     }
-    let sender = Sender { head: &head, peer, caller: &caller };
+    let sender = Sender { headers: request.headers(), peer, caller: &caller };
     match form.get(Parameter::GrantType) {
         None => Err(ApiError::invalid_request("The grant_type is missing")),
         Some("client_credentials") => client_credentials::issue(context, &sender, &form, now).await,

@@ -66,7 +66,7 @@ pub(super) struct Marker {
     pub(super) epoch: Option<Epoch>,
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const INCOMPLETE: u8 = 0;
 const COMPLETE: u8 = 1;
 /// Size of the stored form.

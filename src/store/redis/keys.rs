@@ -10,6 +10,7 @@
 //! | `e:c:{client}` | epoch of a client's tokens: stamp, reason, as `token/epoch.rs` writes it | when told |
 //! | `e:s:{user}` | epoch of a user's tokens | when told |
 //! | `e:cs:{client and user}` | epoch of a client's tokens for a user | when told |
+//! | `e:u:{group}` | the latest epoch of any user of a group, raised before that one is | when told |
 //! | `e:k:{kid}` | epoch of what a key has signed | when told |
 //! | `j:{what}` | something was used once: nothing | when told |
 //! | `k:signing` | the signing keys: version (8 bytes), the sealed document | never |
@@ -29,7 +30,7 @@ use super::dataset;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::coherence::name::{Name, fingerprint};
+use crate::coherence::name::{Name, UserGroup, fingerprint};
 use crate::token::digest::{GrantId, TokenDigest};
 use crate::token::epoch::EpochAxis;
 
@@ -70,6 +71,11 @@ impl Keys {
     /// An epoch.
     pub(super) fn epoch(&self, axis: EpochAxis<'_>) -> String {
         self.of(Name::Epoch(axis))
+    }
+
+    /// The latest epoch of any of the users that this one shares a group with.
+    pub(super) fn group_of(&self, subject: &str) -> String {
+        self.of(Name::Users(UserGroup::of(subject)))
     }
 
     /// The marker of the dataset in a range of slots.

@@ -37,6 +37,7 @@ mod directory;
 mod document;
 mod durability;
 mod endpoint;
+mod epochs;
 mod fault;
 mod fence;
 mod fleet;
@@ -64,6 +65,7 @@ use self::call::Call;
 use self::dataset::DatasetId;
 use self::dial::{Dial, Network};
 use self::directory::Directory;
+use self::epochs::EpochMemory;
 use self::fault::Fault;
 use self::fence::Fence;
 use self::fleet::Fleet;
@@ -79,6 +81,7 @@ use crate::config::{Acknowledge, RedisConfig};
 use crate::token::time::{Now, UnixSeconds};
 
 pub use self::endpoint::RedisConfigError;
+pub use self::epochs::Remembering;
 
 /// How many seconds longer than told Redis keeps what ends tokens that may have no record: marks, epochs, tombstones of
 /// signed tokens. By the clock of a node that is behind that of Redis such a token lives on for as long, and must not
@@ -90,12 +93,13 @@ pub struct RedisStore {
     fleet: Arc<Fleet>,
     keys: Keys,
     coherence: Arc<Coherence>,
+    epochs: Option<EpochMemory>,
 }
 
-/// What a store finds around itself: replaced by a simulation, and by nobody else.
+/// What a store finds around itself.
 #[derive(Clone, Debug)]
 pub struct Outside {
-    /// How servers are reached.
+    /// How servers are reached: replaced by a simulation, and by nobody else, as are the next two.
     pub dial: Arc<dyn Dial>,
     /// What leases are measured by.
     pub clock: BootClock,
@@ -103,6 +107,8 @@ pub struct Outside {
     pub seed: u64,
     /// Who is told what happens.
     pub observer: Arc<dyn FleetObserver>,
+    /// How epochs are remembered; none are without it.
+    pub epochs: Option<Remembering>,
 }
 
 impl Default for Outside {
@@ -110,7 +116,7 @@ impl Default for Outside {
     fn default() -> Self {
         // Without randomness waits are merely not spread.
         let seed = getrandom::u64().unwrap_or(1);
-        Self { dial: Arc::new(Network), clock: BootClock::System, seed, observer: Arc::new(Unobserved) }
+        Self { dial: Arc::new(Network), clock: BootClock::System, seed, observer: Arc::new(Unobserved), epochs: None }
     }
 }
 
@@ -127,7 +133,7 @@ impl RedisStore {
 
     /// The same in other surroundings.
     pub async fn open_with(config: &RedisConfig, outside: Outside) -> Result<Self, RedisConfigError> {
-        let Outside { dial, clock, seed, observer } = outside;
+        let Outside { dial, clock, seed, observer, epochs } = outside;
         let (endpoint, addresses) = endpoint::Endpoint::new(config, dial)?;
         let pinned = match config.dataset.as_deref().map(DatasetId::parse) {
             Some(None) => return Err(RedisConfigError::Dataset),
@@ -141,7 +147,8 @@ impl RedisStore {
         let mut common = Common::new(endpoint, prefix, Arc::clone(&coherence), fence, revocation, connections, seed);
         common.observer = observer;
         let fleet = Fleet::open(Arc::new(common), directory, pinned, patience).await;
-        Ok(Self { fleet, keys: Keys::new(&config.key_prefix), coherence })
+        let epochs = epochs.map(|remembering| EpochMemory::new(remembering, &coherence));
+        Ok(Self { fleet, keys: Keys::new(&config.key_prefix), coherence, epochs })
     }
 
     /// Begins a call.
@@ -171,6 +178,7 @@ impl RedisStore {
             has_lease: self.coherence.has_lease(now),
             lease_age: (end != Moment(0)).then(|| now.plus(common.lease()).since(end)),
             findings,
+            epochs: self.epochs.as_ref().map_or(0, EpochMemory::len),
             remembered: ring.entries as u64,
             unread: ring.unread as u64,
             overlooked: ring.overflows + ring.forgotten,

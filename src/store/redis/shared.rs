@@ -23,9 +23,14 @@ impl RedisStore {
         keep_until: UnixSeconds,
         now: Now,
     ) -> Result<bool, StoreError> {
-        // The present moment of whoever is asked would not do where several clocks give out stamps.
+        let subject = match axis {
+            EpochAxis::User(subject) | EpochAxis::ClientUser { subject, .. } => Some(subject),
+            EpochAxis::Issuer | EpochAxis::Client(_) | EpochAxis::Key(_) => None,
+        };
+        // The present moment of whoever is asked would not do where several clocks give out stamps, nor where one moment
+        // is written twice.
         let until = match until {
-            None if self.fleet.common.has_one_clock() => None,
+            None if self.fleet.common.has_one_clock() && subject.is_none() => None,
             None => Some(self.clock(now).await?),
             until => until,
         };
@@ -43,8 +48,16 @@ impl RedisStore {
             return Ok(raised);
         }
         let arguments = [until, reason, end_with_grace(keep_until)];
-        let invocation = scripts::shared::RAISE_EPOCH.on([self.keys.epoch(axis)], arguments);
-        Ok(is_done(call.ending(invocation).await?)?)
+        let raise = |key| scripts::shared::RAISE_EPOCH.on([key], arguments.clone());
+        let invocation = raise(self.keys.epoch(axis));
+        let Some(subject) = subject else { return Ok(is_done(call.ending(invocation).await?)?) };
+        // First, and alone: whoever finds the user's may be told from then on that another node says otherwise, and that
+        // node must be about to hear of it.
+        let group = raise(self.keys.group_of(subject));
+        call.script(group.clone()).await?;
+        // Once more, to be made to last together with the other.
+        let outcomes = call.endings(&[group, invocation]).await?;
+        Ok(is_done(*outcomes.last().ok_or_else(Fault::unexpected_reply)?)?)
     }
 
     /// See [`crate::store::Store::clock`].

@@ -4,9 +4,11 @@ use redis::Value;
 
 use super::call::Call;
 use super::dataset::{self, Marker};
+use super::epochs::{Known, Remembered, Whose};
 use super::fault::Fault;
 use super::scripts::{self, Invocation};
 use super::{RedisStore, document, end_with_grace, is_done, milliseconds, moment};
+use crate::coherence::name::UserGroup;
 use crate::store::{Around, Insertion, NewGrant, StoreError, Surroundings, Transition};
 use crate::token::codec::{self, EncodeError};
 use crate::token::digest::TokenDigest;
@@ -33,31 +35,59 @@ impl RedisStore {
 
     /// See [`crate::store::Store::surroundings`].
     pub async fn surroundings(&self, around: Around<'_>) -> Result<Surroundings, StoreError> {
-        let Around { client_id, subject, grant, signed } = around;
+        let Around { client_id, subject, grant, signed, origin, with_client, from_memory } = around;
         let keys = &self.keys;
+        let memory = self.epochs.as_ref().filter(|_| from_memory);
+        let known = memory.map_or_else(Known::default, |memory| memory.around(&around));
+        // Where the group's does not cover the token, neither of those that it stands for does.
+        let of_users = subject.filter(|_| known.group.is_none_or(|group| group.covers(origin)));
+        let asking = |whose, is_known: bool| memory.filter(|_| !is_known).map(|memory| memory.asking(whose));
+        let asked_issuer = asking(Whose::Issuer, known.issuer.is_some());
+        let asked_client = asking(Whose::Client(client_id.into()), known.client.is_some());
+        let asked_group =
+            subject.and_then(|subject| asking(Whose::Group(UserGroup::of(subject)), known.group.is_some()));
         let asked = [
-            Some(keys.client(client_id)),
+            with_client.then(|| keys.client(client_id)),
             grant.map(|grant| keys.grant_mark(grant)),
             signed.map(|signed| keys.tombstone(signed.token)),
-            Some(keys.epoch(EpochAxis::Client(client_id))),
-            subject.map(|subject| keys.epoch(EpochAxis::User(subject))),
-            subject.map(|subject| keys.epoch(EpochAxis::ClientUser { client_id, subject })),
+            known.client.is_none().then(|| keys.epoch(EpochAxis::Client(client_id))),
+            of_users.map(|subject| keys.epoch(EpochAxis::User(subject))),
+            of_users.map(|subject| keys.epoch(EpochAxis::ClientUser { client_id, subject })),
+            asked_group.as_ref().and(subject).map(|subject| keys.group_of(subject)),
             signed.map(|signed| keys.epoch(EpochAxis::Key(signed.key))),
         ];
-        let asked_keys: Vec<_> = asked.iter().flatten().cloned().collect();
-        let call = self.begin()?;
-        let reading = call.read(&asked_keys).await?;
-        let issuer = if reading.has_marker() { reading.issuer_epoch() } else { self.issuer_epoch(&call).await? };
-        let mut values = reading.values.into_iter();
-        let [client, grant, revoked, of_client, of_user, of_both, of_key] =
-            asked.map(|key| key.and_then(|_| values.next().flatten()));
+        let is_wanted = asked.each_ref().map(Option::is_some);
+        let asked_keys: Vec<_> = asked.into_iter().flatten().collect();
+        let (values, issuer) = match known.issuer {
+            Some(Remembered(issuer)) if asked_keys.is_empty() => (Vec::new(), issuer),
+            known_issuer => {
+                let call = self.begin()?;
+                let reading = call.read(&asked_keys).await?;
+                let issuer = match known_issuer {
+                    Some(Remembered(issuer)) => issuer,
+                    None if reading.has_marker() => reading.issuer_epoch(),
+                    None => self.issuer_epoch(&call).await?,
+                };
+                (reading.values, issuer)
+            }
+        };
+        let mut values = values.into_iter();
+        let [client, grant, revoked, of_client, of_user, of_both, of_group, of_key] =
+            is_wanted.map(|is_wanted| if is_wanted { values.next().flatten() } else { None });
         let epoch = |stored: Option<Vec<u8>>| stored.map(|stored| decode_epoch(&stored)).transpose();
+        let of_client = known.client.map_or_else(|| epoch(of_client), |Remembered(epoch)| Ok(epoch))?;
+        let learnt = [(asked_issuer, issuer), (asked_client, of_client), (asked_group, epoch(of_group)?)];
+        for (asked, epoch) in learnt {
+            if let (Some(memory), Some(asked)) = (memory, asked) {
+                memory.learn(asked, epoch);
+            }
+        }
         let client = client.map(document::decode_client).transpose()?;
         let grant = grant.map_or(Ok(GrantMark::default()), |mark| decode_mark(&mark))?;
         let revoked = epoch(revoked)?.map(|tombstone| tombstone.reason);
         let epochs = Epochs {
             issuer,
-            client: epoch(of_client)?,
+            client: of_client,
             user: epoch(of_user)?,
             client_user: epoch(of_both)?,
             key: epoch(of_key)?,

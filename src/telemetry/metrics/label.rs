@@ -216,7 +216,7 @@ label! {
 
 impl Label for CacheName {
     const NAME: &'static str = "content";
-    const VALUES: &'static [&'static str] = &["tokens", "unknown_tokens", "clients"];
+    const VALUES: &'static [&'static str] = &["tokens", "unknown_tokens", "clients", "epochs"];
 
     #[inline]
     fn position(self) -> usize {

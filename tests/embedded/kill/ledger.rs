@@ -264,7 +264,7 @@ impl Ledger {
 }
 
 async fn look(store: &EmbeddedStore, subject: &Subject, clock: UnixSeconds) -> Condition {
-    let nobody = Around { client_id: "", subject: None, grant: None, signed: None };
+    let nobody = Around::of_client("");
     match subject {
         Subject::Token(digest) => match store.token(&[*digest]).await.unwrap().map(|(_, record)| record.state) {
             None => Condition::Absent,

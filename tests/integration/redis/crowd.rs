@@ -11,7 +11,7 @@ use crate::support::redis::RedisServer;
 use crate::support::{digest, eventually};
 
 /// How often `GET` was carried out.
-async fn gets(server: &RedisServer) -> u64 {
+pub(super) async fn gets(server: &RedisServer) -> u64 {
     let statistics: String = server.command(&["INFO", "commandstats"]).await;
     let calls = |line: &str| line.strip_prefix("cmdstat_get:calls=")?.split(',').next()?.parse().ok();
     statistics.lines().find_map(calls).unwrap_or_default()

@@ -48,7 +48,9 @@ async fn a_mark_an_epoch_or_a_tombstone_that_cannot_be_read_is_damage_and_never_
     store.set_signed_state(digest(9), REQUESTED, end, now()).await.unwrap();
     let kind = |outcome: Result<(), StoreError>| outcome.map_err(|error| error.kind());
     let damaged = Err(StoreErrorKind::Damaged);
-    let keys = server.keys().await;
+    let mut keys = server.keys().await;
+    // The epoch of a group is read by those who remember it: see `groups`.
+    keys.retain(|key| !key.contains("e:u:"));
     assert_eq!(keys.len(), 6);
     for key in keys {
         for value in ["", "short", "12345678\u{0}", "far too long for it"] {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use introspectd::client::ClientId;
+use introspectd::coherence::name::{Name, UserGroup};
 use introspectd::config::RedisConfig;
 use introspectd::store::redis::{CLOCK_GRACE, RedisStore};
 use introspectd::store::{Insertion, Rotation, RotationOutcome};
@@ -68,6 +69,7 @@ async fn everything_that_is_kept_has_its_end_but_clients_and_signing_keys() {
         (named("e:c:{YXBw}"), grace(end)),
         (digested("e:s:{"), grace(end)),
         (digested("e:cs:{"), grace(end)),
+        (named(&Name::Users(UserGroup::of("alice")).text()), grace(end)),
         (named("e:k:{aw}"), grace(end)),
         (digested("j:{"), at(token)),
         (named("k:signing"), -1),

@@ -4,9 +4,11 @@
 //!
 //! - [`kept`] keys and their ends; [`damage`] what was not written by us
 //! - [`ways`] ways in; [`trouble`] a server in trouble, and the end; [`late`] scripts that arrive late; [`crowd`] many reads at once
+//! - [`groups`] what is remembered of epochs
 
 mod crowd;
 mod damage;
+mod groups;
 mod kept;
 mod late;
 mod trouble;
@@ -50,10 +52,10 @@ async fn insert(store: &RedisStore, number: u8) -> Result<Insertion, StoreError>
 
 /// A token that everything which surrounds tokens can be about.
 const ALICE: Around<'static> = Around {
-    client_id: "app",
     subject: Some("alice"),
     grant: Some(GRANT),
     signed: Some(Signed { token: TokenDigest([9; TokenDigest::BYTES]), key: "k" }),
+    ..Around::of_client("app")
 };
 
 const AXES: [EpochAxis<'static>; 5] = [

@@ -26,10 +26,9 @@ over_stores! {
 }
 
 const ALICE: Around<'static> = Around {
-    client_id: "app",
     subject: Some("alice"),
-    grant: None,
     signed: Some(Signed { token: TokenDigest([9; TokenDigest::BYTES]), key: "key one" }),
+    ..Around::of_client("app")
 };
 
 impl Subject {
@@ -197,7 +196,7 @@ async fn raised_in_any_order_and_at_once_the_latest_is_there(subject: Subject) {
         }
         tasks.join_all().await;
         let signed = Signed { token: digest(9), key: &key };
-        let around = Around { client_id: &client_id, subject: Some(&user), grant: None, signed: Some(signed) };
+        let around = Around { subject: Some(&user), signed: Some(signed), ..Around::of_client(&client_id) };
         let Epochs { issuer, client, user, client_user, key } = subject.epochs(around).await;
         for (axis, found) in [issuer, client, user, client_user, key].into_iter().enumerate() {
             // There is one issuer: what the cases before raised is still there.

@@ -115,5 +115,5 @@ pub(crate) fn grant_record(current: u8, expires_at: UnixSeconds) -> GrantRecord 
 
 /// A token of the client `app` that speaks for nobody.
 pub(crate) fn around() -> Around<'static> {
-    Around { client_id: "app", subject: None, grant: None, signed: None }
+    Around::of_client("app")
 }

@@ -20,7 +20,7 @@ use crate::token::value::TokenKind;
 
 const START: UnixSeconds = UnixSeconds(1_000_000);
 
-const AROUND: Around<'_> = Around { client_id: "app", subject: None, grant: None, signed: None };
+const AROUND: Around<'_> = Around::of_client("app");
 
 fn token(number: u64, lifetime: u64) -> (TokenDigest, Record) {
     let mut digest = [0; TokenDigest::BYTES];

@@ -46,7 +46,7 @@ pub(super) struct Script {
 }
 
 /// A script with its keys and arguments.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Invocation {
     script: &'static Script,
     keys: Vec<String>,
