@@ -75,9 +75,10 @@ TOKEN_SERIES = [
 def all_pictures(run: dict) -> list[Picture]:
     """What can be drawn of a run."""
     least = base_memory(run)
-    rate = f"At {run['rate']:,} requests a second"
-    spread = f"{rate}; medians of {run['windows']} windows, lines from the least to the greatest."
-    half = spread.replace(f"{run['rate']:,}", f"{run['rate'] // 2:,}")
+    spread, half = (
+        f"At {rate:,} requests a second; medians of {run['windows']} windows, lines from the least to the greatest."
+        for rate in (run["rate"], run["rate"] // 2)
+    )
     tokens = [(series, series, NODE) for series in TOKEN_SERIES]
     tokens.append((TOKEN_SERIES[3], "Redis itself, read for each request", STORE))
     return [
@@ -204,10 +205,10 @@ def page(run: dict) -> str:
     parts = [
         "# Cost against size",
         f"{run['date']}, {facts['cores']} cores of {facts['processor']}, Linux {facts['kernel']}, "
-        f"Redis {run['redis']}, commit `{run['commit']}`. {run['rate']:,} requests a second, {run['windows']} windows of {run['seconds']} s "
-        f"for each point, {run['connections']} connections where not these are what grows.",
-        f"Made by `{run['command']}`; raw: [size.json](size.json). "
-        "Each value is a median; growth is the last one divided by the first.",
+        f"Redis {run['redis']}, commit `{run['commit']}`. {run['rate']:,} requests a second, {run['windows']} windows "
+        f"of {run['seconds']} s for each point, {run['connections']} connections where not these are what grows.",
+        f"Made by `{run['command']}`; raw: [size.json](size.json). Each value is a median; growth is the last one "
+        "divided by the first.",
     ]
     for picture in all_pictures(run):
         rows = []
