@@ -49,9 +49,11 @@ def measured(folder: Path) -> str:
     if (folder / curve.SWEEP).is_file():
         parts.append(f"![{curve.TITLE}]({shown / curve.PICTURE})")
     if (folder / "size.json").is_file():
-        written = pictures.files(rows.read(folder / "size.json"))
-        links = "\n".join(f"![{name}]({shown / name})" for name in SHOWN if name in written)
-        parts.append(f"{links}\n\nAll of these: [size.md]({shown}/size.md).")
+        run = rows.read(folder / "size.json")
+        written = pictures.files(run)
+        titles = {picture.file: picture.title for picture in pictures.all_pictures(run)}
+        parts += [f"![{titles[name]}]({shown / name})" for name in SHOWN if name in written]
+        parts.append(f"All plots of cost against size, and the same as tables: [size.md]({shown}/size.md).")
     return "\n\n".join(parts) + "\n"
 
 
