@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import machine
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def folder() -> Path:
