@@ -1,23 +1,20 @@
 """The whole run, from the command line to the page."""
 
-import hashlib
 import json
-import re
-import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-import time
 from argparse import Namespace
 from contextlib import ExitStack
 from pathlib import Path
 
-from . import machine, needs, options, report, selftest
-from .figures import Records
-from .open_loop import OpenLoop
-from .process import Failed
+from ground import machine, results
+from ground.figures import Records
+from ground.open_loop import OpenLoop
+from ground.process import Failed
+
+from . import needs, options, report, selftest
 from .rounds import Rounds
 from .targets import CONSTANT, Surroundings, Target
 
@@ -50,7 +47,7 @@ def measure(asked: Namespace, targets: list[Target], arguments: list[str]) -> in
     place = options.ROOT / "target/compare"
     installed = place / "installed"
     installed.mkdir(parents=True, exist_ok=True)
-    out = asked.out or (place / "quick" if asked.quick else results_folder())
+    out = asked.out or (place / "quick" if asked.quick else results.folder())
     out.mkdir(parents=True, exist_ok=True)
     meta = describe(asked, arguments)
     records = []
@@ -118,43 +115,18 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def results_folder() -> Path:
-    """Named by day and machine, and by nothing that says whose it is."""
-    name = machine.short_name(len(machine.available_cores()), machine.model())
-    return options.ROOT / "bench/results" / f"{time.strftime('%Y-%m-%d')}-{name}"
-
-
 def describe(asked: Namespace, arguments: list[str]) -> dict:
-    """What is needed to do it again. No path of this machine is in it."""
-    shown = [Path(word).name if "/" in word else word for word in arguments]
+    """What is needed to do it again."""
     return {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": machine.facts(),
-        "commit": said(["git", "-C", str(options.ROOT), "describe", "--always", "--dirty"], r"(\S+)"),
-        "command": shlex.join(["bench/compare/run", *shown]),
+        **results.origin("bench/compare/run", arguments, [asked.introspectd, asked.load, asked.hyper]),
         "rounds": asked.rounds,
         "seconds": asked.seconds,
         "connections": asked.connections,
         "tokens": asked.tokens,
-        "sha256": {
-            file.name: hashlib.sha256(file.read_bytes()).hexdigest()
-            for file in (asked.introspectd, asked.load, asked.hyper)
-            if file.is_file()
-        },
         "versions": {
-            "nginx": said([shutil.which("nginx") or "/usr/sbin/nginx", "-v"], r"nginx/(\S+)"),
-            "redis": said(["redis-server", "--version"], r"v=(\S+)"),
-            "wrk": said(["wrk", "-v"], r"wrk \S*?([0-9][^\s\[]*)"),
-            "node": said(["node", "--version"], r"v(\S+)"),
+            "nginx": results.said([shutil.which("nginx") or "/usr/sbin/nginx", "-v"], r"nginx/(\S+)"),
+            "redis": results.said(["redis-server", "--version"], r"v=(\S+)"),
+            "wrk": results.said(["wrk", "-v"], r"wrk \S*?([0-9][^\s\[]*)"),
+            "node": results.said(["node", "--version"], r"v(\S+)"),
         },
     }
-
-
-def said(command: list[str], pattern: str) -> str | None:
-    """What a program says of itself; none where it is not there."""
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    except OSError:
-        return None
-    found = re.search(pattern, done.stdout + done.stderr)
-    return found.group(1) if found else None

@@ -3,7 +3,8 @@
 import shutil
 from pathlib import Path
 
-from .machine import available_cores
+from ground.machine import available_cores
+
 from .targets import Target
 
 TOOLS = {

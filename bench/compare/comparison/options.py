@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .targets import CONSTANT, Target, catalogue
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).resolve().parents[3]
 
 FULL = {"rounds": 7, "seconds": 8.0, "tokens": 1000}
 QUICK = {"rounds": 2, "seconds": 3.0, "tokens": 200}

@@ -4,8 +4,8 @@ import csv
 import io
 from dataclasses import dataclass
 
-from .process import Failed, output_of
-from .redis import Redis
+from ground.process import Failed, output_of
+from ground.redis import Redis
 
 KEYS = 1000
 # About what a token takes.

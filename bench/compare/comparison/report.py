@@ -1,6 +1,7 @@
 """How it is told: one Markdown page. Everything on it can be computed again from the records beside it."""
 
-from .figures import Figure, Records
+from ground.figures import Figure, Records
+
 from .targets import CONSTANT, Target
 from .targets.redis_get import RedisGet
 from .verdicts import Verdict, verdicts

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ground.machine import Cores
+from ground.open_loop import OpenLoop
+from ground.process import Failed
+from ground.redis import Redis, difference
+
 from . import redis_benchmark, wrk
-from .machine import Cores
-from .open_loop import OpenLoop
-from .process import Failed
-from .redis import Redis, difference
 from .targets import CONSTANT, Target
 from .targets.redis_get import RedisGet
 

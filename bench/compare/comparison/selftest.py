@@ -5,9 +5,11 @@ import io
 import sys
 import unittest
 
-from . import kernel, machine, open_loop, options, redis, redis_benchmark, report, verdicts, wrk
-from .figures import Records, figure
-from .process import Failed
+from ground import kernel, machine, open_loop, redis
+from ground.figures import Records, figure
+from ground.process import Failed
+
+from . import options, redis_benchmark, report, verdicts, wrk
 from .rounds import rotated
 
 STAT = (

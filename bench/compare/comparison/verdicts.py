@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from .figures import Figure, Records
+from ground.figures import Figure, Records
+
 from .targets import CONSTANT
 
 # The Redis of the third row is measured with so many connections.

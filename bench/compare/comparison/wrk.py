@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from .process import Failed, output_of
-from .site import Site
+from ground.process import Failed, output_of
+from ground.site import Site
 
 SCRIPT = Path(__file__).with_name("introspect.lua")
 

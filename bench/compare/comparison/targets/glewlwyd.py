@@ -8,8 +8,9 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
-from ..process import Failed, free_port
-from ..site import Caller, Site, expect
+from ground.process import Failed, free_port
+from ground.site import Caller, Site, expect
+
 from .target import Surroundings, Target
 
 PLUGIN = "oidc"

@@ -2,8 +2,9 @@
 
 import json
 
-from ..process import free_port
-from ..site import Site
+from ground.process import free_port
+from ground.site import Site
+
 from .nginx import OWN_HEADERS
 from .target import Surroundings, Target
 

@@ -5,8 +5,9 @@ import os
 import pwd
 import shutil
 
-from ..process import free_port
-from ..site import Site
+from ground.process import free_port
+from ground.site import Site
+
 from .target import Surroundings, Target
 
 # Written by the server itself.

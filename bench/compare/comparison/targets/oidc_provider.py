@@ -6,9 +6,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from ..process import Failed, free_port
-from ..site import Caller, Site, expect
-from .introspectd import AUDIENCE
+from ground.node import AUDIENCE
+from ground.process import Failed, free_port
+from ground.site import Caller, Site, expect
+
 from .target import Surroundings, Target
 
 SOURCE = Path(__file__).parents[2] / "oidc-provider"

@@ -4,10 +4,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..machine import Cores
-from ..process import Group
-from ..redis import Redis
-from ..site import Answer, Site
+from ground.machine import Cores
+from ground.process import Group
+from ground.redis import Redis
+from ground.site import Answer, Site
 
 
 @dataclass

@@ -40,18 +40,37 @@ class Redis(Group):
                 raise OSError(f"Redis: {first[1:]}")
             return reader.read(int(first[1:])).decode() if first.startswith("$") else first[1:]
 
+    def used(self) -> int:
+        """Bytes in use, without what the allocator keeps for itself."""
+        self.ask("MEMORY", "PURGE")
+        return int(info(self.ask("INFO", "memory"))["used_memory"])
+
+    def traffic(self) -> tuple[int, int]:
+        """Bytes that it has received and sent, as of before this was asked."""
+        stats = info(self.ask("INFO", "stats"))
+        return int(stats["total_net_input_bytes"]), int(stats["total_net_output_bytes"])
+
+    def calls(self) -> dict[str, int]:
+        """How often it has run each command, those that are no work included."""
+        return command_counts(self.ask("INFO", "commandstats"), without=frozenset())
+
     def commands(self) -> dict[str, int]:
         """How often it has run each command."""
         return command_counts(self.ask("INFO", "commandstats"))
 
 
-def command_counts(text: str) -> dict[str, int]:
+def info(text: str) -> dict[str, str]:
+    """What INFO says, by name."""
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
+def command_counts(text: str, without: set | frozenset = frozenset(NOT_WORK)) -> dict[str, int]:
     """The calls in the section `commandstats` of INFO, without what is no work."""
     counts = {}
     for line in text.splitlines():
         if line.startswith("cmdstat_"):
             name, _, values = line.removeprefix("cmdstat_").partition(":")
-            if name not in NOT_WORK:
+            if name not in without:
                 counts[name] = int(dict(value.split("=") for value in values.split(","))["calls"])
     return counts
 
