@@ -42,7 +42,9 @@ fn near(criterion: &mut Criterion) {
         });
     }
     let revoked = Memory::holding(&kept, &[]);
-    kept.iter().for_each(|digest| revoked.hear(*digest));
+    for digest in &kept {
+        revoked.hear(*digest);
+    }
     ask(&mut group, "revoked meanwhile", &revoked, &kept, Answer::Nothing);
     drop(revoked);
     group.bench_function("fill", |bencher| {

@@ -76,7 +76,7 @@ impl Server {
         let overrides = overrides.map(|(key, value)| (key.to_owned(), value)).into();
         let config = Config::load(&Sources { files: vec![], environment: BTreeMap::new(), overrides });
         match config.expect("these settings are good ones").store {
-            StoreConfig::Redis(config) => config,
+            StoreConfig::Redis(config) => *config,
             StoreConfig::Embedded { .. } => unreachable!("a URL was given"),
         }
     }
