@@ -1,5 +1,5 @@
-//! What a question to the near cache of ours costs, everything included that makes its answer one to rely on: the clock,
-//! the lease, and the counters of the seven names that a token of a user rests on.
+//! What a question to the near cache of ours costs, everything included that makes its answer one to rely on: the
+//! clock, the lease, and the counters of the seven names that a token of a user rests on.
 
 mod memory;
 mod support;

@@ -1,5 +1,5 @@
-//! A node without a socket, and the one connection that everything comes by: for the benches of the handler, and for the
-//! test of what it takes from the allocator. The node with a socket has the same settings.
+//! A node without a socket, and the one connection that everything comes by: for the benches of the handler, and for
+//! the test of what it takes from the allocator. The node with a socket has the same settings.
 
 #![allow(dead_code, reason = "each bench is a program of its own, and uses a part of this")]
 

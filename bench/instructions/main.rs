@@ -90,9 +90,9 @@ fn presentation(keys: KeyRing, text: String, expected: fn(&Candidates) -> bool) 
 }
 
 #[library_benchmark(teardown = recognised)]
-#[bench::valid(args = (valid()), config = at_most(1))]
-#[bench::altered(args = (altered()), config = at_most(1))]
-#[bench::foreign_under_four_keys(args = (foreign()), config = at_most(1))]
+#[bench::valid(args = (valid()), config = at_most(1_220))]
+#[bench::altered(args = (altered()), config = at_most(1_210))]
+#[bench::foreign_under_four_keys(args = (foreign()), config = at_most(6_210))]
 fn recognise(given: Presentation) -> (Presentation, Candidates) {
     let found = given.keys.recognise(Presented::new(black_box(&given.text)));
     (given, found)
@@ -120,9 +120,9 @@ fn body(before: &str, token: &str) -> Body {
 const TOKEN: &str = "itd_at_01dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk01234567";
 
 #[library_benchmark(teardown = parsed)]
-#[bench::token_alone(args = (body("", TOKEN)), config = at_most(1))]
-#[bench::secret_in_the_body(args = (body("client_id=rs&client_secret=q3hGv0yK5nU8cVtBz1dRf7wXp2mJ4sLa&", TOKEN)), config = at_most(1))]
-#[bench::escaped(args = (body("", &"a+b/c==".repeat(20))), config = at_most(1))]
+#[bench::token_alone(args = (body("", TOKEN)), config = at_most(1_380))]
+#[bench::secret_in_the_body(args = (body("client_id=rs&client_secret=q3hGv0yK5nU8cVtBz1dRf7wXp2mJ4sLa&", TOKEN)), config = at_most(3_220))]
+#[bench::escaped(args = (body("", &"a+b/c==".repeat(20))), config = at_most(6_950))]
 fn parse_form(given: Body) -> (Body, bool) {
     let form = Form::parse(black_box(given.text.as_bytes())).expect("it is well-formed");
     let found = form.get(Parameter::Token) == Some(&given.token);
@@ -146,7 +146,7 @@ fn basic() -> HeaderMap {
 }
 
 #[library_benchmark(teardown = authenticated)]
-#[bench::usual(args = (basic()), config = at_most(1))]
+#[bench::usual(args = (basic()), config = at_most(4_680))]
 fn read_basic(given: HeaderMap) -> (HeaderMap, bool) {
     let found = match Credentials::find(black_box(&given), BodyCredentials::default()) {
         Ok(Credentials::Basic { pair, .. }) => pair.forms().any(|form| form.id == "rs"),
@@ -184,9 +184,9 @@ fn question(kept: bool, missing: bool) -> Question {
 }
 
 #[library_benchmark(teardown = asked)]
-#[bench::hit(args = (question(true, false)), config = at_most(1))]
-#[bench::negative(args = (question(false, true)), config = at_most(1))]
-#[bench::miss(args = (question(false, false)), config = at_most(1))]
+#[bench::hit(args = (question(true, false)), config = at_most(401))]
+#[bench::negative(args = (question(false, true)), config = at_most(492))]
+#[bench::miss(args = (question(false, false)), config = at_most(367))]
 fn ask_memory(given: Question) -> (Question, memory::Answer) {
     let answer = given.memory.ask(black_box(&given.digest));
     (given, answer)
@@ -206,8 +206,8 @@ fn stored(content: Content) -> (Vec<u8>, Record) {
 }
 
 #[library_benchmark(teardown = decoded)]
-#[bench::usual(args = (stored(Content::Usual)), config = at_most(1))]
-#[bench::large(args = (stored(Content::Large)), config = at_most(1))]
+#[bench::usual(args = (stored(Content::Usual)), config = at_most(2_320))]
+#[bench::large(args = (stored(Content::Large)), config = at_most(18_700))]
 fn decode((bytes, record): (Vec<u8>, Record)) -> (Vec<u8>, Record, Record) {
     let decoded = codec::decode(black_box(&bytes)).expect("it was encoded before");
     (bytes, record, decoded)
@@ -228,8 +228,8 @@ fn answered(content: Content) -> (Identity, Record) {
 const ISSUER: &str = "https://issuer.example.com";
 
 #[library_benchmark(teardown = rendered)]
-#[bench::usual(args = (answered(Content::Usual)), config = at_most(1))]
-#[bench::large(args = (answered(Content::Large)), config = at_most(1))]
+#[bench::usual(args = (answered(Content::Usual)), config = at_most(3_330))]
+#[bench::large(args = (answered(Content::Large)), config = at_most(11_200))]
 fn render((identity, record): (Identity, Record)) -> (Identity, Record, Vec<u8>) {
     let body = answer::render(black_box(&identity), black_box(&record), &record.scope, ISSUER);
     (identity, record, body)
@@ -304,10 +304,10 @@ fn batch() -> Asked {
 }
 
 #[library_benchmark(teardown = handled)]
-#[bench::hot(args = (hot()), config = at_most(1))]
-#[bench::revoked(args = (revoked()), config = at_most(1))]
-#[bench::garbage(args = (garbage()), config = at_most(1))]
-#[bench::batch_of_a_thousand(args = (batch()), config = at_most(1))]
+#[bench::hot(args = (hot()), config = at_most(9_520))]
+#[bench::revoked(args = (revoked()), config = at_most(9_320))]
+#[bench::garbage(args = (garbage()), config = at_most(7_340))]
+#[bench::batch_of_a_thousand(args = (batch()), config = at_most(2_690_000))]
 fn handle(mut given: Asked) -> (Asked, Option<Answer>) {
     let request = given.request.take().expect("it is asked once");
     // Polled where it is: it would be a copy of its size to hand it to somebody who polls it once.
