@@ -185,7 +185,7 @@ fn question(kept: bool, missing: bool) -> Question {
 
 #[library_benchmark(teardown = asked)]
 #[bench::hit(args = (question(true, false)), config = at_most(401))]
-#[bench::negative(args = (question(false, true)), config = at_most(492))]
+#[bench::negative(args = (question(false, true)), config = at_most(540))]
 #[bench::miss(args = (question(false, false)), config = at_most(367))]
 fn ask_memory(given: Question) -> (Question, memory::Answer) {
     let answer = given.memory.ask(black_box(&given.digest));
