@@ -1,7 +1,7 @@
 //! What an introspection costs from a parsed head and a whole body to its answer: all that is ours, and no socket.
 
 mod site;
-mod support;
+mod timing;
 
 use std::hint::black_box;
 
@@ -10,7 +10,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tokio::runtime;
 
 use site::{FORM, JSON, Site};
-use support::each;
+use timing::each;
 
 /// As many as a batch may have.
 const TOKENS: usize = 1_000;

@@ -1,7 +1,10 @@
-//! A node without a socket, and the one connection that everything comes by: for the bench of the handler, and for the
-//! test of what it takes from the allocator.
+//! A node without a socket, and the one connection that everything comes by: for the benches of the handler, and for
+//! the test of what it takes from the allocator. The node with a socket has the same settings.
+
+#![allow(dead_code, reason = "each bench is a program of its own, and uses a part of this")]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -15,7 +18,7 @@ use introspectd::token::time::Clock;
 use tempfile::TempDir;
 
 /// `gateway:the secret of the gateway`
-const BASIC: &str = "Basic Z2F0ZXdheTp0aGUgc2VjcmV0IG9mIHRoZSBnYXRld2F5";
+pub(crate) const BASIC: &str = "Basic Z2F0ZXdheTp0aGUgc2VjcmV0IG9mIHRoZSBnYXRld2F5";
 const CLIENTS: &str = r#"[
     {"client_id": "gateway", "client_secret": "the secret of the gateway", "rights": ["introspect", "issue"],
      "audiences": ["https://api.example.com"], "scope": "read write", "grant_types": ["client_credentials"]}
@@ -23,6 +26,25 @@ const CLIENTS: &str = r#"[
 
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 pub(crate) const JSON: &str = "application/json";
+
+/// The form that asks for a token.
+pub(crate) const GRANT: &str = "grant_type=client_credentials&scope=read&resource=https://api.example.com";
+
+/// The settings of a node over an embedded store in this folder.
+pub(crate) fn config(folder: &Path) -> Config {
+    let path = folder.to_str().expect("a folder of our own has a plain name");
+    let overrides = [
+        ("public.address", "127.0.0.1:0"),
+        ("admin.address", "127.0.0.1:0"),
+        ("store.path", path),
+        ("clients", CLIENTS),
+        ("authentication.unknown_tokens_per_second", "0"),
+        ("drain.min", "0s"),
+    ];
+    let overrides = overrides.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let sources = Sources { files: vec![], environment: BTreeMap::new(), overrides };
+    Config::load(&sources).expect("these settings are good ones")
+}
 
 /// A node over the embedded store.
 pub(crate) struct Site {
@@ -35,18 +57,7 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) async fn open() -> Self {
         let folder = TempDir::new().expect("there is room for a folder");
-        let path = folder.path().to_str().expect("a folder of our own has a plain name");
-        let overrides = [
-            ("public.address", "127.0.0.1:0"),
-            ("admin.address", "127.0.0.1:0"),
-            ("store.path", path),
-            ("clients", CLIENTS),
-            ("authentication.unknown_tokens_per_second", "0"),
-        ];
-        let overrides = overrides.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        let sources = Sources { files: vec![], environment: BTreeMap::new(), overrides };
-        let config = Config::load(&sources).expect("these settings are good ones");
-        let app = App::build(config, Clock::System).await.expect("the folder is new");
+        let app = App::build(config(folder.path()), Clock::System).await.expect("the folder is new");
         let peer = Peer {
             address: Some(([127, 0, 0, 1], 4711).into()),
             encrypted: false,
@@ -66,8 +77,7 @@ impl Site {
 
     /// A new access token.
     pub(crate) async fn token(&self) -> String {
-        let form = "grant_type=client_credentials&scope=read&resource=https://api.example.com";
-        let answer = self.post("/token", FORM, form).await;
+        let answer = self.post("/token", FORM, GRANT).await;
         let answer: serde_json::Value = serde_json::from_slice(&answer).expect("answers are JSON");
         answer["access_token"].as_str().expect("a token was issued").to_owned()
     }

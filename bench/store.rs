@@ -1,6 +1,7 @@
 //! What a read of the embedded store costs, on the thread of the caller.
 
 mod support;
+mod timing;
 
 use std::hint::black_box;
 
@@ -12,7 +13,8 @@ use introspectd::token::time::Clock;
 use tempfile::TempDir;
 use tokio::runtime;
 
-use support::{Content, NOW, Numbers, each};
+use support::{Content, NOW, Numbers};
+use timing::each;
 
 /// Enough for a tree of several levels; all of it stays in memory.
 const TOKENS: usize = 20_000;

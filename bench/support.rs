@@ -2,9 +2,6 @@
 
 #![allow(dead_code, reason = "each bench is a program of its own, and uses a part of this")]
 
-use std::time::{Duration, Instant};
-
-use criterion::{BenchmarkGroup, measurement::WallTime};
 use introspectd::token::claims::Claims;
 use introspectd::token::digest::{GrantId, TokenDigest};
 use introspectd::token::keyring::{Key, KeyId, KeyRing};
@@ -13,7 +10,6 @@ use introspectd::token::scope::Scope;
 use introspectd::token::time::{Stamp, UnixSeconds};
 use introspectd::token::value::TokenKind;
 use serde_json::json;
-use tokio::runtime::Runtime;
 
 /// When the benches take place.
 pub(crate) const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
@@ -105,24 +101,4 @@ impl Numbers {
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
-}
-
-/// Times many calls inside one runtime: entering it for each would cost about as much as a read.
-pub(crate) fn each(
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    runtime: &Runtime,
-    name: &str,
-    mut call: impl AsyncFnMut(),
-) {
-    group.bench_function(name, |bencher| {
-        bencher.iter_custom(|times| -> Duration {
-            runtime.block_on(async {
-                let begin = Instant::now();
-                for _ in 0..times {
-                    call().await;
-                }
-                begin.elapsed()
-            })
-        });
-    });
 }

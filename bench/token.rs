@@ -13,6 +13,9 @@ use introspectd::token::value::{Presented, TokenValue};
 
 use support::{Content, Numbers, keys};
 
+/// The check value at the end of a token: 6 bytes in base64url.
+const CHECK_CHARACTERS: usize = 8;
+
 fn mint(criterion: &mut Criterion) {
     let keys = keys(1);
     criterion.bench_function("token/mint", |bencher| {
@@ -57,6 +60,41 @@ fn recognise(criterion: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+/// Digest and check value apart. Both come of one keyed hash over the part of the text before the check value.
+fn digest(criterion: &mut Criterion) {
+    let (keys, others) = (keys(1), keys(4));
+    let (value, _) = keys.mint().expect("there is randomness");
+    let mut group = criterion.benchmark_group("token/digest");
+    group.throughput(Throughput::Elements(1));
+    let body = &value.expose().as_bytes()[..TokenValue::LENGTH - CHECK_CHARACTERS];
+    let expected = blake3::keyed_hash(&[7; blake3::KEY_LEN], body);
+    group.bench_function("the hash alone", |bencher| {
+        bencher.iter(|| {
+            let hash = blake3::keyed_hash(black_box(&[7; blake3::KEY_LEN]), black_box(body));
+            assert_eq!(hash.as_bytes(), expected.as_bytes());
+        });
+    });
+    let import = TokenValue::import(&"x".repeat(300)).expect("it could be a Bearer token");
+    let expected = keys.digest_of_import(&import);
+    group.bench_function("of an import", |bencher| {
+        bencher.iter(|| assert_eq!(keys.digest_of_import(black_box(&import)), expected));
+    });
+    let secret = "q3hGv0yK5nU8cVtBz1dRf7wXp2mJ4sLa9eTi6oYb_-A";
+    let (id, kept) = keys.digest_secret(secret);
+    group.bench_function("of a client secret, compared", |bencher| {
+        bencher.iter(|| assert!(keys.secret_matches(id, &kept, black_box(secret))));
+    });
+    group.finish();
+    // A ring without its key reads the text and its check value, and hashes nothing.
+    let stranger = value.expose().replacen("00", "99", 1);
+    criterion.bench_function("token/check value/read", |bencher| {
+        bencher.iter(|| {
+            let found = others.recognise(Presented::new(black_box(&stranger)));
+            assert!(matches!(found, Candidates::UnknownKey(_)));
+        });
+    });
 }
 
 fn stored_form(criterion: &mut Criterion) {
@@ -104,5 +142,5 @@ fn answer_render(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, mint, recognise, stored_form, answer_render);
+criterion_group!(benches, mint, recognise, digest, stored_form, answer_render);
 criterion_main!(benches);

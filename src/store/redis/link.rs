@@ -65,8 +65,7 @@ impl Line {
         commands: impl IntoIterator<Item = Cmd>,
         deadline: Instant,
     ) -> Result<Vec<Value>, Fault> {
-        let commands = commands.into_iter();
-        let mut pipeline = Pipeline::with_capacity(commands.size_hint().0);
+        let mut pipeline = Pipeline::new();
         for command in commands {
             pipeline.add_command(command);
         }
