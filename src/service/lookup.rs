@@ -208,10 +208,12 @@ impl Service {
     /// but its state, which has the token's own name; so the others may be sampled after that, before they are read.
     async fn read(&self, target: &Target, freshness: Freshness, now: Now) -> Result<Kept<Known>, StoreError> {
         let coherence = self.remembered.coherence();
-        let sample = Sample::take(coherence, target.names());
+        // What is not going to be remembered needs none.
+        let keeps = self.remembered.is_enabled();
+        let sample = Sample::take(coherence, keeps.then(|| target.names()).into_iter().flatten());
         let located = match target {
             Target::Signed(verified) => Some(verified.located()),
-            Target::Refresh(identity) => self.locate_refresh(identity.clone()).await?,
+            Target::Refresh(identity) => Box::pin(self.locate_refresh(identity.clone())).await?,
             Target::Stored(candidates) => self
                 .store
                 .token(candidates.digests())
@@ -233,7 +235,8 @@ impl Service {
         if let Err(reason) = decide(identity.digest(), &record, &Parents::APPROVED, now.seconds()) {
             return Ok(inactive(sample, reason, is_final(&record)));
         }
-        let sample = sample.further(coherence, surrounding_names(&identity, &record));
+        let names = keeps.then(|| surrounding_names(&identity, &record));
+        let sample = sample.further(coherence, names.into_iter().flatten());
         let Surrounded { record, parents, owner } = self.surround(&identity, record, freshness).await?;
         let decided = decide(identity.digest(), &record, &parents, now.seconds());
         Ok(match (decided, owner) {
@@ -263,7 +266,7 @@ impl Service {
         let from_memory = freshness == Freshness::Certain;
         let certain = if from_memory { self.registry.certain(&record.client_id) } else { None };
         // Before it is read.
-        let sample = Sample::take(self.store.coherence(), [Name::Client(&record.client_id)]);
+        let sample = certain.is_none().then(|| Sample::take(self.store.coherence(), [Name::Client(&record.client_id)]));
         let signed = match identity {
             Identity::Signed { digest, key, .. } => {
                 Some(Signed { token: *digest, key: key.as_deref().unwrap_or_default() })
@@ -282,10 +285,11 @@ impl Service {
         let Surroundings { client, grant, epochs, revoked } = self.store.surroundings(around).await?;
         let owner = match certain {
             Some(certain) => Some(certain),
-            None => {
-                self.registry.resolve(&record.client_id, client)?.inspect(|owner| self.registry.learn(sample, owner))
-            }
+            None => self.registry.resolve(&record.client_id, client)?,
         };
+        if let (Some(owner), Some(sample)) = (&owner, sample) {
+            self.registry.learn(sample, owner);
+        }
         let parents = Parents {
             client: owner.as_ref().map_or(Standing::Revoked, |owner| standing_of(owner, &record)),
             user: Standing::Approved,

@@ -42,7 +42,7 @@ class Tokens:
         settings = {"redis": {"url": redis.url}} if redis else {"store": {"path": str(self.data)}}
         shared = Secrets()
         # Nothing grows old while it is measured: how often is read again is measured by itself.
-        caches = {True: {"max_age": "5m"}, False: {"enabled": False}}
+        caches = {True: {"max_age": "5m"}, False: {"max_bytes": 0}}
         self.nodes = {
             mode: Node(mode.replace(" ", "-"), folder, shared, {**settings, "cache": caches[cached]})
             for mode, cached in MODES.items()

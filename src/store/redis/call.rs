@@ -2,6 +2,9 @@
 //! key.
 //!
 //! What was read counts only if the primary could still be believed when it was asked (see [`super::fence`]).
+//!
+//! A read is part of an introspection, whose future is made for each request and moved: what happens seldom is put on the
+//! heap when it happens, so that it adds nothing to the size of that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -74,6 +77,12 @@ impl Call {
             let (values, marker) = self.read_of(&owner, keys).await?;
             return Ok(Reading { values, markers: marker.into_iter().collect(), primaries: vec![owner] });
         }
+        Box::pin(self.read_of_several(keys)).await
+    }
+
+    /// The same of keys that lie on several primaries.
+    async fn read_of_several(&self, keys: Vec<String>) -> Result<Reading, Fault> {
+        let members = self.fleet.members();
         let mut by_primary = BTreeMap::<Address, (Arc<Primary>, Vec<usize>, Vec<String>)>::new();
         let count = keys.len();
         for (place, key) in keys.into_iter().enumerate() {
@@ -120,18 +129,23 @@ impl Call {
                 common.upkeep.seen(text);
             }
             found.push(if lane::sends_elsewhere(&value) {
-                let (value, _, elsewhere) = self.follow(primary, &get(key), key.as_bytes(), value).await?;
-                if let State::Up(up) = &*elsewhere {
-                    // Nothing but a marker: what was read there counts only if the data still is.
-                    up.read(Vec::new(), self.deadline).await?;
-                }
-                bytes(value)?
+                Box::pin(self.read_elsewhere(primary, key, value)).await?
             } else {
                 bytes(accept(value)?)?
             });
         }
         self.believe(primary, began).await?;
         Ok((found, marker))
+    }
+
+    /// The value of a key that a primary has sent us elsewhere for.
+    async fn read_elsewhere(&self, from: &Primary, key: &str, reply: Value) -> Result<Option<Vec<u8>>, Fault> {
+        let (value, _, elsewhere) = self.follow(from, &get(key), key.as_bytes(), reply).await?;
+        if let State::Up(up) = &*elsewhere {
+            // Nothing but a marker: what was read there counts only if the data still is.
+            up.read(Vec::new(), self.deadline).await?;
+        }
+        bytes(value)
     }
 
     /// Returns when it is certain that whoever was asked still was the primary when it had answered. Where something is
@@ -148,7 +162,10 @@ impl Call {
 
     /// Returns when what a primary answered to a question of `began` may be believed.
     async fn believe(&self, primary: &Primary, began: Moment) -> Result<(), Fault> {
-        self.fleet.common.fence.covers(began, self.deadline).await?;
+        let fence = &self.fleet.common.fence;
+        if !fence.covers_now(began) {
+            Box::pin(fence.covers(began, self.deadline)).await?;
+        }
         primary.expect_current()
     }
 
@@ -278,7 +295,7 @@ impl Call {
             match primary.lane() {
                 Err(fault) if incarnation::is_changing(&fault) && Instant::now() < self.deadline => {
                     primary.expect_current()?;
-                    sleep(PAUSE).await;
+                    Box::pin(sleep(PAUSE)).await;
                 }
                 lane => return lane,
             }
@@ -292,7 +309,7 @@ impl Call {
                 if Instant::now() >= self.deadline {
                     return Err(incarnation::changed());
                 }
-                sleep(PAUSE).await;
+                Box::pin(sleep(PAUSE)).await;
             }
         }
         Ok(())

@@ -57,9 +57,14 @@ impl Fence {
         if self.endless { Moment(u64::MAX) } else { self.end_of(*self.confirmed.borrow()) }
     }
 
-    /// Returns when what was asked at `began` may be believed.
+    /// Whether what was asked at `began` may be believed.
+    pub(super) fn covers_now(&self, began: Moment) -> bool {
+        began < self.until()
+    }
+
+    /// Returns when it may.
     pub(super) async fn covers(&self, began: Moment, deadline: Instant) -> Result<(), Fault> {
-        if began < self.until() {
+        if self.covers_now(began) {
             return Ok(());
         }
         self.wait(|confirmed| began < self.end_of(confirmed), deadline).await

@@ -212,7 +212,7 @@ impl RedisStore {
         };
         let known = match self.profiles.known.get(&id) {
             Some(known) => known,
-            None => self.read_profile(call, id).await?,
+            None => Box::pin(self.read_profile(call, id)).await?,
         };
         let record = codec::decode_named(stored, &known.profile).map_err(damaged)?;
         self.write_back(&known, &record);

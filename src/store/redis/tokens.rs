@@ -28,7 +28,7 @@ impl RedisStore {
                 return Ok(Some((*digest, self.record(&call, &stored).await?)));
             }
         }
-        call.confirm(&reading).await?;
+        Box::pin(call.confirm(&reading)).await?;
         Ok(None)
     }
 
@@ -65,7 +65,7 @@ impl RedisStore {
                 let issuer = match known_issuer {
                     Some(Remembered(issuer)) => issuer,
                     None if reading.has_marker() => reading.issuer_epoch(),
-                    None => self.issuer_epoch(&call).await?,
+                    None => Box::pin(self.issuer_epoch(&call)).await?,
                 };
                 (reading.values, issuer)
             }

@@ -6,16 +6,19 @@ from .target import Surroundings, Target
 
 
 class Introspectd(Target):
-    """One process. What is set beyond the defaults: addresses, clients, the store, and what a row is about."""
+    """One process. What is set beyond the defaults: addresses, clients, the store, and what a row is about.
+
+    `cache` is what of the section of that name differs from the defaults.
+    """
 
     kind = "ours"
 
-    def __init__(self, name: str, label: str, *, redis=False, cached=True, jwt=False, cores="one"):
+    def __init__(self, name: str, label: str, *, redis=False, cache=None, jwt=False, cores="one"):
         self.name = name
         self.label = label
         self.cores = cores
         self.redis = redis
-        self.cached = cached
+        self.cache = cache
         self.jwt = jwt
 
     def needs(self) -> dict[str, str]:
@@ -28,8 +31,8 @@ class Introspectd(Target):
             settings = {"redis": {"url": self.store.url}}
         else:
             settings = {"store": {"path": "data"}}
-        if not self.cached:
-            settings["cache"] = {"enabled": False}
+        if self.cache:
+            settings["cache"] = self.cache
         node = Node(self.name, surroundings.folder, Secrets(), settings)
         node.start(surroundings.introspectd, cores, 1 if self.cores == "one" else None)
         self.server = surroundings.running.enter_context(node).server
