@@ -23,6 +23,7 @@ use crate::server::{BindError, Bound, Handler, Peer, Refusal, RequestBody, Serve
 use crate::service::Service;
 use crate::service::access_token::VerifiedTexts;
 use crate::service::hashing::HashingPool;
+use crate::service::introspect::BATCH_READS;
 use crate::service::registry::{MOST_CLIENTS, Registry};
 use crate::service::remembered::RememberedTokens;
 use crate::service::signed_answer::SignedAnswers;
@@ -35,6 +36,7 @@ use crate::store::{Backend, Store, StoreError, StoreObserver};
 use crate::telemetry::metrics::Metrics;
 use crate::token::keyring::{Key, KeyId, KeyRing, KeyRingError};
 use crate::token::time::Clock;
+use tokio::sync::Semaphore;
 
 /// A service that is built and has its addresses, but does not answer yet.
 #[derive(Debug)]
@@ -115,6 +117,7 @@ impl App {
             verified: VerifiedTexts::new().map_err(StartError::Randomness)?,
             store,
             keys,
+            batch_reads: Semaphore::new(BATCH_READS),
             hashing: HashingPool::new(config.authentication.hashing_threads, config.authentication.hashing_queue),
             clock,
             tokens: config.tokens.clone(),

@@ -184,9 +184,9 @@ fn question(kept: bool, missing: bool) -> Question {
 }
 
 #[library_benchmark(teardown = asked)]
-#[bench::hit(args = (question(true, false)), config = at_most(401))]
+#[bench::hit(args = (question(true, false)), config = at_most(414))]
 #[bench::negative(args = (question(false, true)), config = at_most(540))]
-#[bench::miss(args = (question(false, false)), config = at_most(367))]
+#[bench::miss(args = (question(false, false)), config = at_most(400))]
 fn ask_memory(given: Question) -> (Question, memory::Answer) {
     let answer = given.memory.ask(black_box(&given.digest));
     (given, answer)
@@ -206,8 +206,8 @@ fn stored(content: Content) -> (Vec<u8>, Record) {
 }
 
 #[library_benchmark(teardown = decoded)]
-#[bench::usual(args = (stored(Content::Usual)), config = at_most(2_320))]
-#[bench::large(args = (stored(Content::Large)), config = at_most(18_700))]
+#[bench::usual(args = (stored(Content::Usual)), config = at_most(3_250))]
+#[bench::large(args = (stored(Content::Large)), config = at_most(21_200))]
 fn decode((bytes, record): (Vec<u8>, Record)) -> (Vec<u8>, Record, Record) {
     let decoded = codec::decode(black_box(&bytes)).expect("it was encoded before");
     (bytes, record, decoded)
@@ -304,9 +304,9 @@ fn batch() -> Asked {
 }
 
 #[library_benchmark(teardown = handled)]
-#[bench::hot(args = (hot()), config = at_most(9_520))]
-#[bench::revoked(args = (revoked()), config = at_most(9_320))]
-#[bench::garbage(args = (garbage()), config = at_most(7_340))]
+#[bench::hot(args = (hot()), config = at_most(7_730))]
+#[bench::revoked(args = (revoked()), config = at_most(7_520))]
+#[bench::garbage(args = (garbage()), config = at_most(5_580))]
 #[bench::batch_of_a_thousand(args = (batch()), config = at_most(2_690_000))]
 fn handle(mut given: Asked) -> (Asked, Option<Answer>) {
     let Asked { site, request, .. } = &mut given;

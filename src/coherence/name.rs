@@ -77,6 +77,11 @@ impl UserGroup {
     pub fn of(subject: &str) -> Self {
         Self(u16::from_be_bytes(fingerprint(&[subject.as_bytes()])) % Self::COUNT)
     }
+
+    /// Its place among all groups, from 0.
+    pub fn place(self) -> usize {
+        usize::from(self.0)
+    }
 }
 
 /// The epoch of all tokens.

@@ -20,6 +20,10 @@ use crate::token::value::Presented;
 /// How many tokens of a batch are read at the same time: as many as travel together to the store anyway.
 const READS_AT_ONCE: usize = 64;
 
+/// How many tokens of all batches are read at the same time. What waits for the store is bounded, and whoever asks about
+/// thousands must leave room there for those who ask about one.
+pub const BATCH_READS: usize = 256;
+
 /// What a caller wants to be checked or told beyond RFC 7662. Nothing, by default.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted<'a> {
@@ -104,6 +108,7 @@ impl Service {
         let read = missing.clone().into_iter().map(async |place| {
             // Signatures are slow to check, and others wait for this thread.
             tokio::task::coop::consume_budget().await;
+            let _turn = self.batch_reads.acquire().await;
             self.introspect(caller, presented[place], wanted, now).await
         });
         let read: Vec<_> = stream::iter(read).buffered(READS_AT_ONCE).try_collect().await?;

@@ -26,6 +26,8 @@ pub mod signing;
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::config::TokensConfig;
 use crate::store::Store;
 use crate::token::keyring::KeyRing;
@@ -55,6 +57,8 @@ pub struct Service {
     pub remembered: RememberedTokens,
     /// The signed answers that were given lately.
     pub signed_answers: SignedAnswers,
+    /// Whose turn it is to read for a batch: as many permits as [`introspect::BATCH_READS`].
+    pub batch_reads: Semaphore,
     /// Where slow hashes are computed.
     pub hashing: HashingPool,
     /// Where the time comes from.

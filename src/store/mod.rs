@@ -14,8 +14,8 @@
 //! - A revocation takes effect on whatever is still kept, and the caller's clock has no say in it: the clock of another
 //!   node, or of this one later, may be behind.
 //! - [`Stamp`]s are written by the store with its own clock, in the order in which it took the writes in.
-//! - Every method is bounded in time: beyond the deadline of the configuration it returns
-//!   [`StoreErrorKind::Unavailable`].
+//! - Every method is bounded in time: beyond the deadline of the configuration, or twice that where calls wait for each
+//!   other, it returns [`StoreErrorKind::Unavailable`].
 //! - Dropping the future of a read is harmless. Dropping that of a write leaves the write either done or not done,
 //!   never half done; of several tokens put in together, that holds for each.
 //! - A caller checks that a record can be encoded before it asks a store to keep it.

@@ -16,6 +16,7 @@ use introspectd::jose::algorithm::Algorithm;
 use introspectd::service::Service;
 use introspectd::service::access_token::VerifiedTexts;
 use introspectd::service::hashing::HashingPool;
+use introspectd::service::introspect::BATCH_READS;
 use introspectd::service::registry::Registry;
 use introspectd::service::remembered::RememberedTokens;
 use introspectd::service::signed_answer::SignedAnswers;
@@ -24,6 +25,7 @@ use introspectd::store::Store;
 use introspectd::token::keyring::{Key, KeyId, KeyRing};
 use introspectd::token::scope::Scope;
 use introspectd::token::time::{Clock, UnixSeconds};
+use tokio::sync::Semaphore;
 
 use crate::redis::deployment::{Deployment, Topology};
 use crate::scenario::NODES;
@@ -118,6 +120,7 @@ pub(crate) fn service(store: Store, clock: Clock) -> Service {
         verified: VerifiedTexts::new().expect("this machine has randomness"),
         store,
         keys,
+        batch_reads: Semaphore::new(BATCH_READS),
         hashing: HashingPool::new(1, 1),
         clock,
         tokens,

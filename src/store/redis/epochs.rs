@@ -4,9 +4,15 @@
 //! With them a token costs one read, and not five, when its answer is in no near cache. What they rest on is what every
 //! answer from memory rests on (see [`crate::coherence`]): each was sampled before it was read, and whoever answers from
 //! one has sampled its name before it asks for it here.
+//!
+//! Word of a user's epoch may come before word of the group's, which lies on another primary of a cluster: then the
+//! user's has been read, and what is remembered of the group does not know of it yet. Nobody has been told so far that
+//! the tokens are revoked; but what this node has said to be over must stay so. So the latest epoch that was seen of any
+//! user of a group counts as the group's from then on.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::cache::near::{Kept, Limits, NearCache, Weigh};
@@ -16,6 +22,7 @@ use crate::coherence::Coherence;
 use crate::coherence::name::{Name, UserGroup};
 use crate::store::Around;
 use crate::token::epoch::{Epoch, EpochAxis};
+use crate::token::record::Reason;
 use crate::token::time::Stamp;
 
 /// How epochs are remembered.
@@ -30,6 +37,8 @@ pub struct Remembering {
 /// The memory. One for the whole process.
 pub(super) struct EpochMemory {
     near: NearCache<Whose, Remembered>,
+    /// For each group the latest epoch that was read of a user of it; 0 for none.
+    seen: Box<[AtomicU64]>,
     coherence: Arc<Coherence>,
 }
 
@@ -67,7 +76,8 @@ impl EpochMemory {
         let Remembering { max_age, observer } = remembering;
         let limits = Limits { capacity: CLIENTS + u64::from(UserGroup::COUNT) + 1, usual: 1, max_age };
         let near = NearCache::new(CacheName::Epochs, limits, Arc::clone(coherence), observer);
-        Self { near, coherence: Arc::clone(coherence) }
+        let seen = (0..UserGroup::COUNT).map(|_| AtomicU64::new(0)).collect();
+        Self { near, seen, coherence: Arc::clone(coherence) }
     }
 
     /// What is certain at this moment.
@@ -77,8 +87,23 @@ impl EpochMemory {
         Known {
             issuer: get(Whose::Issuer),
             client: get(Whose::Client(around.client_id.into())),
-            group: around.subject.and_then(|subject| get(Whose::Group(UserGroup::of(subject)))),
+            group: around.subject.map(UserGroup::of).and_then(|group| {
+                let Remembered(known) = get(Whose::Group(group))?;
+                Some(Remembered(later(known, self.latest_seen(group))))
+            }),
         }
+    }
+
+    /// Notes the epoch of a user, or of a client and a user, that was read. To be called before anything is concluded
+    /// from it.
+    pub(super) fn saw(&self, subject: &str, epoch: Epoch) {
+        self.seen[UserGroup::of(subject).place()].fetch_max(epoch.until.0, Ordering::AcqRel);
+    }
+
+    fn latest_seen(&self, group: UserGroup) -> Option<Epoch> {
+        let until = self.seen[group.place()].load(Ordering::Acquire);
+        // Only what it covers matters here, and not why.
+        (until > 0).then_some(Epoch { until: Stamp(until), reason: Reason::BULK })
     }
 
     /// To be called before the epoch is read.
@@ -87,15 +112,22 @@ impl EpochMemory {
         Asked { whose, sample }
     }
 
-    /// Remembers what was read.
+    /// Remembers what was read. Epochs never go back: of what was read before and comes later, only the later counts.
     pub(super) fn learn(&self, asked: Asked, epoch: Option<Epoch>) {
-        self.near.keep(asked.whose, Arc::new(Kept { sample: asked.sample, value: Remembered(epoch) }));
+        let known = self.near.recall(&asked.whose, self.coherence.now()).and_then(|kept| kept.value.0);
+        let value = Remembered(later(known, epoch));
+        self.near.keep(asked.whose, Arc::new(Kept { sample: asked.sample, value }));
     }
 
     /// How many are remembered.
     pub(super) fn len(&self) -> usize {
         self.near.len()
     }
+}
+
+/// The later of two epochs.
+fn later(one: Option<Epoch>, other: Option<Epoch>) -> Option<Epoch> {
+    one.into_iter().chain(other).max_by_key(|epoch| epoch.until)
 }
 
 impl Remembered {

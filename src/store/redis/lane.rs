@@ -49,8 +49,9 @@ pub(super) struct Up {
 /// Some keys, and who waits for their values.
 struct Asked {
     keys: Vec<String>,
-    /// When the caller no longer waits. Whoever is before it in the queue waits no longer than it does, so that a worker
-    /// is free by then and answers: nobody has to look at a clock of its own.
+    /// When it is no longer to be asked. No read looks at a clock of its own: whoever is before it in the queue waits for
+    /// about as long at most, so that a worker is free by then, and either finds that it is too late or asks with the
+    /// deadline of the last of its batch. So an answer may take up to twice as long as one read may.
     deadline: Instant,
     reply: oneshot::Sender<Result<Answer, Fault>>,
 }
@@ -229,6 +230,10 @@ async fn work(primary: &Primary, state: &State, dataset: DatasetId, waiting: &Mu
         }
         // Nobody waits for these any longer.
         batch.retain(|asked| !asked.reply.is_closed());
+        let now = Instant::now();
+        for late in batch.extract_if(.., |asked| asked.deadline <= now) {
+            let _ = late.reply.send(Err(Fault::silence()));
+        }
         if !batch.is_empty() {
             send(primary, up, &mut line, dataset, &mut batch).await;
         }

@@ -36,8 +36,8 @@ impl RedisStore {
     pub async fn surroundings(&self, around: Around<'_>) -> Result<Surroundings, StoreError> {
         let Around { client_id, subject, grant, signed, origin, with_client, from_memory } = around;
         let keys = &self.keys;
-        let memory = self.epochs.as_ref().filter(|_| from_memory);
-        let known = memory.map_or_else(Known::default, |memory| memory.around(&around));
+        let memory = self.epochs.as_ref();
+        let known = memory.filter(|_| from_memory).map_or_else(Known::default, |memory| memory.around(&around));
         // Where the group's does not cover the token, neither of those that it stands for does.
         let of_users = subject.filter(|_| known.group.is_none_or(|group| group.covers(origin)));
         let asking = |whose, is_known: bool| memory.filter(|_| !is_known).map(|memory| memory.asking(whose));
@@ -81,16 +81,14 @@ impl RedisStore {
                 memory.learn(asked, epoch);
             }
         }
+        let (of_user, of_both) = (epoch(of_user)?, epoch(of_both)?);
+        if let (Some(memory), Some(subject)) = (memory, subject) {
+            of_user.into_iter().chain(of_both).for_each(|epoch| memory.saw(subject, epoch));
+        }
         let client = client.map(document::decode_client).transpose()?;
         let grant = grant.map_or(Ok(GrantMark::default()), |mark| decode_mark(&mark))?;
         let revoked = epoch(revoked)?.map(|tombstone| tombstone.reason);
-        let epochs = Epochs {
-            issuer,
-            client: of_client,
-            user: epoch(of_user)?,
-            client_user: epoch(of_both)?,
-            key: epoch(of_key)?,
-        };
+        let epochs = Epochs { issuer, client: of_client, user: of_user, client_user: of_both, key: epoch(of_key)? };
         Ok(Surroundings { client, grant, epochs, revoked })
     }
 

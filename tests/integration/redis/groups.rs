@@ -92,6 +92,29 @@ async fn what_another_node_ends_is_found_by_one_that_remembers() {
     }
 }
 
+/// In a cluster, word of a user's epoch may come before word of the group's. Here the group's never comes, as it has not
+/// been raised at all.
+#[tokio::test]
+async fn what_was_read_of_a_user_counts_for_the_group_although_no_word_of_it_has_come() {
+    let server = RedisServer::start().await;
+    let store = remembering(&server).await;
+    for axis in [EpochAxis::User("alice"), PAIR] {
+        let issued = store.clock(now()).await.unwrap();
+        eventually("the group is remembered", async || {
+            reads_of_a_hundred(&server, &store, of_alice(issued)).await < 50
+        })
+        .await;
+        let raised = Epoch { until: store.clock(now()).await.unwrap(), reason: Reason::BULK }.encode();
+        let raised: String = raised.iter().map(|byte| format!("\\{byte:03}")).collect();
+        let script = format!("return redis.call('SET', KEYS[1], '{raised}', 'EX', 60)");
+        server.command::<()>(&["EVAL", &script, "1", &format!("{PREFIX}{}", Name::Epoch(axis).text())]).await;
+        let covering = async |around| store.surroundings(around).await.unwrap().epochs.covering(issued);
+        let read = Around { from_memory: false, ..of_alice(issued) };
+        assert!(covering(read).await.is_some(), "{axis:?}: who reads all finds it");
+        assert!(covering(of_alice(issued)).await.is_some(), "{axis:?}: and from then on nobody else misses it");
+    }
+}
+
 #[tokio::test]
 async fn a_node_hears_of_what_it_ends_itself_at_once() {
     let server = RedisServer::start().await;
