@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::Request;
 use http::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
+use tokio::sync::Semaphore;
 
 use crate::admin::AdminFace;
 use crate::auth::budget::Budget;
@@ -36,7 +37,6 @@ use crate::store::{Backend, Store, StoreError, StoreObserver};
 use crate::telemetry::metrics::Metrics;
 use crate::token::keyring::{Key, KeyId, KeyRing, KeyRingError};
 use crate::token::time::Clock;
-use tokio::sync::Semaphore;
 
 /// A service that is built and has its addresses, but does not answer yet.
 #[derive(Debug)]

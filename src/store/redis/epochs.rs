@@ -112,11 +112,13 @@ impl EpochMemory {
         Asked { whose, sample }
     }
 
-    /// Remembers what was read. Epochs never go back: of what was read before and comes later, only the later counts.
-    pub(super) fn learn(&self, asked: Asked, epoch: Option<Epoch>) {
+    /// Remembers what was read, and says what is to be gone by. Epochs never go back: that of all tokens is raised on one
+    /// primary after another, and whoever has seen it on the first may ask the last one next.
+    pub(super) fn learn(&self, asked: Asked, read: Option<Epoch>) -> Option<Epoch> {
         let known = self.near.recall(&asked.whose, self.coherence.now()).and_then(|kept| kept.value.0);
-        let value = Remembered(later(known, epoch));
-        self.near.keep(asked.whose, Arc::new(Kept { sample: asked.sample, value }));
+        let epoch = later(known, read);
+        self.near.keep(asked.whose, Arc::new(Kept { sample: asked.sample, value: Remembered(epoch) }));
+        epoch
     }
 
     /// How many are remembered.

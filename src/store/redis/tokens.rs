@@ -74,13 +74,14 @@ impl RedisStore {
         let [client, grant, revoked, of_client, of_user, of_both, of_group, of_key] =
             is_wanted.map(|is_wanted| if is_wanted { values.next().flatten() } else { None });
         let epoch = |stored: Option<Vec<u8>>| stored.map(|stored| decode_epoch(&stored)).transpose();
+        let learn = |asked, read| match (memory, asked) {
+            (Some(memory), Some(asked)) => memory.learn(asked, read),
+            _ => read,
+        };
+        let issuer = learn(asked_issuer, issuer);
         let of_client = known.client.map_or_else(|| epoch(of_client), |Remembered(epoch)| Ok(epoch))?;
-        let learnt = [(asked_issuer, issuer), (asked_client, of_client), (asked_group, epoch(of_group)?)];
-        for (asked, epoch) in learnt {
-            if let (Some(memory), Some(asked)) = (memory, asked) {
-                memory.learn(asked, epoch);
-            }
-        }
+        let of_client = learn(asked_client, of_client);
+        learn(asked_group, epoch(of_group)?);
         let (of_user, of_both) = (epoch(of_user)?, epoch(of_both)?);
         if let (Some(memory), Some(subject)) = (memory, subject) {
             of_user.into_iter().chain(of_both).for_each(|epoch| memory.saw(subject, epoch));
