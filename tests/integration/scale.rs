@@ -150,7 +150,7 @@ async fn revoking_all_tokens_of_a_client_is_one_write_whatever_their_number() {
     assert_eq!((writes(&for_few), writes(&for_all)), (2, 2), "a script and its one write, for {few} as for {tokens}");
     let count: u64 = for_all.values().sum();
     assert!(count <= 20, "{for_all:?}");
-    assert_eq!(server.command::<u64>(&["DBSIZE"]).await, beside + tokens + few + 3, "three epochs, no more");
+    assert_eq!(server.command::<u64>(&["DBSIZE"]).await, beside + tokens + few + profiles + 3, "three epochs, no more");
 
     // What comes after it lives.
     fill(&store, "large", tokens + few..tokens + few + 1, end).await;
