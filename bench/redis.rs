@@ -71,8 +71,11 @@ impl Server {
     }
 
     fn config(&self) -> RedisConfig {
-        let overrides =
-            [("redis.url", format!("redis://127.0.0.1:{}", self.port)), ("redis.connect_timeout", "5s".to_owned())];
+        let overrides = [
+            ("redis.url", format!("redis://127.0.0.1:{}", self.port)),
+            ("redis.connect_timeout", "5s".to_owned()),
+            ("keys.digest", r#"[{"id": "01", "secret": "a secret of the benches, long enough for a key"}]"#.to_owned()),
+        ];
         let overrides = overrides.map(|(key, value)| (key.to_owned(), value)).into();
         let config = Config::load(&Sources { files: vec![], environment: BTreeMap::new(), overrides });
         match config.expect("these settings are good ones").store {
