@@ -4,7 +4,9 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from .kernel import Usage, members, usage
@@ -17,6 +19,22 @@ END_SECONDS = 5.0
 
 class Failed(Exception):
     """Something could not be done; the text says what, for the one who runs the comparison."""
+
+
+def in_order(work: Callable[[], int]) -> int:
+    """Does the work of a command, and ends what it has started, however it ends. The exit code is the work's; 1 when
+    something could not be done, 130 when it was interrupted."""
+    # Ending by a signal has to end what was started, too: as an exception, it passes through every `with`.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    try:
+        return work()
+    except (Failed, OSError, ValueError) as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: everything that was started has been ended", file=sys.stderr)
+        return 130
 
 
 def free_port() -> int:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 import sys
 import tempfile
 from argparse import Namespace
@@ -12,7 +11,7 @@ from pathlib import Path
 from ground import machine, results
 from ground.figures import Records
 from ground.open_loop import OpenLoop
-from ground.process import Failed
+from ground.process import in_order
 
 from . import needs, options, report, selftest
 from .rounds import Rounds
@@ -24,21 +23,16 @@ def main(arguments: list[str]) -> int:
     asked = options.parse(arguments)
     if asked.self_test:
         return selftest.run()
-    # Ending by a signal has to end what was started, too: as an exception, it passes through every `with`.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
-    try:
-        targets = options.chosen(asked)
-        if lines := needs.missing(targets, asked.introspectd, asked.hyper):
-            print("\n".join(lines), file=sys.stderr)
-            return 2
-        return measure(asked, targets, arguments)
-    except Failed as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: everything that was started has been ended", file=sys.stderr)
-        return 130
+    return in_order(lambda: carry_out(asked, arguments))
+
+
+def carry_out(asked: Namespace, arguments: list[str]) -> int:
+    """Measures, if everything is there that it needs."""
+    targets = options.chosen(asked)
+    if lines := needs.missing(targets, asked.introspectd, asked.hyper):
+        print("\n".join(lines), file=sys.stderr)
+        return 2
+    return measure(asked, targets, arguments)
 
 
 def measure(asked: Namespace, targets: list[Target], arguments: list[str]) -> int:

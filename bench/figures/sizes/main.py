@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from ground import machine, results
 from ground.open_loop import OpenLoop
-from ground.process import Failed
+from ground.process import Failed, in_order
 
 from . import connections, hits, nodes, options, pictures, selftest, tokens
 from .window import Bench
@@ -27,22 +26,17 @@ def main(arguments: list[str]) -> int:
     asked = options.parse(arguments)
     if asked.self_test:
         return selftest.run()
-    # Ending by a signal has to end what was started, too: as an exception, it passes through every `with`.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
-    try:
-        if asked.draw:
-            return draw(asked.output, json.loads((asked.output / FILE).read_text()))
-        if lines := options.missing(asked):
-            print("\n".join(lines), file=sys.stderr)
-            return 2
-        return draw(asked.output, measure(asked, arguments))
-    except (Failed, OSError, ValueError) as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: everything that was started has been ended", file=sys.stderr)
-        return 130
+    return in_order(lambda: carry_out(asked, arguments))
+
+
+def carry_out(asked: Namespace, arguments: list[str]) -> int:
+    """Draws what is there, or measures first."""
+    if asked.draw:
+        return draw(asked.output, json.loads((asked.output / FILE).read_text()))
+    if lines := options.missing(asked):
+        print("\n".join(lines), file=sys.stderr)
+        return 2
+    return draw(asked.output, measure(asked, arguments))
 
 
 def measure(asked: Namespace, arguments: list[str]) -> dict:

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::{access, expect_invalid_client, expect_invalid_token, unknown_token};
-use crate::support::api::Answer;
+use crate::support::api::{Answer, Api};
+use crate::support::eventually;
 use crate::support::node::{AUDIENCE, Kind, Node, OPERATOR, Registered};
 
 over_both_stores! {
@@ -18,8 +20,12 @@ over_both_stores! {
 }
 
 async fn ask(node: &Node, client: (&str, &str), body: impl Into<String>) -> Answer {
-    let request = node.api.request("POST", &node.api.url("/introspect/batch")).basic_auth(client.0, Some(client.1));
-    node.api.send(request.header("content-type", "application/json").body(body.into())).await
+    post(&node.api, client, body.into()).await
+}
+
+async fn post(api: &Api, client: (&str, &str), body: String) -> Answer {
+    let request = api.request("POST", &api.url("/introspect/batch")).basic_auth(client.0, Some(client.1));
+    api.send(request.header("content-type", "application/json").body(body)).await
 }
 
 async fn results(node: &Node, server: &Registered, tokens: &[&str]) -> Vec<Value> {
@@ -159,4 +165,35 @@ async fn a_batch_of_which_one_state_cannot_be_read_is_503() {
     let answer = ask(&node, OPERATOR, garbage).await;
     assert_eq!(answer.refusal(), (503, "temporarily_unavailable".to_owned()));
     assert!(answer.header("retry-after").is_some());
+}
+
+/// What waits for the store is bounded. Batches wait for each other before they take all of that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_batches_leave_room_for_those_who_ask_about_one_token() {
+    let settings = [("redis.response_timeout", "10s"), ("redis.connections", "1"), ("cache.enabled", "false")];
+    let node = Node::start_with(Kind::Redis, &settings).await;
+    let (server, token) = (node.resource_server().await, node.token(&node.application().await).await);
+    let many = json!({"tokens": vec![token.clone(); 100]}).to_string();
+    // More than can wait, were each batch to read as many at once as it may.
+    let batches = 40_u64;
+    let redis = node.redis.as_ref().unwrap();
+    redis.freeze();
+    let mut asked = JoinSet::new();
+    for _ in 0..batches {
+        let (api, server, many) = (node.api.clone(), server.clone(), many.clone());
+        asked.spawn(async move { post(&api, server.pair(), many).await.status });
+    }
+    let in_flight = async |wanted| node.counter("introspect_http_requests_in_flight").await >= wanted;
+    // The question about this counts as well.
+    eventually("all batches wait", async || in_flight(batches + 1).await).await;
+    let single = tokio::spawn({
+        let (api, server, token) = (node.api.clone(), server.clone(), token.clone());
+        async move { api.introspect(server.pair(), &token).await }
+    });
+    eventually("somebody waits who asks about one", async || in_flight(batches + 2).await || single.is_finished())
+        .await;
+    redis.thaw();
+    let answer = single.await.unwrap();
+    assert_eq!((answer.status, &answer.json()["active"]), (200, &json!(true)), "{}", answer.body);
+    assert!(asked.join_all().await.into_iter().all(|status| status == 200));
 }
