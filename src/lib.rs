@@ -24,7 +24,7 @@
 //! # The rooms
 //!
 //! - [`token`] what a token is, and whether it is alive
-//! - [`client`] who may ask, and for what
+//! - [`client`] who may ask, and for what; [`user`] who logs in here
 //! - [`coherence`] until when, and unless what is heard of, something that was read may be answered again: pure
 //! - [`cache`] what a node remembers of what it has read, and never believes by itself
 //! - [`store`] where tokens and clients are kept: one contract, an embedded store, and Redis alone, with Sentinels or
@@ -58,4 +58,5 @@ pub mod shutdown;
 pub mod store;
 pub mod telemetry;
 pub mod token;
+pub mod user;
 pub mod watch;

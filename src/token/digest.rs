@@ -66,7 +66,7 @@ impl fmt::Debug for GrantId {
 pub struct DigestText([u8; TokenDigest::TEXT_LENGTH]);
 
 impl DigestText {
-    fn of(bytes: &[u8; 16]) -> Self {
+    pub(crate) fn of(bytes: &[u8; 16]) -> Self {
         Self(base64url(bytes))
     }
 
@@ -97,7 +97,7 @@ pub fn base64url<const BYTES: usize, const LENGTH: usize>(bytes: &[u8; BYTES]) -
     text
 }
 
-fn decode_16(text: &str) -> Option<[u8; 16]> {
+pub(crate) fn decode_16(text: &str) -> Option<[u8; 16]> {
     if text.len() != TokenDigest::TEXT_LENGTH {
         return None;
     }

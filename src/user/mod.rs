@@ -1,0 +1,7 @@
+//! First-party users: who logs in here with a name and a password. No I/O, no clock, no HTTP.
+//!
+//! - [`id`] what a user is known by for good
+//! - [`name`] usernames and email addresses, and the one form in which each is unique
+
+pub mod id;
+pub mod name;
