@@ -16,6 +16,7 @@ use crate::cache::observe::{CacheName, CacheObserver};
 use crate::client::Client;
 use crate::client::secret::{SecretHash, StoredSecret};
 use crate::config::{Config, DeclaredClient, KeysConfig, StoreConfig, UnsafeSettings};
+use crate::http::accounts::AccountsFace;
 use crate::http::health::Readiness;
 use crate::http::metadata::{CertificateSupport, MetadataDocument};
 use crate::http::observe::Observer;
@@ -23,6 +24,7 @@ use crate::http::{Answer, Context, PublicFace};
 use crate::server::{BindError, Bound, Handler, Peer, Refusal, RequestBody, Server};
 use crate::service::Service;
 use crate::service::access_token::VerifiedTexts;
+use crate::service::accounts::Accounts;
 use crate::service::hashing::HashingPool;
 use crate::service::introspect::BATCH_READS;
 use crate::service::registry::{MOST_CLIENTS, Registry};
@@ -75,6 +77,9 @@ pub enum StartError {
     /// No randomness for the names of cached texts.
     #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
+    /// No randomness for what accounts need.
+    #[error("accounts: {0}")]
+    Accounts(String),
     /// No randomness, or the file of authorities.
     #[error(transparent)]
     Authenticator(#[from] AuthenticatorError),
@@ -97,7 +102,9 @@ impl App {
         let store = Arc::new(Store::new(backend).observed_by(Arc::clone(&metrics) as Arc<dyn StoreObserver>));
         let keys = Arc::new(keys);
         let now = clock.now().seconds();
-        let declared = config.clients.iter().map(|client| declare(client, &keys, now));
+        let first_party = config.accounts.enabled.then_some(&config.accounts.clients).into_iter().flatten();
+        let first_party = first_party.map(|client| Client { client_id_issued_at: now, ..client.record.clone() });
+        let declared = config.clients.iter().map(|client| declare(client, &keys, now)).chain(first_party);
         let drain = Drain::new(&config.drain);
         let certificates = CertificateSupport::of(&config);
         let server = Server::bind(&[(PUBLIC, &config.public), (ADMIN, &config.admin)], &config.http)?;
@@ -118,7 +125,8 @@ impl App {
             store,
             keys,
             batch_reads: Semaphore::new(BATCH_READS),
-            hashing: HashingPool::new(config.authentication.hashing_threads, config.authentication.hashing_queue),
+            hashing: HashingPool::new(config.authentication.hashing_threads, config.authentication.hashing_queue, 0),
+            accounts: Accounts::new(&config.accounts, &issuer),
             clock,
             tokens: config.tokens.clone(),
             issuer: issuer.into(),
@@ -133,7 +141,9 @@ impl App {
             readiness: Readiness::new(drain.clone(), refuses_unsafe_settings(&config.store)),
             observer: Observer::new(metrics, config.log.access),
         });
-        let public = PublicFace::new(Arc::clone(&context), metadata);
+        let guesses = context.authentication.unknown_tokens_per_second;
+        let accounts = AccountsFace::new(&service, config.accounts, guesses).map_err(StartError::Accounts)?;
+        let public = PublicFace::new(Arc::clone(&context), metadata, accounts);
         Ok(Self { service, context, public, drain, server })
     }
 

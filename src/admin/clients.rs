@@ -1,14 +1,15 @@
 //! `/admin/clients`: creating, reading, changing and deleting clients.
 
-use http::{Method, Request, StatusCode, Uri};
+use http::{Method, Request, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{authorise, json as body};
+use super::authorise;
+use super::paging::Page;
+use crate::http::json as body;
 use crate::client::metadata::{self, ClientMetadata};
 use crate::client::secret::Secret;
 use crate::client::{Client, ClientId, ClientState, Right, is_vschar};
-use crate::form;
 use crate::http::error::ApiError;
 use crate::http::request::{self, MediaType};
 use crate::http::{Answer, Context, respond};
@@ -38,9 +39,6 @@ impl Action {
     }
 }
 
-const PAGE: usize = 100;
-const MAX_PAGE: usize = 1000;
-
 /// `POST` creates a client, `GET` lists them: `?limit=` up to 1000 at a time, `?after=` an identifier.
 ///
 /// # Errors
@@ -54,7 +52,10 @@ pub async fn collection(
         return create(context, request, peer).await;
     }
     authorise(context, request.headers(), peer, context.service.now(), &[Right::Admin]).await?;
-    let (after, limit) = paging(request.uri())?;
+    let Page { after, limit, .. } = Page::read(request.uri(), &[])?;
+    // Taken for absent, a mistyped one would begin the list again.
+    let invalid = || ApiError::invalid_request("after must be an identifier of a client");
+    let after = after.map(|after| ClientId::parse(&after).ok_or_else(invalid)).transpose()?;
     let mut clients: Vec<Value> = Vec::new();
     if after.is_none() {
         clients.extend(context.service.registry.all_declared().iter().map(|client| shown(client, true)));
@@ -213,30 +214,6 @@ fn with_secret(client: &Client, secret: Option<&Secret>) -> Value {
 fn read_metadata(members: Map<String, Value>) -> Result<ClientMetadata, ApiError> {
     serde_json::from_value(Value::Object(members))
         .map_err(|error| ApiError::bad_request("invalid_client_metadata", crate::json::explain(&error)))
-}
-
-fn paging(target: &Uri) -> Result<(Option<ClientId>, usize), ApiError> {
-    let (mut after, mut limit) = (None, PAGE);
-    for pair in target.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = form::decode(value.as_bytes())?;
-        match name {
-            "after" => {
-                // Taken for absent, a mistyped one would begin the list again.
-                let invalid = || ApiError::invalid_request("after must be an identifier of a client");
-                after = Some(ClientId::parse(&value).ok_or_else(invalid)?);
-            }
-            "limit" => {
-                limit = value
-                    .parse()
-                    .ok()
-                    .filter(|limit| (1..=MAX_PAGE).contains(limit))
-                    .ok_or_else(|| ApiError::invalid_request("limit must be 1 to 1000"))?;
-            }
-            _ => return Err(ApiError::invalid_request("The query may hold after and limit")),
-        }
-    }
-    Ok((after, limit))
 }
 
 fn refuse(error: ClientError) -> ApiError {

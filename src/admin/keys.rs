@@ -4,7 +4,8 @@ use http::{Method, Request, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{authorise, json as body};
+use super::authorise;
+use crate::http::json as body;
 use crate::client::Right;
 use crate::http::error::ApiError;
 use crate::http::request::{self, MediaType};

@@ -11,14 +11,18 @@
 //! | `POST /admin/clients/{id}/rotate-secret`, `/revoke`, `/approve` | `admin` | [`clients`] |
 //! | `GET /admin/keys`, `POST /admin/keys/rotate` | `admin` | [`keys`] |
 //! | `POST /admin/keys/{kid}/retire`, `DELETE /admin/keys/{kid}` | `admin` | [`keys`] |
+//! | `GET, POST /admin/users`; `GET, DELETE /admin/users/{id}` | `admin` | [`users`] |
+//! | `POST /admin/users/{id}/disable`, `/enable`, `/password` | `admin` | [`users`] |
+//! | `GET, DELETE /admin/users/{id}/sessions`; `DELETE /admin/users/{id}/sessions/{id}` | `admin` | [`users`] |
 //! | `GET /metrics`, `/livez`, `/readyz` | none | [`operations`] |
 
 pub mod clients;
-pub mod json;
 pub mod keys;
 pub mod operations;
+pub mod paging;
 pub mod revocations;
 pub mod tokens;
+pub mod users;
 
 use std::sync::Arc;
 
@@ -68,6 +72,7 @@ impl AdminFace {
             Route::KeyRotation => keys::rotate(context, request, peer).await,
             Route::Key(kid, keys::Action::Retire) => keys::retire(context, &kid, request, peer).await,
             Route::Key(kid, keys::Action::Remove) => keys::remove(context, &kid, request, peer).await,
+            Route::Users(route) => users::answer(context, route, request, peer).await,
             Route::Metrics => Ok(operations::metrics(context, &self.statistics)),
             Route::Liveness => Ok(health::live()),
             Route::Readiness | Route::Unknown => Ok(context.readiness.answer_in_detail()),
@@ -106,6 +111,7 @@ enum Route {
     TokenRevocation,
     Tokens,
     Unknown,
+    Users(users::Route),
 }
 
 impl Route {
@@ -123,7 +129,9 @@ impl Route {
             "/readyz" => Self::Readiness,
             path => {
                 let client = || path.strip_prefix("/admin/clients/").and_then(Self::of_client);
-                path.strip_prefix("/admin/keys/").and_then(Self::of_key).or_else(client).unwrap_or(Self::Unknown)
+                let user = || path.strip_prefix("/admin/users").and_then(users::Route::of).map(Self::Users);
+                let key = path.strip_prefix("/admin/keys/").and_then(Self::of_key);
+                key.or_else(client).or_else(user).unwrap_or(Self::Unknown)
             }
         }
     }
@@ -154,6 +162,7 @@ impl Route {
             Self::Client(_) => {
                 (&[Method::GET, Method::PUT, Method::PATCH, Method::DELETE], "GET, PUT, PATCH, DELETE, OPTIONS")
             }
+            Self::Users(route) => route.methods(),
             Self::Clients => (&[Method::GET, Method::POST], "GET, POST, OPTIONS"),
             Self::Key(_, action) => action.method(),
             Self::Keys => (&[Method::GET], "GET, OPTIONS"),

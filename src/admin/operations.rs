@@ -10,6 +10,8 @@ use crate::telemetry::metrics::{self, Protocol};
 pub fn metrics(context: &Context, statistics: &ServerStatistics) -> Answer {
     let numbers = context.observer.metrics();
     numbers.hashing_queue.set(context.service.hashing.depth() as u64);
+    let accounts = context.service.accounts.as_ref();
+    numbers.account_hashing_queue.set(accounts.map_or(0, |accounts| accounts.hashing.depth() as u64));
     numbers.signature_checks.set((), context.service.verified.signature_checks());
     let (tokens, unknown, bytes) = context.service.remembered.size();
     let clients = context.service.registry.near().map_or(0, NearCache::len);

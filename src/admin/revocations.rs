@@ -5,7 +5,8 @@ use http::{Request, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{authorise, json as body};
+use super::authorise;
+use crate::http::json as body;
 use crate::client::{ClientId, Right};
 use crate::http::error::ApiError;
 use crate::http::request::{self, MediaType};

@@ -4,7 +4,8 @@ use http::{Request, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{authorise, json as body};
+use super::authorise;
+use crate::http::json as body;
 use crate::auth::Caller;
 use crate::client::metadata::{MAX_AUDIENCE_BYTES, MAX_AUDIENCES};
 use crate::client::{Client, ClientId, ClientState, EVERY_AUDIENCE, Right, is_vschar};

@@ -7,6 +7,7 @@
 //! - [`assertion`] what a client has signed, [`certificate`] what it has presented
 //! - [`dpop`] proofs that come with a request for a token
 //! - [`endpoints`] where both must have been made for, [`single_use`] that each works once
+//! - [`users`] a name and a password to a user
 //! - [`verify`] credentials to a caller; `proven` what a connection need not prove again
 
 pub mod assertion;
@@ -21,6 +22,7 @@ mod proven;
 mod signer;
 pub mod single_use;
 pub mod throttle;
+pub mod users;
 pub mod verify;
 
 use std::sync::Arc;

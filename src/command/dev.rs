@@ -33,6 +33,9 @@ const RESOURCE_SERVER: (&str, &str) = ("dev-resource-server", "dev-resource-serv
 const APPLICATION: (&str, &str) = ("dev-application", "dev-application-secret");
 const OPERATOR: (&str, &str) = ("dev-operator", "dev-operator-secret");
 
+/// Of the user that the commands to paste make.
+const PASSWORD: &str = "correct horse battery staple";
+
 /// How long a start waits for a store that does not answer yet.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -63,6 +66,16 @@ pub fn temporary_store(config: &mut Config) -> Result<Option<TempDir>, Failure> 
             Ok(Some(folder))
         }
         _ => Ok(None),
+    }
+}
+
+/// Lets the users of a configuration that says nothing else of accounts do what the seeded application may.
+pub fn first_party(config: &mut Config) {
+    let usual = Config::default().accounts.clients;
+    let (Some(client), Some(usual)) = (config.accounts.clients.first_mut(), usual.first()) else { return };
+    if client.record == usual.record {
+        client.record.scope = Scope::parse(SCOPE).expect("a constant scope");
+        client.record.audiences = vec![AUDIENCE.into()];
     }
 }
 
@@ -181,7 +194,7 @@ pub fn as_json(places: &[String], seeds: Option<&Seeds>) -> Value {
 }
 
 /// Commands to paste.
-pub fn as_text(places: &[String], seeds: &Seeds) -> String {
+pub fn as_text(places: &[String], seeds: &Seeds, accounts: bool) -> String {
     let (public, admin) = (&places[0], &places[1]);
     let basic = |(id, secret): (&str, &str)| format!("-u {id}:{secret}");
     let (server, application, operator) = (basic(RESOURCE_SERVER), basic(APPLICATION), basic(OPERATOR));
@@ -215,5 +228,16 @@ pub fn as_text(places: &[String], seeds: &Seeds) -> String {
         seeds.active.expose(),
         seeds.active.expose(),
     );
+    if accounts {
+        let _ = write!(
+            text,
+            "# Register, log in, and log out with the refresh_token that you got:\n\
+             curl --json '{{\"username\":\"alice\",\"email\":\"alice@example.org\",\"password\":\"{PASSWORD}\"}}' \
+             {public}/register/\n\
+             curl --json '{{\"username\":\"alice\",\"password\":\"{PASSWORD}\"}}' {public}/login/\n\
+             curl -X POST -H 'Authorization: Bearer REFRESH_TOKEN' {public}/logout/\n\
+             \n"
+        );
+    }
     text
 }

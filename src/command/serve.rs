@@ -70,6 +70,7 @@ impl Serve {
         let mut folder = None;
         if self.dev {
             dev::check(&config)?;
+            dev::first_party(&mut config);
             folder = if self.data.is_none() { dev::temporary_store(&mut config)? } else { None };
         }
         logging::start(&config.log).map_err(Failure::failed)?;
@@ -80,6 +81,7 @@ impl Serve {
     }
 
     async fn serve(self, config: Config) -> Result<(), Failure> {
+        let accounts = config.accounts.enabled;
         let app = App::build(config, Clock::System).await.map_err(|error| Failure::failed(error.to_string()))?;
         // What libraries count is shown on the same page. Only the program may decide this for its whole process.
         metrics::set_global_recorder(app.metrics().recorder()).map_err(Failure::failed)?;
@@ -92,7 +94,7 @@ impl Serve {
             Print::Json => println!("{}", dev::as_json(&places, seeds.as_ref())),
             Print::Text => {
                 if let Some(seeds) = &seeds {
-                    print!("{}", dev::as_text(&places, seeds));
+                    print!("{}", dev::as_text(&places, seeds, accounts));
                 }
             }
         }

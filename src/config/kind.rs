@@ -8,7 +8,8 @@ use serde_json::{Value as Json, json};
 
 use super::tree::Value;
 use super::{
-    AccessLog, Acknowledge, ClientCertificates, Durability, LogFormat, Network, RedisTopology, UnsafeSettings,
+    AccessLog, Acknowledge, ClientCertificates, Delivery, Durability, LogFormat, Network, RedisTopology, Registration,
+    UnsafeSettings, WebOrigin,
 };
 use crate::client::{AuthenticationMethod, ClientId, GrantType, Right};
 use crate::jose::algorithm::Algorithm;
@@ -293,6 +294,21 @@ impl Kind for Network {
     }
 }
 
+impl Kind for WebOrigin {
+    fn describe() -> Description {
+        let noun = "an origin as browsers send it, as https://app.example.com; http only for this machine's own names";
+        describe("web origin", noun, json!({"type": "string", "pattern": "^https?://[^/]+$"}))
+    }
+
+    fn parse(value: &Value) -> Option<Self> {
+        Self::parse(text_of(value)?)
+    }
+
+    fn write(&self) -> Json {
+        json!(self.as_str())
+    }
+}
+
 /// Reads and writes a type that is one of a few words.
 macro_rules! choice {
     ($($type:ty: $($text:literal = $value:path),+;)+) => {$(
@@ -321,6 +337,8 @@ macro_rules! choice {
 
 choice! {
     ClientCertificates: "none" = ClientCertificates::None, "optional" = ClientCertificates::Optional;
+    Delivery: "body" = Delivery::Body, "cookie" = Delivery::Cookie;
+    Registration: "open" = Registration::Open, "closed" = Registration::Closed;
     LogFormat: "text" = LogFormat::Text, "json" = LogFormat::Json;
     AccessLog: "off" = AccessLog::Off, "errors" = AccessLog::Errors, "all" = AccessLog::All;
     RedisTopology: "standalone" = RedisTopology::Standalone, "sentinel" = RedisTopology::Sentinel,
@@ -406,5 +424,43 @@ mod tests {
         let mapped: Network = plain("::ffff:10.0.0.0/104").unwrap();
         assert!(mapped.contains("10.200.0.1".parse().unwrap()));
         assert!(mapped.contains("::ffff:10.200.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn asvs_3_4_2_an_origin_is_taken_only_as_browsers_send_it() {
+        for good in [
+            "https://app.example.com",
+            "https://app.example.com:8443",
+            "http://localhost:3000",
+            "http://app.localhost",
+            "http://127.0.0.1:8080",
+            "http://[::1]:8080",
+            "https://xn--bcher-kva.example",
+        ] {
+            assert_eq!(plain::<WebOrigin>(good).map(|origin| origin.write()), Some(json!(good)));
+        }
+        for bad in [
+            "",
+            "*",
+            "null",
+            "app.example.com",
+            "https://",
+            "https://app.example.com/",
+            "https://app.example.com:443",
+            "https://App.example.com",
+            "https://*.example.com",
+            "https://user@app.example.com",
+            "https://app.example.com:0",
+            "https://app.example.com:08443",
+            "https://app.example.com:65536",
+            "https://b\u{fc}cher.example",
+            "http://app.example.com",
+            "http://localhost:80",
+            "ftp://app.example.com",
+            "https://[::1",
+            "https://[0:0::1]",
+        ] {
+            assert_eq!(plain::<WebOrigin>(bad), None, "{bad}");
+        }
     }
 }

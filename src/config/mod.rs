@@ -37,6 +37,7 @@ use crate::client::Client;
 use crate::client::secret::Secret;
 use crate::jose::algorithm::Algorithm;
 use crate::token::keyring::KeyId;
+use crate::user::hash::HashParameters;
 use declaration::Declarations;
 use reader::{Log, Reader};
 use tree::Node;
@@ -65,6 +66,8 @@ pub struct Config {
     pub clients: Vec<DeclaredClient>,
     /// `[authentication]`.
     pub authentication: AuthenticationConfig,
+    /// `[accounts]`.
+    pub accounts: AccountsConfig,
     /// `[http]`.
     pub http: HttpConfig,
     /// `[drain]`.
@@ -342,6 +345,117 @@ pub struct AuthenticationConfig {
     pub certificate_proxies: Vec<Network>,
     /// `client_ca_file`: PEM of the authorities whose certificates `tls_client_auth` takes.
     pub client_ca_file: Option<PathBuf>,
+}
+
+/// `[accounts]`: users who log in here with a name and a password.
+#[derive(Clone, Debug)]
+pub struct AccountsConfig {
+    /// `enabled`: off, there are no such routes.
+    pub enabled: bool,
+    /// `registration`: whether people register themselves.
+    pub registration: Registration,
+    /// `[[accounts.clients]]`: the applications that users log in with, the usual one first. Never empty.
+    pub clients: Vec<FirstPartyClient>,
+    /// `password_min_length`, in code points.
+    pub password_min_length: usize,
+    /// `hash_memory_kib`, `hash_passes` and `hash_lanes`.
+    pub hash: HashParameters,
+    /// `hashing_threads`: how many passwords are hashed at once.
+    pub hashing_threads: usize,
+    /// `hashing_queue`: how many more may wait for their turn before they are answered 503.
+    pub hashing_queue: usize,
+    /// `failures_per_account_and_source`: wrong passwords for one account from one source before it must wait.
+    pub failures_per_account_and_source: u32,
+    /// `failures_per_account`: the same over all sources.
+    pub failures_per_account: u32,
+    /// `failures_per_source`: wrong passwords from one source, over all accounts, before it must wait.
+    pub failures_per_source: u32,
+    /// `failures_per_minute`: wrong passwords of all accounts from all sources.
+    pub failures_per_minute: u32,
+    /// `max_wait`: the longest that anybody must wait; the wait starts at a second and doubles.
+    pub max_wait: Duration,
+    /// `registrations_per_minute`: from one source; 0 for no limit.
+    pub registrations_per_minute: u32,
+    /// `max_sessions`: of one user; a further login ends the oldest.
+    pub max_sessions: usize,
+}
+
+impl AccountsConfig {
+    /// After how many failures somebody must wait.
+    pub fn limits(&self) -> LoginLimits {
+        LoginLimits {
+            per_account_and_source: self.failures_per_account_and_source,
+            per_source: self.failures_per_source,
+            per_account: self.failures_per_account,
+            overall_per_minute: self.failures_per_minute,
+            max_wait: self.max_wait,
+        }
+    }
+}
+
+/// Who makes accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// Everybody, for themselves.
+    Open,
+    /// Operators only.
+    Closed,
+}
+
+/// One `[[accounts.clients]]`: an application of the operator's own, which users trust with their password.
+#[derive(Clone, Debug)]
+pub struct FirstPartyClient {
+    /// What its tokens are like. A public client that may not use the token endpoint.
+    pub record: Client,
+    /// `delivery`: how it gets refresh tokens.
+    pub delivery: Delivery,
+    /// `origins`: those of its pages.
+    pub origins: Vec<WebOrigin>,
+    /// `cookie`: the name of the cookie.
+    pub cookie: Box<str>,
+}
+
+/// How a refresh token reaches a first-party client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// As a member of the JSON answer: for programs that can keep a secret, as apps on a phone.
+    Body,
+    /// As a cookie that scripts cannot read: for browsers.
+    Cookie,
+}
+
+/// The origin of a page (RFC 6454 section 6.2), exactly as a browser sends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebOrigin(Box<str>);
+
+impl WebOrigin {
+    /// Reads an origin; `None` unless it is written as browsers write it: in lower case, without a path, without the
+    /// usual port. Plain `http` is taken of this machine only, where browsers treat it as they treat `https`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let (host, port) = match rest.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
+            Some((host, port)) => (host, Some(port)),
+            None => (rest, None),
+        };
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte);
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let is_host = match bracketed {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok_and(|parsed| parsed.to_string() == address),
+            None => !host.is_empty() && host.bytes().all(plain),
+        };
+        let usual = if scheme == "https" { "443" } else { "80" };
+        let is_port = port.is_none_or(|port| {
+            port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port) && port != usual
+        });
+        let is_local = host == "localhost" || host.ends_with(".localhost") || host == "127.0.0.1" || host == "[::1]";
+        let is_scheme = scheme == "https" || scheme == "http" && is_local;
+        (is_scheme && is_host && is_port).then(|| Self(text.into()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// An address range, as `address/prefix-length`.

@@ -26,6 +26,8 @@ struct Parts {
     code: &'static str,
     description: Cow<'static, str>,
     headers: HeaderMap,
+    /// The member of the request that is at fault, and what is wrong with it, for programs.
+    about: Option<(&'static str, &'static str)>,
     log: Option<String>,
     overload: bool,
 }
@@ -42,7 +44,8 @@ const RETRY_SECONDS: u64 = 1;
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, description: impl Into<Cow<'static, str>>) -> Self {
         let description = description.into();
-        Self(Box::new(Parts { status, code, description, headers: HeaderMap::new(), log: None, overload: false }))
+        let headers = HeaderMap::new();
+        Self(Box::new(Parts { status, code, description, headers, about: None, log: None, overload: false }))
     }
 
     fn with(mut self, name: HeaderName, value: &'static str) -> Self {
@@ -112,6 +115,30 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "unauthorized_client", description)
     }
 
+    /// 401: there is no access token (RFC 6750 section 3.1: without an error code). Nothing but Bearer is offered, since
+    /// a browser would ask its user for a password of its own.
+    pub fn missing_token() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_token", "An access token is required")
+            .with(WWW_AUTHENTICATE, BEARER_CHALLENGE)
+    }
+
+    /// 401: the name or the password is wrong. One answer for every reason.
+    pub fn invalid_credentials() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_credentials", "The name or the password is wrong")
+            .with(WWW_AUTHENTICATE, BEARER_CHALLENGE)
+    }
+
+    /// 401: there is no session, or it has ended: one answer for everything that can be wrong with a refresh token.
+    pub fn session_over() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_grant", "There is no session, or it has ended")
+            .with(WWW_AUTHENTICATE, BEARER_CHALLENGE)
+    }
+
+    /// 403: the request does not come from a page that may send it.
+    pub fn access_denied(description: &'static str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "access_denied", description)
+    }
+
     /// 404.
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here")
@@ -175,6 +202,20 @@ impl ApiError {
         error
     }
 
+    /// The same, with these headers as well.
+    #[must_use]
+    pub fn with_headers(mut self, headers: HeaderMap) -> Self {
+        self.0.headers.extend(headers);
+        self
+    }
+
+    /// The same, with the member of the request that is at fault and a word for what is wrong with it.
+    #[must_use]
+    pub fn about(mut self, member: &'static str, reason: &'static str) -> Self {
+        self.0.about = Some((member, reason));
+        self
+    }
+
     fn retry_after(mut self, seconds: u64) -> Self {
         self.0.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         self
@@ -202,9 +243,11 @@ impl ApiError {
 
     /// The answer.
     pub fn into_answer(self) -> Answer {
-        let Parts { status, code, description, headers, .. } = *self.0;
+        let Parts { status, code, description, headers, about, .. } = *self.0;
         let description: String = description.chars().map(printable).collect();
-        let body = format!(r#"{{"error":"{code}","error_description":"{description}"}}"#);
+        let about = about.map(|(member, reason)| format!(r#","field":"{member}","reason":"{reason}""#));
+        let about = about.unwrap_or_default();
+        let body = format!(r#"{{"error":"{code}","error_description":"{description}"{about}}}"#);
         let mut answer = respond::json(status, body.into());
         answer.headers_mut().extend(headers);
         answer

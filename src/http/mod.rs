@@ -8,19 +8,22 @@
 //! | `POST /token`, `/oauth2/token` | [`token`] |
 //! | `GET /.well-known/oauth-authorization-server`, `/.well-known/openid-configuration` | [`metadata`] |
 //! | `GET /jwks.json` | [`jwks`] |
+//! | `POST /register`, `/login`, `/logout`, `/refresh`, `/password/change`; `/sessions` | [`accounts`] |
 //! | `GET /livez`, `/readyz` | [`health`] |
 //!
 //! [`request`] and [`certificate`] read what a peer sent, [`accept`] which form of answer it wants, [`confirmation`]
-//! what its token is bound to; [`respond`] writes what it gets, [`published`] what everybody may read, [`error`] is
-//! every way to refuse it.
+//! what its token is bound to, [`json`] a body of JSON; [`respond`] writes what it gets, [`published`] what everybody
+//! may read, [`error`] is every way to refuse it.
 
 pub mod accept;
+pub mod accounts;
 pub mod batch;
 pub mod certificate;
 pub mod confirmation;
 pub mod error;
 pub mod health;
 pub mod introspect;
+pub mod json;
 pub mod jwks;
 pub mod metadata;
 pub mod observe;
@@ -44,6 +47,7 @@ use crate::server::{Handler, Peer, Refusal, RequestBody};
 use crate::service::Service;
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
+use self::accounts::AccountsFace;
 use self::error::ApiError;
 use self::health::Readiness;
 use self::metadata::MetadataDocument;
@@ -76,18 +80,20 @@ pub struct Context {
 pub struct PublicFace {
     context: Arc<Context>,
     metadata: Arc<MetadataDocument>,
+    accounts: Option<Arc<AccountsFace>>,
 }
 
 impl PublicFace {
-    /// A face over `context`, with this metadata document.
-    pub fn new(context: Arc<Context>, metadata: MetadataDocument) -> Self {
-        Self { context, metadata: Arc::new(metadata) }
+    /// A face over `context`, with this metadata document, and accounts if there are to be any.
+    pub fn new(context: Arc<Context>, metadata: MetadataDocument, accounts: Option<AccountsFace>) -> Self {
+        Self { context, metadata: Arc::new(metadata), accounts: accounts.map(Arc::new) }
     }
 
     /// The endpoints are found under the path of the issuer, as they are published, and without it, for a proxy that
     /// takes the path away.
     fn route(&self, path: &str) -> Route {
-        match path.strip_prefix(self.metadata.path()).filter(|rest| rest.starts_with('/')).unwrap_or(path) {
+        let own = path.strip_prefix(self.metadata.path()).filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        match own {
             "/introspect" | "/oauth2/introspect" => Route::Introspect,
             "/introspect/batch" | "/oauth2/introspect/batch" => Route::Batch,
             "/revoke" | "/oauth2/revoke" => Route::Revoke,
@@ -96,6 +102,7 @@ impl PublicFace {
             "/livez" => Route::Liveness,
             "/readyz" => Route::Readiness,
             _ if self.metadata.is_at(path) => Route::Metadata,
+            _ if self.accounts.is_some() => accounts::Route::of(own).map_or(Route::Unknown, Route::Account),
             _ => Route::Unknown,
         }
     }
@@ -107,6 +114,10 @@ impl PublicFace {
         peer: &Peer,
     ) -> Result<(Answer, Outcome), ApiError> {
         let context = &self.context;
+        if let (Route::Account(route), Some(accounts)) = (route, &self.accounts) {
+            // On the heap, as the batch below.
+            return Box::pin(accounts.answer(context, route, request, peer)).await.map(done);
+        }
         if !route.is_post() {
             if route == Route::Unknown {
                 return Err(ApiError::not_found());
@@ -140,6 +151,7 @@ fn done(answer: Answer) -> (Answer, Outcome) {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
+    Account(accounts::Route),
     Batch,
     Introspect,
     Keys,
@@ -158,6 +170,7 @@ impl Route {
 
     fn endpoint(self) -> Endpoint {
         match self {
+            Self::Account(route) => route.endpoint(),
             Self::Batch => Endpoint::Batch,
             Self::Introspect => Endpoint::Introspect,
             Self::Liveness | Self::Readiness => Endpoint::Operations,

@@ -15,7 +15,8 @@ use crate::auth::verify::Refused;
 use crate::auth::{Caller, Refusal};
 use crate::config::AccessLog;
 use crate::telemetry::metrics::{
-    ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Metrics, Outcome, RefreshResult,
+    AccountAction, AccountResult, ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Metrics, Outcome,
+    RefreshResult,
 };
 use crate::token::decision::Inactive;
 use crate::token::value::TokenKind;
@@ -89,6 +90,16 @@ impl Observer {
     /// Counts a caller that has asked about too many unknown tokens.
     pub fn scanning(&self) {
         self.metrics.rate_limited.increment(LimitedBy::UnknownTokens);
+    }
+
+    /// Counts a caller that some other limit turned away.
+    pub fn limited(&self, by: LimitedBy) {
+        self.metrics.rate_limited.increment(by);
+    }
+
+    /// Counts how something that a user asked for ended.
+    pub fn account(&self, action: AccountAction, result: AccountResult) {
+        self.metrics.accounts.increment((action, result));
     }
 
     /// Counts an issued token.

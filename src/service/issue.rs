@@ -61,6 +61,8 @@ pub struct IssuedToken {
     pub identity: Identity,
     /// The refresh token, if there is one.
     pub refresh: Option<TokenValue>,
+    /// When that ends if nobody uses it.
+    pub refresh_expires_at: Option<UnixSeconds>,
     /// The grant that ties the two together; none for a token that stands alone.
     pub grant: Option<GrantId>,
     /// `token_type` of the access token.
@@ -159,12 +161,13 @@ impl Service {
             let algorithm = new.owner.client.access_token_signing_alg;
             self.mint_access(record.clone(), format, algorithm, now).await?
         };
-        let mut refresh = None;
+        let (mut refresh, mut refresh_expires_at) = (None, None);
         let mut kept_grant = None;
         if let Some(grant) = grant {
             let (value, current) = self.keys.mint_refresh(grant.id).map_err(IssueError::Randomness)?;
             refresh = Some(value);
             let expires_at = self.refresh_expiry(&new.owner, grant, now);
+            refresh_expires_at = Some(expires_at);
             let record = GrantRecord {
                 current,
                 previous: None,
@@ -195,6 +198,7 @@ impl Service {
             access: minted.value,
             identity: minted.identity,
             refresh,
+            refresh_expires_at,
             grant: grant.map(|grant| grant.id),
             token_type: record.token_type().unwrap_or_default(),
             expires_in: access_expiry.since(now.seconds()),

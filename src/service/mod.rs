@@ -7,9 +7,11 @@
 //! - [`revoke`] ending them; [`approve`] bringing them back; [`bulk`] ending many at once
 //! - [`registry`] clients, declared or stored
 //! - [`clients`] creating, changing and deleting them
+//! - [`accounts`] first-party users, their sessions and passwords
 //! - [`hashing`] the bounded pool for hashes that are slow on purpose
 
 pub mod access_token;
+pub mod accounts;
 pub mod approve;
 pub mod bulk;
 pub mod clients;
@@ -34,6 +36,7 @@ use crate::token::keyring::KeyRing;
 use crate::token::time::{Clock, Now, UnixSeconds};
 
 use self::access_token::VerifiedTexts;
+use self::accounts::Accounts;
 use self::hashing::HashingPool;
 use self::registry::Registry;
 use self::remembered::RememberedTokens;
@@ -59,8 +62,10 @@ pub struct Service {
     pub signed_answers: SignedAnswers,
     /// Whose turn it is to read for a batch: as many permits as [`introspect::BATCH_READS`].
     pub batch_reads: Semaphore,
-    /// Where slow hashes are computed.
+    /// Where slow hashes of clients' secrets are computed.
     pub hashing: HashingPool,
+    /// Users who log in here; none when there are to be none.
+    pub accounts: Option<Accounts>,
     /// Where the time comes from.
     pub clock: Clock,
     /// Lifetimes.

@@ -272,6 +272,7 @@ impl Service {
         let Minted { value, identity, record: kept } =
             self.mint_access(record.clone(), grant.format, algorithm, now).await?;
         next.access = identity.digest();
+        let refresh_expires_at = Some(next.token.expires_at);
         let keep_until = next.token.expires_at.max(expires_at);
         let rotation = Rotation { grant: id, from: grant.current, to: next, keep_until, access: kept };
         match self.store.rotate(&rotation, now).await? {
@@ -283,6 +284,7 @@ impl Service {
             access: value,
             identity,
             refresh: Some(successor),
+            refresh_expires_at,
             grant: Some(id),
             token_type: record.token_type().unwrap_or_default(),
             expires_in: expires_at.since(now.seconds()),

@@ -98,6 +98,15 @@ impl Service {
         Ok(outcome)
     }
 
+    /// Every record of the token that was presented, whether or not it is active; of a refresh token that has been
+    /// exchanged, that of the current one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn records_of(&self, presented: Presented<'_>, now: Now) -> Result<Vec<Record>, StoreError> {
+        Ok(self.locate_all(presented, now).await?.into_iter().map(|located| located.record).collect())
+    }
+
     /// Every token that a name stands for: one, or several records of one token that was made elsewhere.
     pub(super) async fn locate_named(&self, named: Named<'_>, now: Now) -> Result<Vec<Located>, StoreError> {
         let text = match named {

@@ -81,7 +81,8 @@ fn read_permissions(element: &mut Reader<'_>, record: &mut Client) {
     }
 }
 
-fn read_tokens(element: &mut Reader<'_>, tokens: &TokensConfig, record: &mut Client) {
+/// How long a client's tokens live, and what they look like.
+pub(super) fn read_format(element: &mut Reader<'_>, tokens: &TokensConfig, record: &mut Client) {
     const LIFETIMES: RangeInclusive<WholeSeconds> = seconds(1)..=seconds(3650 * DAY);
     for (place, key, meaning) in [
         (
@@ -111,6 +112,10 @@ fn read_tokens(element: &mut Reader<'_>, tokens: &TokensConfig, record: &mut Cli
         element.value("access_token_format", TokenFormat::Opaque, "Which form its access tokens have.");
     record.access_token_signing_alg =
         element.optional("access_token_signing_alg", "What its signed access tokens are signed with.");
+}
+
+fn read_tokens(element: &mut Reader<'_>, tokens: &TokensConfig, record: &mut Client) {
+    read_format(element, tokens, record);
     record.introspection_signed_response_alg = element.optional(
         "introspection_signed_response_alg",
         "Set, its introspection answers are always signed, with this algorithm (RFC 9701).",

@@ -1,6 +1,7 @@
 //! The settings themselves: each section is read, and thereby declared, by one function. Defaults are constants beside
 //! it, each with the reason for the number.
 
+mod accounts;
 mod cache;
 mod clients;
 mod limits;
@@ -23,6 +24,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
     let signing = signing::signing(reader);
     let cache = cache::cache(reader);
     let clients = clients::clients(reader, &tokens);
+    let accounts = accounts::accounts(reader, &tokens, &clients);
     Config {
         issuer,
         public,
@@ -34,6 +36,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
         cache,
         clients,
         authentication: limits::authentication(reader),
+        accounts,
         http: limits::http(reader),
         drain: limits::drain(reader),
         log: limits::log(reader),

@@ -11,7 +11,7 @@ mod refresh_token;
 
 use http::header::AUTHORIZATION;
 use http::{Request, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::confirmation::Sender;
 use super::error::ApiError;
@@ -49,6 +49,11 @@ pub async fn handle(context: &Context, request: &mut Request<RequestBody>, peer:
 /// The answer of section 5.1. The scope is always in it: it may be less than was asked for. So are the authorization
 /// details (RFC 9396 section 7).
 fn answer(issued: &IssuedToken) -> Answer {
+    respond::json(StatusCode::OK, describe(issued).to_string().into())
+}
+
+/// The members of that answer.
+pub(super) fn describe(issued: &IssuedToken) -> Value {
     let mut body = json!({
         "access_token": issued.access.expose(),
         "token_type": issued.token_type,
@@ -63,7 +68,7 @@ fn answer(issued: &IssuedToken) -> Answer {
     if let Some(refresh) = &issued.refresh {
         body["refresh_token"] = json!(refresh.expose());
     }
-    respond::json(StatusCode::OK, body.to_string().into())
+    body
 }
 
 fn unauthorized_client() -> ApiError {

@@ -99,6 +99,18 @@ label! {
         Revoke = "revoke",
         /// `POST /token`.
         Token = "token",
+        /// `POST /register`.
+        Register = "register",
+        /// `POST /login`.
+        Login = "login",
+        /// `POST /logout`.
+        Logout = "logout",
+        /// `POST /refresh`.
+        Refresh = "refresh",
+        /// `POST /password/change`.
+        PasswordChange = "password_change",
+        /// `GET /sessions` and `DELETE /sessions/{id}`.
+        Sessions = "sessions",
         /// The published metadata and keys.
         Metadata = "metadata",
         /// Everything of the admin listener but health and metrics.
@@ -189,6 +201,34 @@ label! {
 }
 
 label! {
+    /// What a user asked for.
+    AccountAction is "action" {
+        /// A new account.
+        Register = "register",
+        /// A session.
+        Login = "login",
+        /// The end of one.
+        Logout = "logout",
+        /// Another password.
+        PasswordChange = "password_change",
+    }
+}
+
+label! {
+    /// How that ended.
+    AccountResult is "result" {
+        /// It was done.
+        Done = "done",
+        /// It was refused: a wrong password, or a name that is taken.
+        Refused = "refused",
+        /// The user was told to wait before trying again.
+        Limited = "limited",
+        /// There was no slot left for hashing a password.
+        Overloaded = "overloaded",
+    }
+}
+
+label! {
     /// Which limit turned a caller away.
     LimitedBy is "by" {
         /// Wrong secrets for one client.
@@ -197,6 +237,14 @@ label! {
         Source = "source",
         /// Questions about unknown tokens by one caller.
         UnknownTokens = "unknown_tokens",
+        /// Wrong passwords for one account.
+        Account = "account",
+        /// Wrong passwords from one source.
+        LoginSource = "login_source",
+        /// Wrong passwords of all accounts from all sources.
+        Logins = "logins",
+        /// Registrations from one source.
+        Registrations = "registrations",
     }
 }
 

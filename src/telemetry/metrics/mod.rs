@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub use instrument::{Counter, Figure, Figures, Histogram, Mirror, Span, Switch};
 pub use label::{
-    ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Outcome, Protocol, RefreshResult, StoreResult,
+    AccountAction, AccountResult, ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Outcome, Protocol, RefreshResult, StoreResult,
 };
 pub use page::Kind;
 pub use reference::reference;
@@ -177,6 +177,12 @@ metrics! {
     /// `introspect_client_auth_hashing_queue`
     hashing_queue: Figure = "introspect_client_auth_hashing_queue",
         "Slow secret comparisons that run or wait for their turn.";
+    /// `introspect_accounts_total`
+    accounts: Counter<(AccountAction, AccountResult)> = "introspect_accounts_total",
+        "What users asked for, by how it ended.";
+    /// `introspect_account_hashing_queue`
+    account_hashing_queue: Figure = "introspect_account_hashing_queue",
+        "Passwords that are hashed or wait for their turn.";
     /// `introspect_tokens_issued_total`
     tokens_issued: Counter<TokenKind> = "introspect_tokens_issued_total",
         "Tokens that were issued or imported.";

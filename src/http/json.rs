@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::http::error::ApiError;
+use super::error::ApiError;
 use crate::json::{StrictValue, explain};
 
 /// Reads a JSON body in which no member name is repeated; an empty body counts as `{}`.

@@ -1,0 +1,209 @@
+//! Sessions: grants of a first-party client. Opened by a login, refreshed as any grant, ended by a logout.
+
+use std::sync::Arc;
+
+use super::{AccountError, KnownUser};
+use crate::client::policy;
+use crate::service::Service;
+use crate::service::issue::{GrantExpiry, IssuedToken, NewToken};
+use crate::service::refresh::cut_short;
+use crate::service::registry::KnownClient;
+use crate::service::revoke::Named;
+use crate::store::StoreError;
+use crate::token::claims::Claims;
+use crate::token::digest::GrantId;
+use crate::token::epoch::EpochAxis;
+use crate::token::record::Reason;
+use crate::token::scope::Scope;
+use crate::token::time::Now;
+use crate::user::hash::PasswordHash;
+use crate::user::id::UserId;
+use crate::user::record::{Session, User};
+
+/// What is to be known of a session beside its user.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// The first-party client.
+    pub client: KnownClient,
+    /// What the program says that it is.
+    pub user_agent: Option<Box<str>>,
+}
+
+impl Service {
+    /// Opens a session of a user who has just proved who it is: an access token and a refresh token. With `rehashed`, the
+    /// password is kept in this form from now on.
+    ///
+    /// The tokens are made first and the record is written then, if it is still that of the same password: were it the
+    /// other way round, a password change in between would not find them.
+    ///
+    /// # Errors
+    /// [`AccountError::Unknown`] when the password was changed meanwhile, or the user disabled or deleted.
+    pub async fn open_session(
+        self: &Arc<Self>,
+        known: KnownUser,
+        new: NewSession,
+        rehashed: Option<PasswordHash>,
+        now: Now,
+    ) -> Result<IssuedToken, AccountError> {
+        // Once begun it is carried through: tokens that nobody was given are of no use, and in nobody's way.
+        let service = Arc::clone(self);
+        let opened = tokio::spawn(async move { service.open(known, &new, rehashed, now).await });
+        opened.await.map_err(|_| AccountError::Store(cut_short()))?
+    }
+
+    async fn open(
+        self: &Arc<Self>,
+        known: KnownUser,
+        new: &NewSession,
+        rehashed: Option<PasswordHash>,
+        now: Now,
+    ) -> Result<IssuedToken, AccountError> {
+        let client = &new.client.client;
+        let usual = self.tokens.refresh_lifetime.as_secs();
+        let lifetime = client.refresh_token_lifetime.unwrap_or(usual).min(self.tokens.max_lifetime.as_secs());
+        let expires_at = now.seconds().plus(lifetime);
+        let token = NewToken {
+            owner: new.client.clone(),
+            subject: Some(known.id.to_text().as_str().into()),
+            username: Some(known.user.username.shown.clone()),
+            scope: policy::granted_scope(client, &Scope::default()).unwrap_or_default(),
+            audience: policy::granted_audience(client, &[]).unwrap_or_default(),
+            not_before: None,
+            expires_at: None,
+            format: None,
+            refresh: Some(GrantExpiry::At(expires_at)),
+            claims: Claims::default(),
+            import: None,
+        };
+        let issued = self.issue(token, now).await?;
+        let grant = issued.grant.ok_or_else(|| AccountError::Internal("a session without a grant".into()))?;
+        let session = Session {
+            grant,
+            client_id: client.client_id.clone(),
+            created_at: now.seconds(),
+            expires_at,
+            user_agent: new.user_agent.clone(),
+        };
+        let verified = &known.user.password;
+        let unchanged = |user: &User| user.is_active() && user.password == *verified;
+        let most = self.accounts.as_ref().map_or(1, |accounts| accounts.max_sessions);
+        let listed = self.change_user(
+            known.id,
+            async |current| {
+                if !unchanged(&current.user) {
+                    return Err(AccountError::Unknown);
+                }
+                // Before they are taken off the list, or nobody would find them.
+                for one_too_many in surplus(&current.user, most, now) {
+                    self.end_grant(one_too_many).await?;
+                }
+                Ok(())
+            },
+            |user| {
+                let gone = surplus(user, most, now);
+                let mut user = user.clone();
+                user.sessions.retain(|session| session.expires_at > now.seconds() && !gone.contains(&session.grant));
+                user.sessions.push(session.clone());
+                if let Some(rehashed) = &rehashed {
+                    user.password = rehashed.clone();
+                }
+                Some(user)
+            },
+        );
+        if let Err(error) = listed.await {
+            // Nobody has been given them; they are ended all the same, so that nothing is left of a login that failed.
+            if let Err(left) = self.end_grant(grant).await {
+                tracing::warn!(error = %left, "the tokens of a login that failed could not be revoked: nobody has them");
+            }
+            return Err(error);
+        }
+        Ok(issued)
+    }
+
+    /// Ends a session of a user; `false` when the user has no such session.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be said that it has ended.
+    pub async fn end_session(self: &Arc<Self>, id: UserId, grant: GrantId, now: Now) -> Result<bool, AccountError> {
+        let Some(known) = self.user(id).await? else { return Ok(false) };
+        if !known.user.sessions.iter().any(|session| session.grant == grant) {
+            return Ok(false);
+        }
+        self.log_out(Some(id), grant, now).await?;
+        Ok(true)
+    }
+
+    /// Ends a session, whether or not it is still listed: refresh token and access tokens.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be said that it has ended.
+    pub async fn log_out(self: &Arc<Self>, id: Option<UserId>, grant: GrantId, now: Now) -> Result<(), StoreError> {
+        self.revoke_named(Named::Grant(grant.to_text().as_str()), true, now).await?;
+        let Some(id) = id else { return Ok(()) };
+        let unlisted = self.change_user(
+            id,
+            async |_| Ok(()),
+            |user| {
+                let mut changed = user.clone();
+                changed.sessions.retain(|session| session.grant != grant && session.expires_at > now.seconds());
+                (changed != *user).then_some(changed)
+            },
+        );
+        // It has ended; that it is still on the list is found out by whoever looks at it.
+        if let Err(error) = unlisted.await {
+            tracing::debug!(%error, "a session that has ended was not taken off the list");
+        }
+        Ok(())
+    }
+
+    /// Ends all sessions of a user, and every other token that speaks for it.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn log_out_everywhere(self: &Arc<Self>, id: UserId, now: Now) -> Result<(), AccountError> {
+        self.end_all_and_change(id, Reason::LOGGED_OUT, |user| Some(user.clone()), now).await.map(drop)
+    }
+
+    /// Ends all sessions of a user and writes what `change` makes of the record, in this order; nothing is written where
+    /// it says `None`, but all has ended then, too.
+    pub(super) async fn end_all_and_change(
+        self: &Arc<Self>,
+        id: UserId,
+        reason: Reason,
+        change: impl Fn(&User) -> Option<User> + Send + Sync + 'static,
+        now: Now,
+    ) -> Result<KnownUser, AccountError> {
+        // Once begun it is carried through, even if the caller goes away.
+        let service = Arc::clone(self);
+        let changed = tokio::spawn(async move {
+            let subject = id.to_text();
+            service
+                .change_user(
+                    id,
+                    async |_| {
+                        service.revoke_all(EpochAxis::User(subject.as_str()), None, reason, now).await?;
+                        Ok(())
+                    },
+                    |user| change(user).map(|user| User { sessions: Vec::new(), ..user }),
+                )
+                .await
+        });
+        changed.await.map_err(|_| AccountError::Store(cut_short()))?
+    }
+
+    async fn end_grant(self: &Arc<Self>, grant: GrantId) -> Result<(), StoreError> {
+        if let Some(record) = self.store.grant(grant).await?
+            && let Some(family) = record.token.grant
+        {
+            self.revoke_mark(family, |mark| mark.revoked(Reason::LOGGED_OUT)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The oldest sessions, as far as they are too many for another one to be opened.
+fn surplus(user: &User, most: usize, now: Now) -> Vec<GrantId> {
+    let live: Vec<_> = user.sessions.iter().filter(|session| session.expires_at > now.seconds()).collect();
+    let too_many = (live.len() + 1).saturating_sub(most);
+    live.into_iter().take(too_many).map(|session| session.grant).collect()
+}
