@@ -73,7 +73,7 @@ fn key_of(thing: &Thing) -> Key {
         Thing::Mark(grant, _) => Key::Mark(GrantId([*grant; 16])),
         Thing::Epoch(axis, _) => Key::Epoch(Name::Epoch(EpochAxis::Client(&axis.to_string())).text().into()),
         Thing::Client(client, ..) | Thing::ClientGone(client, _) => {
-            Key::Client(Name::Client(&client.to_string()).text().into())
+            Key::Record(Name::Client(&client.to_string()).text().into())
         }
         Thing::Marker(_) => Key::Marker("m:{1}".into()),
         Thing::Document(_) => Key::Document("k:signing".into()),

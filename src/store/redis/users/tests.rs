@@ -1,0 +1,1 @@
+//! Steps of a creation that is cut off between two of them.
