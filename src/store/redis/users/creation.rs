@@ -46,7 +46,7 @@ pub(super) struct Creation {
 
 /// What there is to be given back.
 #[derive(Default)]
-pub(super) struct Progress {
+struct Progress {
     /// How many names were claimed, or may have been.
     names: usize,
     /// Whether the record was written, or may have been.
@@ -159,6 +159,18 @@ impl Creation {
         if let Err(fault) = self.try_to_give_back(progress).await {
             tracing::debug!(fault = fault.detail(), "what a registration had claimed is left to expire");
         }
+    }
+
+    /// The key of the name that is claimed at this place.
+    #[cfg(test)]
+    pub(super) fn name(&self, place: usize) -> &str {
+        &self.names[place].0
+    }
+
+    /// Gives back all that a creation can have kept.
+    #[cfg(test)]
+    pub(super) async fn give_back_all(&self) {
+        self.give_back(&Progress { names: self.names.len(), has_record: true }).await;
     }
 
     async fn try_to_give_back(&self, progress: &Progress) -> Result<(), Fault> {
