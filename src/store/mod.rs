@@ -1,4 +1,4 @@
-//! Where tokens, grants and clients are kept. One contract, two stores, one list of tests over both.
+//! Where tokens, grants, clients and users are kept. One contract, two stores, one list of tests over both.
 //!
 //! # The contract
 //!
@@ -39,11 +39,14 @@ use bytes::Bytes;
 
 use crate::client::ClientId;
 use crate::coherence::Coherence;
+use crate::coherence::name::fingerprint;
 use crate::token::digest::{GrantId, TokenDigest};
 use crate::token::epoch::EpochAxis;
 use crate::token::grant::{GrantMark, GrantRecord};
 use crate::token::record::{Reason, Record, State};
 use crate::token::time::{Now, Stamp, UnixSeconds};
+use crate::user::id::UserId;
+use crate::user::name::{NameKind, UniqueName};
 
 use self::condition::Condition;
 use self::embedded::EmbeddedStore;
@@ -51,8 +54,8 @@ use self::redis::RedisStore;
 
 pub use self::error::{StoreError, StoreErrorKind};
 pub use self::values::{
-    Around, ClientDocument, ClientWrite, Document, Insertion, NewGrant, Rotation, RotationOutcome, Signed,
-    Surroundings, Transition,
+    Around, ClientDocument, ClientWrite, DatedDocument, Document, DocumentWrite, Insertion, NewGrant, Rotation,
+    RotationOutcome, Signed, Surroundings, Transition, UserCreation, UserDocument,
 };
 
 /// The store that the configuration chose.
@@ -107,13 +110,17 @@ pub enum StoreOperation {
     ReadClient,
     /// Create, replace or delete a client.
     WriteClient,
+    /// Read or list users.
+    ReadUser,
+    /// Create, replace or delete a user.
+    WriteUser,
     /// Ask whether it is there.
     Probe,
 }
 
 impl StoreOperation {
     /// Everything that it can be asked to do.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Token,
         Self::Surroundings,
         Self::Grant,
@@ -128,6 +135,8 @@ impl StoreOperation {
         Self::WriteKeys,
         Self::ReadClient,
         Self::WriteClient,
+        Self::ReadUser,
+        Self::WriteUser,
         Self::Probe,
     ];
 }
@@ -319,6 +328,63 @@ impl Store {
         call!(self, WriteClient, delete_client(id))
     }
 
+    // --- users ---
+
+    /// Keeps a new user, with version 1 and created now, under both names: one of each [`NameKind`], so that a username
+    /// and an address that read alike are two names. Either both become this user's, or nothing is kept.
+    ///
+    /// Of any number of creations with one name, on any nodes, at most one is done; exactly one when that name is all
+    /// that they contend for. Ids are drawn at random and never used again: one that is there already is a fault
+    /// ([`StoreErrorKind::Refused`]).
+    pub async fn create_user(
+        &self,
+        id: UserId,
+        names: [UniqueName<'_>; 2],
+        body: Bytes,
+        now: Now,
+    ) -> Result<UserCreation, StoreError> {
+        call!(self, WriteUser, create_user(id, names, body, now))
+    }
+
+    /// One user's record.
+    pub async fn user(&self, id: UserId) -> Result<Option<UserDocument>, StoreError> {
+        call!(self, ReadUser, user(id))
+    }
+
+    /// The user who has a name, read from the store and never from memory. A name that nobody has takes as many steps
+    /// as one that somebody has.
+    pub async fn user_named(&self, name: UniqueName<'_>) -> Result<Option<(UserId, UserDocument)>, StoreError> {
+        call!(self, ReadUser, user_named(name))
+    }
+
+    /// Replaces a user's record if it still has this version and creation stamp; the creation stamp stays. Names stay
+    /// as they are.
+    ///
+    /// It lasts as long as a revocation does, since this is how a password is changed and an account disabled. There is
+    /// one way for all replacements, also for a login that adds a session: which of them ends something, the store
+    /// cannot tell, and that a login was taken in is then as certain as what it may have to be checked against.
+    pub async fn replace_user(
+        &self,
+        id: UserId,
+        version: u64,
+        created: Stamp,
+        body: Bytes,
+    ) -> Result<DocumentWrite, StoreError> {
+        call!(self, WriteUser, replace_user(id, version, created, body))
+    }
+
+    /// Deletes a user, and then these names if they still are this user's; `false` when there was no such user. To be
+    /// called again after an `Err`: names of a user who is gone can be taken by others all the same.
+    pub async fn delete_user(&self, id: UserId, names: [UniqueName<'_>; 2]) -> Result<bool, StoreError> {
+        call!(self, WriteUser, delete_user(id, names))
+    }
+
+    /// Up to `limit` users in the order of the bytes of their ids (not of their texts), those after `after`; fewer only
+    /// when there are no more.
+    pub async fn users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<(UserId, UserDocument)>, StoreError> {
+        call!(self, ReadUser, users(after, limit))
+    }
+
     // --- near caches ---
 
     /// What this node has heard of changes, and until when it can have missed none.
@@ -367,6 +433,23 @@ impl Store {
 /// The stored form of a mark; nothing for one that revokes nothing, which is not kept.
 fn stored_mark(mark: &GrantMark) -> Vec<u8> {
     if mark.is_empty() { Vec::new() } else { mark.encode() }
+}
+
+/// Size of what stands for a user's name.
+const NAME_DIGEST_BYTES: usize = 24;
+
+/// What a user's name is kept by: a digest, so that names of any size fit, and the two kinds stay apart.
+fn name_digest(name: UniqueName<'_>) -> [u8; NAME_DIGEST_BYTES] {
+    let kind: &[u8] = match name.kind {
+        NameKind::Username => b"username",
+        NameKind::Email => b"email",
+    };
+    fingerprint(&[kind, name.canonical.as_bytes()])
+}
+
+/// Who is looked for where nobody has a name: somebody who is not there, and another one for each name.
+fn nobody(name: UniqueName<'_>) -> UserId {
+    UserId(*name_digest(name).first_chunk().expect("a digest of a name is longer than an id"))
 }
 
 impl Store {

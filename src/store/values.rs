@@ -7,17 +7,24 @@ use crate::token::epoch::Epochs;
 use crate::token::grant::{GrantMark, GrantRecord};
 use crate::token::record::{Reason, Record};
 use crate::token::time::{Stamp, UnixSeconds};
+use crate::user::name::NameKind;
 
-/// A client's record as the store holds it: opaque to the store but for what it needs to replace it safely.
+/// The record of a client or a user as the store holds it: opaque to the store but for what it needs to replace it
+/// safely.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientDocument {
-    /// Counts the writes to this client, from 1: a replacement must name the version that it replaces.
+pub struct DatedDocument {
+    /// Counts the writes to this record, from 1: a replacement must name the version that it replaces.
     pub version: u64,
-    /// When the client was created: with its id, what tells it from a deleted client of the same id.
+    /// When it was created: with its id, what tells a client from a deleted one of the same id.
     pub created: Stamp,
     /// The record as JSON.
     pub body: Bytes,
 }
+
+/// A client's record.
+pub type ClientDocument = DatedDocument;
+/// A user's record.
+pub type UserDocument = DatedDocument;
 
 /// A token whose surroundings are asked for.
 #[derive(Clone, Copy, Debug)]
@@ -150,9 +157,9 @@ pub enum Transition {
     Absent,
 }
 
-/// How writing a client ended.
+/// How writing a record ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientWrite {
+pub enum DocumentWrite {
     /// Written, with this version.
     Done {
         /// The version to name in the next replacement.
@@ -160,4 +167,19 @@ pub enum ClientWrite {
     },
     /// Not written: there is one of that id (creation), or it has another version or is gone (replacement).
     Conflict,
+}
+
+/// How writing a client ended.
+pub type ClientWrite = DocumentWrite;
+
+/// How creating a user ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserCreation {
+    /// Created, with this version.
+    Done {
+        /// The version to name in the first replacement.
+        version: u64,
+    },
+    /// Not created: this name is another user's, or is about to become one's. Of two that are, either may be told.
+    Taken(NameKind),
 }

@@ -1,5 +1,7 @@
 //! Whether all rows of the file fit together: nothing half done.
 
+use std::collections::BTreeMap;
+
 use redb::{ReadTransaction, ReadableTableMetadata as _};
 
 use super::changes::shared::epoch;
@@ -7,11 +9,13 @@ use super::changes::tokens::signed_reason;
 use super::fault::Stop;
 use super::kept::decode;
 use super::tables::{
-    CLIENTS, DOCUMENTS, ENTRIES, EXPIRY, Entry, ExpiryKey, Kind, Name, TOKENS, client_document, damaged, document,
+    CLIENTS, DOCUMENTS, ENTRIES, EXPIRY, Entry, ExpiryKey, Kind, NAMES, Name, TOKENS, USERS, damaged, dated_document,
+    document,
 };
-use crate::store::StoreError;
+use crate::store::{NAME_DIGEST_BYTES, StoreError};
 use crate::token::digest::TokenDigest;
 use crate::token::grant::{GrantMark, GrantRecord};
+use crate::user::id::UserId;
 
 /// What a walk over the whole file found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +34,12 @@ pub struct Audit {
     pub used: u64,
     /// Clients.
     pub clients: u64,
+    /// Users.
+    pub users: u64,
+    /// Names of users.
+    pub names: u64,
+    /// Names of nobody, and users without two names.
+    pub misnamed: u64,
     /// Rows that say when to forget something.
     pub expiries: u64,
     /// Tokens and entries that nothing would ever forget.
@@ -39,10 +49,11 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Whether everything that ends has its one expiry row, and every expiry row its token or entry.
+    /// Whether everything that ends has its one expiry row, and every expiry row its token or entry; and every user two
+    /// names.
     pub fn is_sound(&self) -> bool {
         let ending = self.tokens + self.grants + self.marks + self.epochs + self.signed + self.used;
-        self.unforgettable == 0 && self.stray == 0 && self.expiries == ending
+        self.unforgettable == 0 && self.stray == 0 && self.misnamed == 0 && self.expiries == ending
     }
 
     fn count(&mut self, kind: Kind) {
@@ -81,11 +92,26 @@ pub(super) fn audit(transaction: &ReadTransaction) -> Result<Audit, Stop> {
         expected.push(ExpiryKey::new(entry.end, name));
     }
     for row in clients.range::<&[u8]>(..)? {
-        client_document(row?.1.value())?;
+        dated_document(row?.1.value())?;
     }
     for row in documents.range::<&str>(..)? {
         document(row?.1.value())?;
     }
+    let mut named = BTreeMap::new();
+    for row in transaction.open_table(USERS)?.range::<&[u8; UserId::BYTES]>(..)? {
+        let (id, row) = row?;
+        dated_document(row.value())?;
+        named.insert(*id.value(), 0_u8);
+        audit.users += 1;
+    }
+    for row in transaction.open_table(NAMES)?.range::<&[u8; NAME_DIGEST_BYTES]>(..)? {
+        match named.get_mut(row?.1.value()) {
+            Some(count) => *count = count.saturating_add(1),
+            None => audit.misnamed += 1,
+        }
+        audit.names += 1;
+    }
+    audit.misnamed += named.into_values().map(|names| u64::from(names != 2)).sum::<u64>();
     for key in &expected {
         audit.count(key.name.kind);
         audit.unforgettable += u64::from(expiry.get(&key.to_bytes())?.is_none());

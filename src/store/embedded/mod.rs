@@ -49,7 +49,8 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::{
-    ClientWrite, Insertion, NewGrant, Rotation, RotationOutcome, StoreError, StoreErrorKind, Transition, stored_mark,
+    ClientWrite, DocumentWrite, Insertion, NewGrant, Rotation, RotationOutcome, StoreError, StoreErrorKind, Transition,
+    UserCreation, stored_mark,
 };
 use crate::client::ClientId;
 use crate::coherence::clock::{BootClock, Moment};
@@ -59,6 +60,8 @@ use crate::token::epoch::EpochAxis;
 use crate::token::grant::GrantMark;
 use crate::token::record::{Reason, Record, State};
 use crate::token::time::{Clock, Now, Stamp, UnixSeconds};
+use crate::user::id::UserId;
+use crate::user::name::UniqueName;
 
 use self::audit::Audit;
 use self::backend::Traffic;
@@ -67,7 +70,7 @@ use self::queue::{MAX_WAITING, Queue, Refusal};
 use self::shared::{Access, Counts, Shared};
 use self::stamps::Stamps;
 use self::tables::{Name, SIGNING_KEYS};
-use self::write::{NewEntry, NewToken, Reply, Write};
+use self::write::{NewEntry, NewToken, Reply, UserName, Write};
 use self::writer::Writer;
 
 pub use self::open::OpenError;
@@ -267,6 +270,32 @@ impl EmbeddedStore {
 
     pub async fn delete_client(&self, id: &ClientId) -> Result<bool, StoreError> {
         self.write(|reply| Write::DeleteClient { id: id.clone(), reply }).await
+    }
+
+    pub async fn create_user(
+        &self,
+        id: UserId,
+        names: [UniqueName<'_>; 2],
+        body: Bytes,
+        now: Now,
+    ) -> Result<UserCreation, StoreError> {
+        let names = names.map(UserName::new);
+        self.write(|reply| Write::CreateUser { id, names, body, now, reply }).await
+    }
+
+    pub async fn replace_user(
+        &self,
+        id: UserId,
+        version: u64,
+        created: Stamp,
+        body: Bytes,
+    ) -> Result<DocumentWrite, StoreError> {
+        self.write(|reply| Write::ReplaceUser { id, version, created, body, reply }).await
+    }
+
+    pub async fn delete_user(&self, id: UserId, names: [UniqueName<'_>; 2]) -> Result<bool, StoreError> {
+        let names = names.map(UserName::new);
+        self.write(|reply| Write::DeleteUser { id, names, reply }).await
     }
 
     pub async fn close(&self) {

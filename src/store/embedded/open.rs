@@ -7,12 +7,12 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use redb::{Database, DatabaseError, ReadableDatabase as _};
+use redb::{Database, DatabaseError, ReadableDatabase as _, TableError};
 
 use super::backend::{Traffic, WatchedFile};
 use super::expiry;
 use super::fault::{self, Fault};
-use super::tables::{CLIENTS, DOCUMENTS, ENTRIES, EXPIRY, META, META_SCHEMA, META_STAMP, SCHEMA, TOKENS};
+use super::tables::{CLIENTS, DOCUMENTS, ENTRIES, EXPIRY, META, META_SCHEMA, META_STAMP, NAMES, SCHEMA, TOKENS, USERS};
 use crate::store::StoreErrorKind;
 use crate::token::time::Stamp;
 
@@ -144,7 +144,11 @@ pub(super) fn open_existing(folder: &Path, traffic: &Arc<Traffic>) -> Result<Ope
         // redb would take it for a new one. Ours are never empty, because they get their name when they are complete.
         return Err(OpenError::Damaged { path, detail: "the file is empty".into() });
     }
-    guarded(folder, &path, file, traffic, |database| read_start(&database).map(|start| (database, start)))
+    guarded(folder, &path, file, traffic, |database| {
+        let start = read_start(&database)?;
+        add_tables(&database)?;
+        Ok((database, start))
+    })
 }
 
 /// Makes a new database under another name and gives it its own when it is complete. A file that was killed while redb
@@ -255,12 +259,32 @@ fn read_start(database: &Database) -> Result<Start, Unprepared> {
     Ok((Stamp(stamp), expiry::earliest(&reading.open_table(EXPIRY)?)?))
 }
 
+/// Adds the tables that a file of before users were kept does not have.
+fn add_tables(database: &Database) -> Result<(), Unprepared> {
+    let reading = database.begin_read()?;
+    match reading.open_table(NAMES) {
+        Err(TableError::TableDoesNotExist(_)) => {}
+        opened => {
+            opened?;
+            reading.open_table(USERS)?;
+            return Ok(());
+        }
+    }
+    let writing = database.begin_write()?;
+    writing.open_table(USERS)?;
+    writing.open_table(NAMES)?;
+    writing.commit()?;
+    Ok(())
+}
+
 fn create_tables(database: &Database) -> Result<(), Unprepared> {
     let writing = database.begin_write()?;
     writing.open_table(TOKENS)?;
     writing.open_table(ENTRIES)?;
     writing.open_table(CLIENTS)?;
     writing.open_table(DOCUMENTS)?;
+    writing.open_table(USERS)?;
+    writing.open_table(NAMES)?;
     writing.open_table(EXPIRY)?;
     writing.open_table(META)?.insert(META_SCHEMA, SCHEMA)?;
     writing.commit()?;

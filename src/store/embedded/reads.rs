@@ -14,15 +14,17 @@ use super::changes::tokens::signed_reason;
 use super::fault::Stop;
 use super::kept::decode;
 use super::tables::{
-    CLIENTS, DOCUMENTS, ENTRIES, Entry, META, META_SCHEMA, NAME_BYTES, Name, SIGNING_KEYS, TOKENS, client_document,
-    damaged, document,
+    CLIENTS, DOCUMENTS, ENTRIES, Entry, META, META_SCHEMA, NAME_BYTES, NAMES, Name, SIGNING_KEYS, TOKENS, USERS,
+    damaged, dated_document, document,
 };
 use crate::client::ClientId;
-use crate::store::{Around, ClientDocument, Document, StoreError, StoreErrorKind, Surroundings};
+use crate::store::{self, Around, ClientDocument, Document, StoreError, StoreErrorKind, Surroundings, UserDocument};
 use crate::token::digest::{GrantId, TokenDigest};
 use crate::token::epoch::{Epoch, EpochAxis, Epochs};
 use crate::token::grant::{GrantMark, GrantRecord};
 use crate::token::record::Record;
+use crate::user::id::UserId;
+use crate::user::name::UniqueName;
 
 /// What each does is said at [`crate::store::Store`].
 #[expect(clippy::unused_async, reason = "the contract is asynchronous, for the store that talks to another process")]
@@ -99,7 +101,34 @@ impl EmbeddedStore {
             for row in clients.range::<&[u8]>((start, Bound::Unbounded))?.take(limit) {
                 let (id, row) = row?;
                 let id = str::from_utf8(id.value()).ok().and_then(ClientId::parse);
-                page.push((id.ok_or_else(|| damaged("the id of a client is not one"))?, client_document(row.value())?));
+                page.push((id.ok_or_else(|| damaged("the id of a client is not one"))?, dated_document(row.value())?));
+            }
+            Ok(page)
+        })
+    }
+
+    pub async fn user(&self, id: UserId) -> Result<Option<UserDocument>, StoreError> {
+        self.shared.read(|transaction| read_user(transaction, id))
+    }
+
+    pub async fn user_named(&self, name: UniqueName<'_>) -> Result<Option<(UserId, UserDocument)>, StoreError> {
+        let digest = store::name_digest(name);
+        self.shared.read(|transaction| {
+            let owner = transaction.open_table(NAMES)?.get(&digest)?.map(|owner| UserId(*owner.value()));
+            // Where nobody has the name somebody is looked for who is not there.
+            let document = read_user(transaction, owner.unwrap_or_else(|| store::nobody(name)))?;
+            Ok(owner.zip(document))
+        })
+    }
+
+    pub async fn users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<(UserId, UserDocument)>, StoreError> {
+        self.shared.read(|transaction| {
+            let start = after.as_ref().map_or(Bound::Unbounded, |id| Bound::Excluded(&id.0));
+            let users = transaction.open_table(USERS)?;
+            let mut page = Vec::new();
+            for row in users.range::<&[u8; UserId::BYTES]>((start, Bound::Unbounded))?.take(limit) {
+                let (id, row) = row?;
+                page.push((UserId(*id.value()), dated_document(row.value())?));
             }
             Ok(page)
         })
@@ -146,5 +175,10 @@ impl Entries {
 
 fn read_client(transaction: &ReadTransaction, client_id: &str) -> Result<Option<ClientDocument>, Stop> {
     let row = transaction.open_table(CLIENTS)?.get(client_id.as_bytes())?;
-    Ok(row.map(|row| client_document(row.value())).transpose()?)
+    Ok(row.map(|row| dated_document(row.value())).transpose()?)
+}
+
+fn read_user(transaction: &ReadTransaction, id: UserId) -> Result<Option<UserDocument>, Stop> {
+    let row = transaction.open_table(USERS)?.get(&id.0)?;
+    Ok(row.map(|row| dated_document(row.value())).transpose()?)
 }

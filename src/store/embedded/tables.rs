@@ -4,6 +4,8 @@
 //! tokens     digest (16)                        -> record, as token::codec writes it
 //! entries    kind (1), id (16)                  -> end (4), value: everything else that ends by itself, see [`Kind`]
 //! clients    client id                          -> version (8), created (8), body
+//! users      user id (16)                       -> version (8), created (8), body
+//! names      digest of kind and name (24)       -> user id (16)
 //! documents  name                               -> version (8), body
 //! expiry     second (4), kind (1), id (16)      -> nothing: what to forget, soonest first
 //! meta       "schema" -> version of this layout; "stamp" -> no stamp given out so far is later
@@ -12,16 +14,19 @@
 //! All numbers are big-endian, so that the order of the bytes is the order of the numbers. Every row of `tokens` and
 //! `entries` has exactly one row in `expiry`, written and removed in the same transaction; [`super::audit`] checks it.
 //!
+//! The tables of users came later than the others, and are made when a folder is opened that has none.
+//!
 //! One table for all entries, because opening a table costs every transaction about as much as reading from it.
 
 use bytes::Bytes;
 use redb::TableDefinition;
 
 use crate::coherence::name::fingerprint;
-use crate::store::{ClientDocument, Document, StoreError, StoreErrorKind};
+use crate::store::{self, DatedDocument, Document, StoreError, StoreErrorKind};
 use crate::token::digest::{GrantId, TokenDigest};
 use crate::token::epoch::EpochAxis;
 use crate::token::time::{Stamp, UnixSeconds};
+use crate::user::id::UserId;
 
 /// Version of the layout that this program reads and writes.
 pub(super) const SCHEMA: u64 = 2;
@@ -29,6 +34,9 @@ pub(super) const SCHEMA: u64 = 2;
 pub(super) const TOKENS: TableDefinition<'static, &[u8; ID_BYTES], &[u8]> = TableDefinition::new("tokens");
 pub(super) const ENTRIES: TableDefinition<'static, &[u8; NAME_BYTES], &[u8]> = TableDefinition::new("entries");
 pub(super) const CLIENTS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("clients");
+pub(super) const USERS: TableDefinition<'static, &[u8; UserId::BYTES], &[u8]> = TableDefinition::new("users");
+pub(super) const NAMES: TableDefinition<'static, &[u8; store::NAME_DIGEST_BYTES], &[u8; UserId::BYTES]> =
+    TableDefinition::new("names");
 pub(super) const DOCUMENTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("documents");
 pub(super) const EXPIRY: TableDefinition<'static, &[u8; EXPIRY_KEY_BYTES], ()> = TableDefinition::new("expiry");
 pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
@@ -181,16 +189,16 @@ impl Entry {
     }
 }
 
-/// The row of a client.
-pub(super) fn client_row(version: u64, created: Stamp, body: &[u8]) -> Vec<u8> {
+/// The row of a client or a user.
+pub(super) fn dated_row(version: u64, created: Stamp, body: &[u8]) -> Vec<u8> {
     [&version.to_be_bytes()[..], &created.0.to_be_bytes(), body].concat()
 }
 
-/// Reads the row of a client.
-pub(super) fn client_document(row: &[u8]) -> Result<ClientDocument, StoreError> {
+/// Reads the row of a client or a user.
+pub(super) fn dated_document(row: &[u8]) -> Result<DatedDocument, StoreError> {
     let parts = row.split_first_chunk().and_then(|(version, rest)| Some((version, rest.split_first_chunk()?)));
-    let (version, (created, body)) = parts.ok_or_else(|| damaged("the row of a client is cut short"))?;
-    Ok(ClientDocument {
+    let (version, (created, body)) = parts.ok_or_else(|| damaged("the row of a client or a user is cut short"))?;
+    Ok(DatedDocument {
         version: u64::from_be_bytes(*version),
         created: Stamp(u64::from_be_bytes(*created)),
         body: Bytes::copy_from_slice(body),
@@ -267,10 +275,10 @@ mod tests {
         assert_eq!(Entry::from_row(&row).unwrap(), entry);
         assert_eq!(Entry::from_row(&row[..3]).unwrap_err().kind(), StoreErrorKind::Damaged);
 
-        let row = client_row(3, Stamp(5), b"{}");
-        let client = client_document(&row).unwrap();
+        let row = dated_row(3, Stamp(5), b"{}");
+        let client = dated_document(&row).unwrap();
         assert_eq!((client.version, client.created, &*client.body), (3, Stamp(5), &b"{}"[..]));
-        assert_eq!(client_document(&row[..15]).unwrap_err().kind(), StoreErrorKind::Damaged);
+        assert_eq!(dated_document(&row[..15]).unwrap_err().kind(), StoreErrorKind::Damaged);
 
         let row = document_row(4, b"keys");
         assert_eq!(document(&row).unwrap(), Document { version: 4, body: Bytes::from_static(b"keys") });

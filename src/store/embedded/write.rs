@@ -6,12 +6,15 @@ use tokio::sync::oneshot;
 use super::fault::Fault;
 use super::tables::Name;
 use crate::client::ClientId;
-use crate::store::{ClientWrite, Insertion, RotationOutcome, StoreError, StoreErrorKind, Transition};
+use crate::store;
+use crate::store::{DocumentWrite, Insertion, RotationOutcome, StoreError, StoreErrorKind, Transition, UserCreation};
 use crate::token::codec::{self, EncodeError};
 use crate::token::digest::{GrantId, TokenDigest};
 use crate::token::grant::GrantRecord;
 use crate::token::record::{Reason, Record, State};
 use crate::token::time::{Now, Stamp, UnixSeconds};
+use crate::user::id::UserId;
+use crate::user::name::{NameKind, UniqueName};
 
 /// One write of the contract.
 #[derive(Debug)]
@@ -78,17 +81,36 @@ pub(super) enum Write {
         id: ClientId,
         body: Bytes,
         now: Now,
-        reply: Reply<ClientWrite>,
+        reply: Reply<DocumentWrite>,
     },
     ReplaceClient {
         id: ClientId,
         version: u64,
         created: Stamp,
         body: Bytes,
-        reply: Reply<ClientWrite>,
+        reply: Reply<DocumentWrite>,
     },
     DeleteClient {
         id: ClientId,
+        reply: Reply<bool>,
+    },
+    CreateUser {
+        id: UserId,
+        names: [UserName; 2],
+        body: Bytes,
+        now: Now,
+        reply: Reply<UserCreation>,
+    },
+    ReplaceUser {
+        id: UserId,
+        version: u64,
+        created: Stamp,
+        body: Bytes,
+        reply: Reply<DocumentWrite>,
+    },
+    DeleteUser {
+        id: UserId,
+        names: [UserName; 2],
         reply: Reply<bool>,
     },
 }
@@ -107,6 +129,19 @@ pub(super) struct NewEntry {
     pub(super) name: Name,
     pub(super) end: UnixSeconds,
     pub(super) value: Vec<u8>,
+}
+
+/// A name of a user, by its digest.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UserName {
+    pub(super) kind: NameKind,
+    pub(super) digest: [u8; store::NAME_DIGEST_BYTES],
+}
+
+impl UserName {
+    pub(super) fn new(name: UniqueName<'_>) -> Self {
+        Self { kind: name.kind, digest: store::name_digest(name) }
+    }
 }
 
 impl NewToken {
@@ -134,12 +169,16 @@ impl Write {
             Self::SetState { reply, .. } | Self::SetSignedState { reply, .. } => reply.send(fault),
             Self::Rotate { reply, .. } => reply.send(fault),
             Self::ReserveStamps { reply } => reply.send(fault),
-            Self::CreateClient { reply, .. } | Self::ReplaceClient { reply, .. } => reply.send(fault),
+            Self::CreateUser { reply, .. } => reply.send(fault),
+            Self::CreateClient { reply, .. } | Self::ReplaceClient { reply, .. } | Self::ReplaceUser { reply, .. } => {
+                reply.send(fault);
+            }
             Self::MarkGrant { reply, .. }
             | Self::RaiseEpoch { reply, .. }
             | Self::UseOnce { reply, .. }
             | Self::ReplaceDocument { reply, .. }
-            | Self::DeleteClient { reply, .. } => reply.send(fault),
+            | Self::DeleteClient { reply, .. }
+            | Self::DeleteUser { reply, .. } => reply.send(fault),
         }
     }
 }

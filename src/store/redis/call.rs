@@ -151,8 +151,14 @@ impl Call {
     /// Returns when it is certain that whoever was asked still was the primary when it had answered. Where something is
     /// not there, it may have been put in by way of another one, for the length of a lease.
     pub(super) async fn confirm(&self, reading: &Reading) -> Result<(), Fault> {
+        self.confirm_all([reading]).await
+    }
+
+    /// The same of several readings at once.
+    pub(super) async fn confirm_all<'a>(&self, readings: impl IntoIterator<Item = &'a Reading>) -> Result<(), Fault> {
         self.fleet.common.fence.passes(self.fleet.common.coherence.now(), self.deadline).await?;
-        reading.primaries.iter().try_for_each(|primary| primary.expect_current())
+        let mut primaries = readings.into_iter().flat_map(|reading| &reading.primaries);
+        primaries.try_for_each(|primary| primary.expect_current())
     }
 
     /// The value of one key.

@@ -1,21 +1,19 @@
 //! Clients, and the index by which they are listed.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use redis::{Cmd, Value};
 
 use super::fault::Fault;
-use super::{RedisStore, bytes, document, get, is_done, scripts};
+use super::{RedisStore, document, is_done, scripts};
 use crate::client::ClientId;
-use crate::store::{ClientDocument, ClientWrite, StoreError};
+use crate::store::{ClientDocument, ClientWrite, DocumentWrite, StoreError};
 use crate::token::time::{Now, Stamp};
 
 impl RedisStore {
     /// See [`crate::store::Store::client`].
     pub async fn client(&self, client_id: &str) -> Result<Option<ClientDocument>, StoreError> {
         let stored = self.begin()?.value(self.keys.client(client_id)).await?;
-        Ok(stored.map(document::decode_client).transpose()?)
+        Ok(stored.map(document::decode_dated).transpose()?)
     }
 
     /// See [`crate::store::Store::clients`].
@@ -24,52 +22,13 @@ impl RedisStore {
         after: Option<&ClientId>,
         limit: usize,
     ) -> Result<Vec<(ClientId, ClientDocument)>, StoreError> {
-        let index = self.keys.client_index();
-        let mut clients = Vec::new();
-        let mut after = after.cloned();
-        while clients.len() < limit {
-            let wanted = limit - clients.len();
-            let from = after.as_ref().map_or_else(|| "-".to_owned(), |id| format!("({id}"));
-            let mut page = redis::cmd("ZRANGE");
-            page.arg(&index).arg(from).arg("+").arg("BYLEX").arg("LIMIT").arg(0).arg(wanted);
-            let ids = self.visit(&index, [page]).await?.pop().map(ids).transpose()?.unwrap_or_default();
-            let Some(last) = ids.last().cloned() else { break };
-            let last_page = ids.len() < wanted;
-            let mut by_owner = BTreeMap::<_, Vec<ClientId>>::new();
-            for id in ids {
-                let owner = self.fleet.owner_of(self.keys.client(id.as_str()).as_bytes())?;
-                by_owner.entry(owner.address.clone()).or_default().push(id);
-            }
-            let first = clients.len();
-            for ids in by_owner.into_values() {
-                let keys: Vec<_> = ids.iter().map(|id| self.keys.client(id.as_str())).collect();
-                let Some(key) = keys.first() else { continue };
-                let replies = self.visit(key, keys.iter().map(|key| get(key))).await?;
-                for (id, reply) in ids.into_iter().zip(replies) {
-                    // An entry without a record is what a creation or deletion leaves that was cut off midway.
-                    if let Some(stored) = bytes(reply)? {
-                        clients.push((id, document::decode_client(stored)?));
-                    }
-                }
-            }
-            clients[first..].sort_by(|(one, _), (other, _)| one.cmp(other));
-            if last_page {
-                break;
-            }
-            after = Some(last);
-        }
-        Ok(clients)
-    }
-
-    /// Asks the primary that has a key, beside the hot path: replies come in order, and these are long.
-    async fn visit(&self, key: &str, commands: impl IntoIterator<Item = Cmd>) -> Result<Vec<Value>, Fault> {
-        let primary = self.fleet.owner_of(key.as_bytes())?;
-        // Says at once what is wrong when nothing is up, instead of waiting for the pool to find out.
-        primary.lane()?;
-        let mut visit = primary.administration.visit().await?;
-        let replies = visit.pipeline(commands).await?;
-        primary.expect_current()?;
-        Ok(replies)
+        let parse = |member: &[u8]| {
+            let id = str::from_utf8(member).ok().and_then(ClientId::parse);
+            id.ok_or_else(|| Fault::damaged("the index of clients holds no id"))
+        };
+        let after = after.map(|id| id.as_str().as_bytes().to_vec());
+        let key = |id: &ClientId| self.keys.client(id.as_str());
+        Ok(self.listed(&self.keys.client_index(), after, limit, parse, key).await?)
     }
 
     /// See [`crate::store::Store::create_client`].
@@ -96,12 +55,22 @@ impl RedisStore {
         created: Stamp,
         body: Bytes,
     ) -> Result<ClientWrite, StoreError> {
-        let Some(next) = version.checked_add(1) else { return Ok(ClientWrite::Conflict) };
+        Ok(self.replace(self.keys.client(id.as_str()), version, created, body).await?)
+    }
+
+    /// Replaces the record of a client or a user.
+    pub(super) async fn replace(
+        &self,
+        key: String,
+        version: u64,
+        created: Stamp,
+        body: Bytes,
+    ) -> Result<DocumentWrite, Fault> {
+        let Some(next) = version.checked_add(1) else { return Ok(DocumentWrite::Conflict) };
         let replaced = [version.to_be_bytes(), created.0.to_be_bytes()].concat();
         let arguments = [replaced, next.to_be_bytes().to_vec(), body.into()];
-        let invocation = scripts::clients::REPLACE.on([self.keys.client(id.as_str())], arguments);
-        let outcome = self.begin()?.ending(invocation).await?;
-        Ok(if is_done(outcome)? { ClientWrite::Done { version: next } } else { ClientWrite::Conflict })
+        let outcome = self.begin()?.ending(scripts::clients::REPLACE.on([key], arguments)).await?;
+        Ok(if is_done(outcome)? { DocumentWrite::Done { version: next } } else { DocumentWrite::Conflict })
     }
 
     /// See [`crate::store::Store::delete_client`].
@@ -133,14 +102,4 @@ impl RedisStore {
         command.arg(self.keys.client_index()).arg(0).arg(id.as_str());
         command
     }
-}
-
-/// The members of the index.
-fn ids(reply: Value) -> Result<Vec<ClientId>, Fault> {
-    let Value::Array(members) = reply else { return Err(Fault::unexpected_reply()) };
-    let id = |member| {
-        let text = String::from_utf8(bytes(member)?.unwrap_or_default()).ok();
-        text.and_then(|text| ClientId::parse(&text)).ok_or_else(|| Fault::damaged("the index of clients holds no id"))
-    };
-    members.into_iter().map(id).collect()
 }

@@ -17,9 +17,12 @@
 //! | `k:signing` | the signing keys: version (8 bytes), the sealed document | never |
 //! | `c:{client}` | a client: version (8 bytes), creation stamp (8 bytes), JSON | never |
 //! | `i:c` | the ids of all clients: a sorted set in which every score is 0 | never |
+//! | `u:{user}` | a user: version (8 bytes), creation stamp (8 bytes), JSON | never, once created |
+//! | `l:{kind and name}` | whose name it is: state (1 byte), stamp (8 bytes), user id (16 bytes) | never, once theirs |
+//! | `i:u:{part}` | the ids of all users that begin with these four bits: a sorted set in which every score is 0 | never |
 //!
 //! A token that is signed has no record, only its tombstone once it is revoked. What is kept by the name of a user is
-//! kept by a digest of it.
+//! kept by a digest of it. How a user comes to be: see [`super::users`].
 //!
 //! What stands in braces is the hash tag: in Redis Cluster a token and its tombstone share a slot, and so do a grant
 //! and its mark, so one script may touch both; everything else lies wherever it falls. Tombstones, marks and epochs
@@ -32,15 +35,27 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::coherence::name::{self, Name, UserGroup, fingerprint};
+use crate::store;
 use crate::token::digest::{GrantId, TokenDigest};
 use crate::token::epoch::EpochAxis;
 use crate::token::profile::ProfileId;
+use crate::user::id::UserId;
+use crate::user::name::UniqueName;
 
 /// Size of what stands in a key for something that may be used once: 32 characters.
 const USED_BYTES: usize = 24;
 
+/// How many parts the index of users has: one sorted set of millions would weigh on one slot.
+pub(super) const USER_INDEXES: u8 = 16;
+
+/// Which part of the index a user is in: the first four bits of the id, so that the parts in order are the users in
+/// order.
+pub(super) fn user_index_of(id: UserId) -> u8 {
+    id.0[0] >> 4
+}
+
 /// Writes keys, all with the configured prefix.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Keys {
     prefix: Box<str>,
 }
@@ -109,6 +124,22 @@ impl Keys {
     /// pages are promised in.
     pub(super) fn client_index(&self) -> String {
         [&*self.prefix, "i:c"].concat()
+    }
+
+    /// A user's record.
+    pub(super) fn user(&self, id: UserId) -> String {
+        self.tagged("u:{", id.to_text().as_str())
+    }
+
+    /// Whose a name is.
+    pub(super) fn user_name(&self, name: UniqueName<'_>) -> String {
+        self.tagged("l:{", &URL_SAFE_NO_PAD.encode(store::name_digest(name)))
+    }
+
+    /// One of the [`USER_INDEXES`] parts of the index of users. Its members are the bytes of the ids, so that their order is
+    /// that of the ids, which is not the order of their texts.
+    pub(super) fn user_index(&self, part: u8) -> String {
+        self.tagged("i:u:{", itoa::Buffer::new().format(part))
     }
 
     fn tagged(&self, kind: &str, name: &str) -> String {

@@ -1,6 +1,7 @@
 //! The store that any number of nodes share: one Redis, or a Valkey, that takes writes.
 //!
-//! - `tokens`, `grants`, `shared`, `clients` the contract, in four parts; `call` what each call works with
+//! - `tokens`, `grants`, `shared`, `clients`, `users` the contract, in five parts; `call` what each call works with
+//! - `listing` pages of what has an index
 //! - `profiles` what many tokens have in common
 //! - `keys` what things are called there; `scripts` what must happen in one step; `document` how documents are kept
 //! - `fleet` all primaries, `directory` who says which they are, `fence` for how long that may be believed
@@ -48,6 +49,7 @@ mod keys;
 mod lane;
 mod leases;
 mod link;
+mod listing;
 pub mod observe;
 mod primary;
 mod profiles;
@@ -57,6 +59,7 @@ mod shared;
 mod tokens;
 mod tracker;
 mod upkeep;
+mod users;
 
 use std::fmt;
 use std::sync::Arc;

@@ -86,7 +86,7 @@ impl RedisStore {
         if let (Some(memory), Some(subject)) = (memory, subject) {
             of_user.into_iter().chain(of_both).for_each(|epoch| memory.saw(subject, epoch));
         }
-        let client = client.map(document::decode_client).transpose()?;
+        let client = client.map(document::decode_dated).transpose()?;
         let grant = grant.map_or(Ok(GrantMark::default()), |mark| decode_mark(&mark))?;
         let revoked = epoch(revoked)?.map(|tombstone| tombstone.reason);
         let epochs = Epochs { issuer, client: of_client, user: of_user, client_user: of_both, key: epoch(of_key)? };

@@ -342,6 +342,8 @@ impl Label for StoreOperation {
         "write_keys",
         "read_client",
         "write_client",
+        "read_user",
+        "write_user",
         "probe",
     ];
 
@@ -362,7 +364,9 @@ impl Label for StoreOperation {
             Self::WriteKeys => 11,
             Self::ReadClient => 12,
             Self::WriteClient => 13,
-            Self::Probe => 14,
+            Self::ReadUser => 14,
+            Self::WriteUser => 15,
+            Self::Probe => 16,
         }
     }
 }

@@ -6,8 +6,9 @@ use introspectd::token::epoch::EpochAxis;
 use introspectd::token::grant::GrantMark;
 use introspectd::token::record::State;
 use introspectd::token::time::Stamp;
+use introspectd::user::id::UserId;
 
-use super::{ALICE, AXES, GRANT, REQUESTED, app, key, mark, now, raise, revoked, rotation};
+use super::{ALICE, AXES, GRANT, NAMES, REQUESTED, USER, app, key, mark, now, raise, revoked, rotation};
 use crate::support::redis::{PREFIX, RedisServer};
 use crate::support::{around, digest};
 
@@ -34,6 +35,47 @@ async fn what_was_not_written_by_us_is_damaged_and_not_absent() {
     assert_eq!(kind(store.client("app").await.map(drop)), damaged);
     assert_eq!(kind(store.surroundings(around()).await.map(drop)), damaged);
     assert_eq!(kind(store.replace_client(&app(), 1, Stamp(1), Bytes::new()).await.map(drop)), damaged);
+}
+
+#[tokio::test]
+async fn a_user_or_a_name_that_cannot_be_read_is_damage_and_never_absence() {
+    let server = RedisServer::start().await;
+    let store = server.store().await;
+    let kind = |outcome: Result<(), StoreError>| outcome.map_err(|error| error.kind());
+    let damaged = Err(StoreErrorKind::Damaged);
+    store.create_user(USER, NAMES, Bytes::new(), now()).await.unwrap();
+    let user = format!("{PREFIX}u:{{{}}}", USER.to_text());
+    let whole: Vec<u8> = server.command(&["GET", &user]).await;
+    let names: Vec<String> =
+        server.keys().await.into_iter().filter(|key| key.starts_with(&format!("{PREFIX}l:"))).collect();
+    assert_eq!(names.len(), 2);
+    for length in 0..whole.len() {
+        let cut = "\u{1}".repeat(length);
+        server.command::<()>(&["SET", &user, &cut]).await;
+        assert_eq!(kind(store.user(USER).await.map(drop)), damaged, "{length}");
+        assert_eq!(kind(store.user_named(NAMES[0]).await.map(drop)), damaged, "{length}");
+        assert_eq!(kind(store.users(None, 9).await.map(drop)), damaged, "{length}");
+        if length > 0 {
+            assert_eq!(kind(store.replace_user(USER, 1, Stamp(1), Bytes::new()).await.map(drop)), damaged, "{length}");
+        }
+    }
+    let other = UserId([8; UserId::BYTES]);
+    for value in ["", "short", "far too long for what says whose name it is", "\u{2}12345678abcdefghijklmnop"] {
+        for name in &names {
+            server.command::<()>(&["SET", name, value]).await;
+        }
+        for name in NAMES {
+            assert_eq!(kind(store.user_named(name).await.map(drop)), damaged, "{value:?}");
+        }
+        assert_eq!(kind(store.create_user(other, NAMES, Bytes::new(), now()).await.map(drop)), damaged, "{value:?}");
+    }
+    for key in &names {
+        server.command::<()>(&["DEL", key]).await;
+        server.command::<()>(&["LPUSH", key, "x"]).await;
+    }
+    assert_eq!(kind(store.user_named(NAMES[0]).await.map(drop)), damaged);
+    assert_eq!(kind(store.create_user(other, NAMES, Bytes::new(), now()).await.map(drop)), damaged);
+    assert_eq!(store.user(other).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -21,19 +21,28 @@ use introspectd::client::secret::Secret;
 use introspectd::config::RedisConfig;
 use introspectd::store::redis::RedisStore;
 use introspectd::store::{
-    Around, ClientWrite, Insertion, NewGrant, Rotation, RotationOutcome, Signed, StoreError, Transition,
+    Around, ClientWrite, DocumentWrite, Insertion, NewGrant, Rotation, RotationOutcome, Signed, StoreError, Transition,
+    UserCreation,
 };
 use introspectd::token::digest::{GrantId, TokenDigest};
 use introspectd::token::epoch::EpochAxis;
 use introspectd::token::grant::{GrantMark, GrantRecord};
 use introspectd::token::record::{Reason, Record, State};
 use introspectd::token::time::{Clock, Now, Stamp, UnixSeconds};
+use introspectd::user::id::UserId;
+use introspectd::user::name::{NameKind, UniqueName};
 
 use crate::support::redis::{PREFIX, RedisServer};
 use crate::support::{digest, grant_record, record};
 
 const REQUESTED: State = State::Revoked(Reason::REQUESTED);
 const GRANT: GrantId = GrantId([1; GrantId::BYTES]);
+
+const USER: UserId = UserId([7; UserId::BYTES]);
+const NAMES: [UniqueName<'static>; 2] = [
+    UniqueName { kind: NameKind::Username, canonical: "alice" },
+    UniqueName { kind: NameKind::Email, canonical: "alice@example.com" },
+];
 
 fn now() -> Now {
     Clock::System.now()
@@ -149,5 +158,14 @@ pub(crate) async fn everything_works(store: &RedisStore) {
         assert_eq!(store.clients(None, 10).await.unwrap().len(), 1);
     }
     assert!(store.delete_client(&app()).await.unwrap());
+    assert_eq!(store.create_user(USER, NAMES, Bytes::new(), now()).await.unwrap(), UserCreation::Done { version: 1 });
+    let rival = store.create_user(UserId([8; UserId::BYTES]), NAMES, Bytes::new(), now()).await.unwrap();
+    assert!(matches!(rival, UserCreation::Taken(_)));
+    let (id, document) = store.user_named(NAMES[0]).await.unwrap().unwrap();
+    assert_eq!((id, store.user(USER).await.unwrap()), (USER, Some(document.clone())));
+    let replaced = store.replace_user(USER, 1, document.created, Bytes::new()).await.unwrap();
+    assert_eq!(replaced, DocumentWrite::Done { version: 2 });
+    assert_eq!(store.users(None, 10).await.unwrap().len(), 1);
+    assert!(store.delete_user(USER, NAMES).await.unwrap());
     store.probe().await.unwrap();
 }

@@ -11,9 +11,13 @@ use introspectd::token::digest::GrantId;
 use introspectd::token::epoch::EpochAxis;
 use introspectd::token::grant::GrantMark;
 use introspectd::token::record::State;
+use introspectd::user::id::UserId;
+use introspectd::user::name::UniqueName;
 use tokio::task::JoinSet;
 
-use super::{REQUESTED, app, everything_works, insert, is_up, mark, new_grant, now, raise, revoked, rotation};
+use super::{
+    NAMES, REQUESTED, USER, app, everything_works, insert, is_up, mark, new_grant, now, raise, revoked, rotation,
+};
 use crate::support::redis::RedisServer;
 use crate::support::{digest, eventually};
 
@@ -145,6 +149,7 @@ async fn when_memory_is_full_revoking_works_and_issuing_is_refused() {
     store.create_client(&app(), Bytes::new(), now()).await.unwrap();
     let end = now().seconds().plus(60);
     store.insert(&[], Some(&new_grant(end)), now()).await.unwrap();
+    store.create_user(USER, NAMES, Bytes::new(), now()).await.unwrap();
     server.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
     // With scripts known to Redis, and with scripts that have to be sent again.
     for round in 0..2_u8 {
@@ -175,9 +180,17 @@ async fn when_memory_is_full_revoking_works_and_issuing_is_refused() {
         let body = Bytes::from_static(b"revoked");
         let replacement = store.replace_client(&app(), version, created, body).await.unwrap();
         assert_eq!(replacement, ClientWrite::Done { version: version + 1 });
+        let names = NAMES.map(|name| UniqueName { canonical: "bob", ..name });
+        let creation = store.create_user(UserId([8; UserId::BYTES]), names, Bytes::new(), now()).await;
+        assert_eq!(creation.unwrap_err().kind(), StoreErrorKind::Refused);
+        let created = store.user(USER).await.unwrap().unwrap().created;
+        let disabled = store.replace_user(USER, version, created, Bytes::from_static(b"disabled")).await.unwrap();
+        assert_eq!(disabled, ClientWrite::Done { version: version + 1 });
         server.command::<()>(&["SCRIPT", "FLUSH"]).await;
     }
     assert!(store.delete_client(&app()).await.unwrap());
+    assert!(store.delete_user(USER, NAMES).await.unwrap());
+    assert_eq!(store.user_named(NAMES[0]).await.unwrap(), None);
     assert_eq!(store.token(&[digest(1)]).await.unwrap().unwrap().1.state, REQUESTED);
     assert_eq!(store.token(&[digest(10)]).await.unwrap(), None);
     assert_eq!(store.clients(None, 10).await.unwrap(), []);

@@ -1,6 +1,6 @@
 //! The store contract, sentence by sentence: each file has a list of tests, and runs it over every store.
 //!
-//! - [`tokens`] tokens with a record; [`signed`] those without; [`clients`] clients
+//! - [`tokens`] tokens with a record; [`signed`] those without; [`clients`] clients; [`users`] users
 //! - [`grants`] grants and rotation; [`marks`] what of a grant is revoked; [`epochs`] many tokens at once
 //! - [`shared`] the clock, what was used once, the signing keys, closing
 //!
@@ -61,6 +61,7 @@ mod marks;
 mod shared;
 mod signed;
 mod tokens;
+mod users;
 
 /// A store under test.
 struct Subject {

@@ -9,6 +9,8 @@ use introspectd::token::epoch::EpochAxis;
 use introspectd::token::grant::GrantMark;
 use introspectd::token::record::Reason;
 use introspectd::token::time::{Now, Stamp, UnixSeconds};
+use introspectd::user::id::UserId;
+use introspectd::user::name::{NameKind, UniqueName};
 use tokio::task::JoinSet;
 
 use super::{REQUESTED, Subject, client_id};
@@ -133,6 +135,8 @@ async fn a_closed_store_is_unavailable(subject: Subject) {
     let new = NewGrant { id: grant, record: kept.clone(), keep_until: end };
     let rotation = Rotation { grant, from: kept.current, to: kept, keep_until: end, access: None };
     let mark = GrantMark::default().revoked(Reason::REQUESTED);
+    let user = UserId([1; UserId::BYTES]);
+    let names = [NameKind::Username, NameKind::Email].map(|kind| UniqueName { kind, canonical: "alice" });
     let outcomes = [
         store.token(&[digest(1)]).await.map(drop),
         store.token(&[digest(1), digest(2)]).await.map(drop),
@@ -154,6 +158,12 @@ async fn a_closed_store_is_unavailable(subject: Subject) {
         store.create_client(&id, Bytes::new(), now).await.map(drop),
         store.replace_client(&id, 1, Stamp(1), Bytes::new()).await.map(drop),
         store.delete_client(&id).await.map(drop),
+        store.user(user).await.map(drop),
+        store.user_named(names[0]).await.map(drop),
+        store.users(None, 1).await.map(drop),
+        store.create_user(user, names, Bytes::new(), now).await.map(drop),
+        store.replace_user(user, 1, Stamp(1), Bytes::new()).await.map(drop),
+        store.delete_user(user, names).await.map(drop),
         store.probe().await,
     ];
     for (number, outcome) in outcomes.into_iter().enumerate() {

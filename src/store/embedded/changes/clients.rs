@@ -5,10 +5,23 @@ use redb::ReadableTable as _;
 use super::Changes;
 use crate::client::ClientId;
 use crate::coherence::name::Name;
-use crate::store::ClientWrite;
 use crate::store::embedded::fault::Stop;
-use crate::store::embedded::tables::{client_document, client_row};
+use crate::store::embedded::tables::{dated_document, dated_row};
+use crate::store::{ClientWrite, DatedDocument};
 use crate::token::time::{Now, Stamp};
+
+/// The version and the row that take the place of a record, if it is the one that was named.
+pub(super) fn replacement(
+    document: Option<DatedDocument>,
+    version: u64,
+    created: Stamp,
+    body: &[u8],
+) -> Option<(u64, Vec<u8>)> {
+    // A deleted client and one created after it may have the same version, and never the same stamp.
+    document.filter(|document| (document.version, document.created) == (version, created))?;
+    let next = version.checked_add(1)?;
+    Some((next, dated_row(next, created, body)))
+}
 
 impl Changes<'_> {
     pub(super) fn create_client(&mut self, id: &ClientId, body: &[u8], now: Now) -> Result<ClientWrite, Stop> {
@@ -17,7 +30,7 @@ impl Changes<'_> {
             return Ok(ClientWrite::Conflict);
         }
         let created = self.stamps.next(now);
-        self.clients.insert(key, client_row(1, created, body).as_slice())?;
+        self.clients.insert(key, dated_row(1, created, body).as_slice())?;
         self.changed = true;
         self.announce(Name::Client(id.as_str()));
         Ok(ClientWrite::Done { version: 1 })
@@ -31,11 +44,11 @@ impl Changes<'_> {
         body: &[u8],
     ) -> Result<ClientWrite, Stop> {
         let key = id.as_str().as_bytes();
-        let document = self.clients.get(key)?.map(|row| client_document(row.value())).transpose()?;
-        // A deleted client and one created after it may have the same version, and never the same stamp.
-        let named = document.filter(|document| (document.version, document.created) == (version, created));
-        let (Some(_), Some(next)) = (named, version.checked_add(1)) else { return Ok(ClientWrite::Conflict) };
-        self.clients.insert(key, client_row(next, created, body).as_slice())?;
+        let document = self.clients.get(key)?.map(|row| dated_document(row.value())).transpose()?;
+        let Some((next, row)) = replacement(document, version, created, body) else {
+            return Ok(ClientWrite::Conflict);
+        };
+        self.clients.insert(key, row.as_slice())?;
         self.changed = true;
         self.announce(Name::Client(id.as_str()));
         Ok(ClientWrite::Done { version: next })

@@ -1,7 +1,7 @@
 //! The writes of the contract, applied to the tables of one open transaction.
 //!
 //! - `tokens` tokens, with a record and without; `grants` grants, rotation and marks
-//! - `shared` epochs, what was used once, documents; `clients` clients
+//! - `shared` epochs, what was used once, documents; `clients` clients; `users` users
 //!
 //! Each function decides before it writes, so that one that stops with an answer has changed nothing, and the other
 //! writes of the transaction go on.
@@ -10,6 +10,7 @@ mod clients;
 mod grants;
 pub(super) mod shared;
 pub(super) mod tokens;
+mod users;
 
 use redb::{Table, WriteTransaction};
 
@@ -24,6 +25,7 @@ use crate::token::time::{Now, Stamp, UnixSeconds};
 
 /// The tables of one transaction, and what has been done to them.
 pub(super) struct Changes<'transaction> {
+    transaction: &'transaction WriteTransaction,
     kept: Kept<'transaction>,
     clients: Table<'transaction, &'static [u8], &'static [u8]>,
     documents: Table<'transaction, &'static str, &'static [u8]>,
@@ -57,6 +59,7 @@ impl<'transaction> Changes<'transaction> {
         stamps: &'transaction Stamps,
     ) -> Result<Self, Fault> {
         Ok(Self {
+            transaction,
             kept: Kept::open(transaction)?,
             clients: transaction.open_table(CLIENTS)?,
             documents: transaction.open_table(DOCUMENTS)?,
@@ -105,6 +108,15 @@ impl<'transaction> Changes<'transaction> {
                 reply.set(Stop::answer(self.replace_client(id, *version, *created, body))?);
             }
             Write::DeleteClient { id, reply } => reply.set(Stop::answer(self.delete_client(id))?),
+            Write::CreateUser { id, names, body, now, reply } => {
+                reply.set(Stop::answer(self.create_user(*id, *names, body, *now))?);
+            }
+            Write::ReplaceUser { id, version, created, body, reply } => {
+                reply.set(Stop::answer(self.replace_user(*id, *version, *created, body))?);
+            }
+            Write::DeleteUser { id, names, reply } => {
+                reply.set(Stop::answer(self.delete_user(*id, *names))?);
+            }
         }
         Ok(())
     }

@@ -11,12 +11,13 @@ use tempfile::TempDir;
 
 pub(super) use self::hands::Hands;
 use super::*;
-use crate::store::embedded::tables::{CLIENTS, DOCUMENTS, ENTRIES, EXPIRY, Entry, TOKENS};
+use crate::store::embedded::tables::{CLIENTS, DOCUMENTS, ENTRIES, EXPIRY, Entry, TOKENS, USERS};
 use crate::store::{Around, Signed};
 use crate::token::claims::Claims;
 use crate::token::grant::{GrantRecord, TokenFormat};
 use crate::token::scope::Scope;
 use crate::token::value::TokenKind;
+use crate::user::name::NameKind;
 
 const START: UnixSeconds = UnixSeconds(1_000_000);
 
@@ -266,6 +267,78 @@ async fn a_damaged_mark_or_grant_stops_a_rotation() {
         });
     }
     assert_eq!(store.rotate(&rotation, now).await.unwrap(), RotationOutcome::Absent);
+}
+
+const USER: UserId = UserId([5; UserId::BYTES]);
+const NAMES: [UniqueName<'static>; 2] = [
+    UniqueName { kind: NameKind::Username, canonical: "alice" },
+    UniqueName { kind: NameKind::Email, canonical: "alice@example.com" },
+];
+
+#[tokio::test]
+async fn a_user_that_cannot_be_read_is_damage_and_never_absence() {
+    let (_folder, clock, store) = open(Limits::default());
+    store.create_user(USER, NAMES, Bytes::new(), clock.now()).await.unwrap();
+    let damaged = |error: StoreError| error.kind() == StoreErrorKind::Damaged;
+    for length in 0..16 {
+        tamper(&store, |transaction| {
+            transaction.open_table(USERS).unwrap().insert(&USER.0, &[1_u8; 16][..length]).unwrap();
+        });
+        assert!(damaged(store.user(USER).await.unwrap_err()));
+        assert!(damaged(store.user_named(NAMES[1]).await.unwrap_err()));
+        assert!(damaged(store.users(None, 9).await.unwrap_err()));
+        assert!(damaged(store.replace_user(USER, 1, Stamp(1), Bytes::new()).await.unwrap_err()));
+        assert!(damaged(store.audit().unwrap_err()));
+    }
+    assert!(store.delete_user(USER, NAMES).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_audit_sees_names_of_nobody_and_users_without_names_and_such_names_can_be_taken() {
+    let (_folder, clock, store) = open(Limits::default());
+    store.create_user(USER, NAMES, Bytes::new(), clock.now()).await.unwrap();
+    let audit = store.audit().unwrap();
+    assert_eq!((audit.users, audit.names, audit.misnamed, audit.is_sound()), (1, 2, 0, true));
+    tamper(&store, |transaction| {
+        transaction.open_table(USERS).unwrap().remove(&USER.0).unwrap();
+    });
+    let audit = store.audit().unwrap();
+    assert_eq!((audit.users, audit.names, audit.misnamed, audit.is_sound()), (0, 2, 2, false));
+    assert_eq!(store.user_named(NAMES[0]).await.unwrap(), None);
+    let heir = UserId([6; UserId::BYTES]);
+    let outcome = store.create_user(heir, NAMES, Bytes::new(), clock.now()).await.unwrap();
+    assert_eq!(outcome, UserCreation::Done { version: 1 });
+    assert!(store.audit().unwrap().is_sound());
+    tamper(&store, |transaction| {
+        transaction.open_table(tables::NAMES).unwrap().pop_first().unwrap();
+    });
+    let audit = store.audit().unwrap();
+    assert_eq!((audit.users, audit.names, audit.misnamed, audit.is_sound()), (1, 1, 1, false));
+}
+
+#[tokio::test]
+async fn a_folder_of_before_there_were_users_is_opened_and_takes_them() {
+    let (folder, clock, store) = open(Limits::default());
+    store.insert(&[token(1, 60)], None, clock.now()).await.unwrap();
+    tamper(&store, |transaction| {
+        assert!(transaction.delete_table(USERS).unwrap());
+        assert!(transaction.delete_table(tables::NAMES).unwrap());
+    });
+    store.close().await;
+    drop(store);
+    for version in [1, 2] {
+        let store = EmbeddedStore::open(folder.path(), clock.clone()).unwrap();
+        assert!(store.token(&[token(1, 60).0]).await.unwrap().is_some());
+        if version == 1 {
+            assert_eq!(store.user_named(NAMES[0]).await.unwrap(), None);
+            assert_eq!(store.users(None, 9).await.unwrap(), []);
+            store.create_user(USER, NAMES, Bytes::new(), clock.now()).await.unwrap();
+        }
+        let created = store.user_named(NAMES[0]).await.unwrap().unwrap().1.created;
+        let replaced = store.replace_user(USER, version, created, Bytes::new()).await.unwrap();
+        assert_eq!(replaced, DocumentWrite::Done { version: version + 1 });
+        assert!(store.audit().unwrap().is_sound());
+    }
 }
 
 /// Writes past the store.

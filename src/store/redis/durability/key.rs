@@ -3,7 +3,8 @@
 use crate::coherence::name::Name;
 use crate::token::digest::{GrantId, TokenDigest};
 
-/// A key of something that ends tokens, without the configured prefix: see [`crate::coherence::name`].
+/// A key of something that ends tokens, or says who may log in, without the configured prefix: see
+/// [`crate::coherence::name`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in super::super) enum Key {
     /// The tombstone of a token.
@@ -12,8 +13,10 @@ pub(in super::super) enum Key {
     Mark(GrantId),
     /// An epoch.
     Epoch(Box<str>),
-    /// A client's record.
-    Client(Box<str>),
+    /// The record of a client or a user.
+    Record(Box<str>),
+    /// Whose a user's name is.
+    UserName(Box<str>),
     /// A marker of the dataset, which carries the epoch of all tokens.
     Marker(Box<str>),
     /// A document that has a version and belongs to nobody: the signing keys.
@@ -21,7 +24,7 @@ pub(in super::super) enum Key {
 }
 
 impl Key {
-    /// Reads a key as a server names it, less the prefix; `None` when it is of nothing that ends tokens.
+    /// Reads a key as a server names it, less the prefix; `None` when it is of nothing that is written again.
     pub(in super::super) fn parse(text: &[u8]) -> Option<Self> {
         let text = str::from_utf8(text).ok()?;
         if let Some(digest) = tag(text, "r:") {
@@ -33,7 +36,8 @@ impl Key {
         match text.split_once(':')?.0 {
             // Any other key below it is of no grant.
             "e" if !text.starts_with("e:g:") => Some(Self::Epoch(text.into())),
-            "c" => Some(Self::Client(text.into())),
+            "c" | "u" => Some(Self::Record(text.into())),
+            "l" => Some(Self::UserName(text.into())),
             "m" => Some(Self::Marker(text.into())),
             "k" => Some(Self::Document(text.into())),
             _ => None,
@@ -45,7 +49,11 @@ impl Key {
         match self {
             Self::Tombstone(digest) => Name::Token(*digest).text(),
             Self::Mark(grant) => Name::Grant(*grant).text(),
-            Self::Epoch(text) | Self::Client(text) | Self::Marker(text) | Self::Document(text) => String::from(&**text),
+            Self::Epoch(text)
+            | Self::Record(text)
+            | Self::UserName(text)
+            | Self::Marker(text)
+            | Self::Document(text) => String::from(&**text),
         }
     }
 
@@ -58,7 +66,11 @@ impl Key {
     pub(super) fn heap_bytes(&self) -> usize {
         match self {
             Self::Tombstone(_) | Self::Mark(_) => 0,
-            Self::Epoch(text) | Self::Client(text) | Self::Marker(text) | Self::Document(text) => text.len(),
+            Self::Epoch(text)
+            | Self::Record(text)
+            | Self::UserName(text)
+            | Self::Marker(text)
+            | Self::Document(text) => text.len(),
         }
     }
 }
@@ -79,7 +91,7 @@ mod tests {
         let names = [
             (Name::Token(token), Key::Tombstone(token)),
             (Name::Grant(grant), Key::Mark(grant)),
-            (Name::Client("{app}"), Key::Client(Name::Client("{app}").text().into())),
+            (Name::Client("{app}"), Key::Record(Name::Client("{app}").text().into())),
             (Name::Epoch(EpochAxis::Issuer), Key::Epoch("e:i".into())),
             (Name::Epoch(EpochAxis::User("g:")), Key::Epoch(Name::Epoch(EpochAxis::User("g:")).text().into())),
             (Name::SigningKeys, Key::Document("k:signing".into())),
@@ -88,12 +100,18 @@ mod tests {
             assert_eq!(Key::parse(name.text().as_bytes()), Some(key.clone()), "{name:?}");
             assert_eq!(key.text(), name.text());
         }
-        assert_eq!(Key::parse(b"m:{17}"), Some(Key::Marker("m:{17}".into())));
+        for (text, key) in [
+            ("m:{17}", Key::Marker("m:{17}".into())),
+            ("u:{x}", Key::Record("u:{x}".into())),
+            ("l:{x}", Key::UserName("l:{x}".into())),
+        ] {
+            assert_eq!((Key::parse(text.as_bytes()), key.text()), (Some(key.clone()), text.to_owned()));
+        }
     }
 
     #[test]
     fn other_keys_are_nobodys() {
-        let others: [&[u8]; 12] = [
+        let others: [&[u8]; 13] = [
             b"",
             b"r",
             b"r:",
@@ -104,6 +122,7 @@ mod tests {
             b"t:{BwcHBwcHBwcHBwcHBwcHBw}",
             b"g:{BwcHBwcHBwcHBwcHBwcHBw}",
             b"i:c",
+            b"i:u:{1}",
             b"f:{1}",
             b"\xFF:{1}",
         ];

@@ -233,9 +233,13 @@ impl Replay {
                 let arguments = [moment, vec![epoch.reason.to_byte()], decimal(expires_at)];
                 Some(scripts::shared::RAISE_EPOCH.on([key], arguments))
             }
-            (Key::Client(_), Known::Stored(record), _) => Some(scripts::replay::CLIENT.on([key], [record.to_vec()])),
-            (Key::Client(_), Known::Gone(at), _) => {
-                Some(scripts::replay::CLIENT_GONE.on([key], [at.0.to_be_bytes().to_vec()]))
+            (Key::Record(_), Known::Stored(record), _) => Some(scripts::replay::RECORD.on([key], [record.to_vec()])),
+            // One with an end was only claimed: whoever did that finds out that it is lost.
+            (Key::UserName(_), Known::Stored(name), None) => {
+                Some(scripts::replay::USER_NAME.on([key], [name.to_vec()]))
+            }
+            (Key::Record(_), Known::Gone(at), _) => {
+                Some(scripts::replay::RECORD_GONE.on([key], [at.0.to_be_bytes().to_vec()]))
             }
             (Key::Document(_), Known::Stored(document), _) => {
                 Some(scripts::replay::DOCUMENT.on([key], [document.to_vec()]))

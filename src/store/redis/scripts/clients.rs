@@ -20,15 +20,15 @@ return 1
     )
 });
 
-/// Replaces a client that still has the version and the creation stamp named; the stamp stays.
+/// Replaces the record of a client or a user that still has the version and the creation stamp named; the stamp stays.
 ///
 /// A deleted client and one created after it may have the same version, and never the same stamp.
 ///
-/// - KEYS: client
+/// - KEYS: record
 /// - ARGV: version and creation stamp to be replaced, the new version, eight bytes each; the JSON
 /// - Reply: [`super::DONE`]; [`super::NOT_DONE`] when it is gone or has another version
 ///
-/// Allowed when memory is full, since this is how a client is revoked; it adds no key.
+/// Allowed when memory is full, since this is how a client is revoked and an account disabled; it adds no key.
 pub(in super::super) static REPLACE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         ALLOW_OOM,
@@ -43,9 +43,9 @@ return 1
     )
 });
 
-/// Deletes a client.
+/// Deletes the record of a client or a user.
 ///
-/// - KEYS: client
+/// - KEYS: record
 /// - ARGV: none
 /// - Reply: how many there were, 0 or 1
 pub(in super::super) static DELETE: LazyLock<Script> =

@@ -2,7 +2,7 @@
 //!
 //! - [`tokens`] tokens, with a record and without; [`grants`] grants, rotation and marks
 //! - [`profiles`] what many tokens have in common
-//! - [`shared`] epochs, what was used once, documents; [`clients`] clients
+//! - [`shared`] epochs, what was used once, documents; [`clients`] clients; [`users`] users and their names
 //! - [`replay`] what a primary may have lost
 //!
 //! A script touches keys of one slot only. It runs whole or not at all, and nothing runs beside it, so "is it there?"
@@ -18,6 +18,7 @@ pub(super) mod profiles;
 pub(super) mod replay;
 pub(super) mod shared;
 pub(super) mod tokens;
+pub(super) mod users;
 
 use redis::Cmd;
 
@@ -124,6 +125,8 @@ mod tests {
             &shared::WRITE_DOCUMENT,
             &clients::REPLACE,
             &clients::DELETE,
+            &users::RELEASE,
+            &users::WITHDRAW,
             &shared::RAISE_MARKER,
         ];
         for script in ending {
@@ -137,6 +140,10 @@ mod tests {
             &grants::INSERT,
             &grants::ROTATE,
             &clients::CREATE,
+            &users::CLAIM,
+            &users::BEGIN,
+            &users::KEEP_NAME,
+            &users::FINISH,
         ];
         for script in others {
             assert!(script.code.starts_with("#!lua\n"), "{}", script.code);

@@ -80,15 +80,15 @@ return done
     Script::new(ALLOW_OOM, &[ORDER, &body].concat())
 });
 
-/// Puts a client's record in the place of an older one.
+/// Puts the record of a client or a user in the place of an older one.
 ///
-/// - KEYS: client
+/// - KEYS: record
 /// - ARGV: the record
 /// - Reply: [`super::DONE`]; [`super::NOT_DONE`] when there is none, or one that is at least as new
 ///
 /// Of two clients of one id the one that was created later counts, of two versions of one client the higher. One that
 /// is not there stays away: it may have been deleted, and without it none of its tokens is active.
-pub(in super::super) static CLIENT: LazyLock<Script> = LazyLock::new(|| {
+pub(in super::super) static RECORD: LazyLock<Script> = LazyLock::new(|| {
     let body = "\
 local head = redis.call('GETRANGE', KEYS[1], 0, 15)
 if head == '' then return 0 end
@@ -101,18 +101,40 @@ return 1
     Script::new(ALLOW_OOM, &[ORDER, body].concat())
 });
 
-/// Deletes a client that was deleted.
+/// Deletes the record of a client or a user that was deleted.
 ///
-/// - KEYS: client
+/// - KEYS: record
 /// - ARGV: a stamp of eight bytes at which it was gone
 /// - Reply: [`super::DONE`]; [`super::NOT_DONE`] when there is none, or one that was created later
-pub(in super::super) static CLIENT_GONE: LazyLock<Script> = LazyLock::new(|| {
+pub(in super::super) static RECORD_GONE: LazyLock<Script> = LazyLock::new(|| {
     let body = "\
 local head = redis.call('GETRANGE', KEYS[1], 0, 15)
 if head == '' then return 0 end
 if #head < 16 then return redis.error_reply('DAMAGED not as written') end
 if order(string.sub(head, 9), ARGV[1]) > 0 then return 0 end
 redis.call('UNLINK', KEYS[1])
+return 1
+";
+    Script::new(ALLOW_OOM, &[ORDER, body].concat())
+});
+
+/// Gives a name back to the user who had it.
+///
+/// - KEYS: name
+/// - ARGV: whose it is, as `scripts/users.rs` writes it
+/// - Reply: [`super::DONE`]; [`super::NOT_DONE`] when it was taken later by somebody else, or is theirs
+///
+/// Of two who took it the later one has it. One that was given back meanwhile is harmless when it comes again: it names
+/// a user who is gone, and may be taken over.
+pub(in super::super) static USER_NAME: LazyLock<Script> = LazyLock::new(|| {
+    let body = "\
+local kept = redis.call('GET', KEYS[1])
+if kept then
+    if #kept ~= 25 then return redis.error_reply('DAMAGED not as written') end
+    local difference = order(string.sub(kept, 2), string.sub(ARGV[1], 2))
+    if difference > 0 or difference == 0 and string.sub(kept, 1, 1) == '\\1' then return 0 end
+end
+redis.call('SET', KEYS[1], ARGV[1])
 return 1
 ";
     Script::new(ALLOW_OOM, &[ORDER, body].concat())
@@ -244,7 +266,7 @@ mod tests {
 
     #[test]
     fn all_run_when_memory_is_full() {
-        for script in [&TOMBSTONE, &CLIENT, &CLIENT_GONE, &DOCUMENT, &MARKER, &ARRIVE, &FENCE] {
+        for script in [&TOMBSTONE, &RECORD, &RECORD_GONE, &USER_NAME, &DOCUMENT, &MARKER, &ARRIVE, &FENCE] {
             assert!(script.code.starts_with("#!lua flags=allow-oom\n"), "{}", script.code);
         }
     }

@@ -309,9 +309,9 @@ impl Memory {
 
     fn learn(&mut self, held: Held, now: Moment) {
         // What is gone need not be remembered as such, unless an older reading may still say that it is there. Of a
-        // client it is always: the whole of what is written again is that it is gone.
+        // record it is always: the whole of what is written again is that it is gone.
         let is_worth_it = !matches!(held.known, Known::Gone(_))
-            || matches!(held.key, Key::Client(_))
+            || matches!(held.key, Key::Record(_))
             || self.readings.first().is_some_and(|oldest| *oldest < held.ticket);
         if let Some(&place) = self.places.get(&held.key)
             && let Some(slot) = self.held_mut(place)

@@ -104,7 +104,7 @@ fn of_two_readings_the_one_that_began_later_counts() {
 #[test]
 fn a_deleted_client_is_remembered_as_one() {
     let ring = ring();
-    let client = Key::Client("c:{YXBw}".into());
+    let client = Key::Record("c:{YXBw}".into());
     ring.read(Source(0), vec![client.clone()]).learn(vec![Seen::Absent], Stamp(77), NOW);
     assert_eq!(all(&ring), [Entry { key: client, known: Known::Gone(Stamp(77)), expires_at: None }]);
 }

@@ -197,13 +197,13 @@ async fn a_user_needs_no_more_permissions_than_are_named() {
         entry(key(1), Known::Epoch(epoch)),
         entry(Key::Mark(GrantId([1; 16])), stored(&GrantMark::default().revoked(Reason::BULK).encode())),
         entry(Key::Epoch("e:c:{MQ}".into()), Known::Epoch(epoch)),
-        entry(Key::Client("c:{MQ}".into()), stored(&[1; 20])),
+        entry(Key::Record("c:{MQ}".into()), stored(&[1; 20])),
         entry(Key::Marker("m:{1}".into()), stored(&later)),
         entry(Key::Document("k:signing".into()), stored(&[1; 20])),
     ];
     let replayed = replay.write(&mut talk, &entries, PATIENCE).await.unwrap();
     assert_eq!((replayed.restored, replayed.unreadable), (6, 0));
-    let gone = [entry(Key::Client("c:{MQ}".into()), Known::Gone(Stamp(u64::MAX)))];
+    let gone = [entry(Key::Record("c:{MQ}".into()), Known::Gone(Stamp(u64::MAX)))];
     assert_eq!(replay.write(&mut talk, &gone, PATIENCE).await.unwrap().restored, 1);
     replay.origin().read_back(&mut talk, &ring, vec![key(1)], now, soon()).await.unwrap();
     let member = Member::new("a", "itd:n:{1}", incarnation.clone());

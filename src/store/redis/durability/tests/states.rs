@@ -37,6 +37,8 @@ enum Thing {
     /// Creation, version.
     Client(u8, u64, u64),
     ClientGone(u8, u64),
+    /// When it was claimed, by whom, and whether it is theirs.
+    UserName(u64, u8, bool),
     Marker(Epoch),
     Document(u64),
 }
@@ -54,6 +56,7 @@ fn any_kept() -> impl Strategy<Value = Thing> {
         (0..2_u8, any_mark()).prop_map(|(grant, mark)| Thing::Mark(grant, mark)),
         (0..2_u8, any_epoch()).prop_map(|(axis, epoch)| Thing::Epoch(axis, epoch)),
         (0..2_u8, 1..4_u64, 1..4_u64).prop_map(|(client, created, version)| Thing::Client(client, created, version)),
+        (1..4_u64, 0..2_u8, any::<bool>()).prop_map(|(at, by, is_theirs)| Thing::UserName(at, by, is_theirs)),
         any_epoch().prop_map(Thing::Marker),
         (1..4_u64).prop_map(Thing::Document),
     ]
@@ -73,8 +76,9 @@ fn key_of(thing: &Thing) -> Key {
         Thing::Mark(grant, _) => Key::Mark(GrantId([*grant; 16])),
         Thing::Epoch(axis, _) => Key::Epoch(Name::Epoch(EpochAxis::Client(&axis.to_string())).text().into()),
         Thing::Client(client, ..) | Thing::ClientGone(client, _) => {
-            Key::Client(Name::Client(&client.to_string()).text().into())
+            Key::Record(Name::Client(&client.to_string()).text().into())
         }
+        Thing::UserName(..) => Key::UserName("l:{name}".into()),
         Thing::Marker(_) => Key::Marker("m:{1}".into()),
         Thing::Document(_) => Key::Document("k:signing".into()),
     }
@@ -82,6 +86,10 @@ fn key_of(thing: &Thing) -> Key {
 
 fn client(created: u64, version: u64) -> Vec<u8> {
     [&version.to_be_bytes()[..], &created.to_be_bytes(), format!("{{{created}.{version}}}").as_bytes()].concat()
+}
+
+fn user_name(at: u64, by: u8, is_theirs: bool) -> Vec<u8> {
+    [&[u8::from(is_theirs)][..], &at.to_be_bytes(), &[by; 16]].concat()
 }
 
 fn document(version: u64) -> Vec<u8> {
@@ -107,6 +115,10 @@ fn entries(things: &[Thing]) -> Vec<Entry> {
             Thing::Mark(_, mark) => (Known::Stored(mark.encode().into()), Some(FAR)),
             Thing::Client(_, created, version) => (Known::Stored(client(*created, *version).into()), None),
             Thing::ClientGone(_, at) => (Known::Gone(Stamp(*at)), None),
+            // What is only claimed has an end, and is not written again.
+            Thing::UserName(at, by, is_theirs) => {
+                (Known::Stored(user_name(*at, *by, *is_theirs).into()), (!is_theirs).then_some(FAR))
+            }
             Thing::Marker(epoch) => (Known::Stored(marker(*epoch).into()), None),
             Thing::Document(version) => (Known::Stored(document(*version).into()), None),
         };
@@ -141,6 +153,9 @@ async fn prepare(talk: &mut Talk, things: &[Thing]) {
             Thing::Epoch(_, epoch) => talk.set(&key, &epoch.encode(), Some(FAR)).await,
             Thing::Client(_, created, version) => talk.set(&key, &client(*created, *version), None).await,
             Thing::ClientGone(..) => {}
+            Thing::UserName(at, by, is_theirs) => {
+                talk.set(&key, &user_name(*at, *by, *is_theirs), (!is_theirs).then_some(FAR)).await;
+            }
             Thing::Marker(epoch) => talk.set(&key, &marker(*epoch), None).await,
             Thing::Document(version) => talk.set(&key, &document(*version), None).await,
         }
@@ -218,6 +233,11 @@ fn assert_contains(dump: &Dump, before: &Dump, thing: &Thing) -> Result<(), Test
             if let Some(kept) = value(dump, &key) {
                 prop_assert!(u64::from_be_bytes(kept[8..16].try_into().unwrap()) > *at);
             }
+        }
+        Thing::UserName(at, by, is_theirs) => {
+            let kept = value(dump, &key).map(|kept| (kept[1..].to_vec(), kept[0]));
+            let ours = user_name(*at, *by, *is_theirs);
+            prop_assert!(!is_theirs || kept >= Some((ours[1..].to_vec(), 1)), "{kept:?}");
         }
         Thing::Document(version) => {
             prop_assert!(value(dump, &key).is_some_and(|kept| kept[..8] >= version.to_be_bytes()[..]));
@@ -335,11 +355,12 @@ async fn it_gets_through_when_memory_is_full() {
         Thing::Mark(1, GrantMark::default().revoked(Reason::REQUESTED)),
         Thing::Epoch(1, epoch),
         Thing::Client(1, 1, 2),
+        Thing::UserName(1, 1, true),
         Thing::Marker(epoch),
         Thing::Document(1),
     ];
     let replayed = replay.write(&mut talk, &entries(&things), PATIENCE).await.unwrap();
-    assert_eq!((replayed.restored, replayed.unreadable), (7, 0));
+    assert_eq!((replayed.restored, replayed.unreadable), (8, 0));
     let replayed = replay.write(&mut talk, &entries(&[Thing::ClientGone(1, 9)]), PATIENCE).await.unwrap();
     assert_eq!(replayed.restored, 1);
 }
@@ -393,6 +414,40 @@ async fn of_two_clients_of_one_id_the_later_one_stays_and_one_that_was_deleted_d
         prepare(&mut talk, &kept.into_iter().collect::<Vec<_>>()).await;
         replay.write(&mut talk, &entries(std::slice::from_ref(&remembered)), PATIENCE).await.unwrap();
         assert_eq!(dump(&mut talk).await, expected, "{remembered:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_who_had_a_name_the_later_one_has_it_and_what_is_only_claimed_is_not_written() {
+    let server = Server::start().await;
+    let mut talk = server.talk().await;
+    let replay = Replay::new(&Ring::new(Limits::default()), talk.incarnation().await, PREFIX);
+    let theirs = |at, by| Thing::UserName(at, by, true);
+    let claimed = |at, by| Thing::UserName(at, by, false);
+    let table = [
+        // What the server has, what is remembered, what the server has then.
+        (None, theirs(5, 1), Some(theirs(5, 1))),
+        (Some(claimed(5, 1)), theirs(5, 1), Some(theirs(5, 1))),
+        (Some(theirs(5, 1)), theirs(5, 1), Some(theirs(5, 1))),
+        (Some(theirs(6, 2)), theirs(5, 1), Some(theirs(6, 2))),
+        (Some(claimed(6, 2)), theirs(5, 1), Some(claimed(6, 2))),
+        (Some(theirs(5, 1)), theirs(6, 2), Some(theirs(6, 2))),
+        (None, claimed(5, 1), None),
+        (Some(theirs(5, 1)), claimed(6, 2), Some(theirs(5, 1))),
+    ];
+    for (kept, remembered, expected) in table {
+        prepare(&mut talk, expected.as_slice()).await;
+        let expected = dump(&mut talk).await;
+        prepare(&mut talk, kept.as_slice()).await;
+        replay.write(&mut talk, &entries(std::slice::from_ref(&remembered)), PATIENCE).await.unwrap();
+        assert_eq!(dump(&mut talk).await, expected, "{kept:?} {remembered:?}");
+    }
+    for odd in ["", "odd"] {
+        talk.set(&name(&key_of(&theirs(1, 1))), odd.as_bytes(), None).await;
+        let before = dump(&mut talk).await;
+        let replayed = replay.write(&mut talk, &entries(&[theirs(9, 1)]), PATIENCE).await.unwrap();
+        assert_eq!((replayed.restored, replayed.unreadable), (0, 1));
+        assert_eq!(dump(&mut talk).await, before);
     }
 }
 
