@@ -21,7 +21,7 @@ use crate::store::StoreError;
 use crate::token::digest::GrantId;
 use crate::token::time::Now;
 use crate::user::id::UserId;
-use crate::user::name::LoginName;
+use crate::user::name::{LoginName, NameKind};
 use crate::user::record::UserState;
 
 /// A route below `/admin/users`.
@@ -187,11 +187,9 @@ async fn list(service: &Service, page: &Page) -> Result<Answer, ApiError> {
 async fn named(service: &Service, page: &Page) -> Result<Answer, ApiError> {
     let mut found: Option<Option<KnownUser>> = None;
     for (name, value) in &page.further {
-        let login = LoginName::parse(value);
-        let kind = if *name == "email" { crate::user::name::NameKind::Email } else { crate::user::name::NameKind::Username };
-        let unique = login.unique().filter(|unique| unique.kind == kind);
-        let known = match unique {
-            Some(unique) => service.store.user_named(unique).await?,
+        let kind = if *name == "email" { NameKind::Email } else { NameKind::Username };
+        let known = match LoginName::parse(value).filter(|login| login.unique().kind == kind) {
+            Some(login) => service.store.user_named(login.unique()).await?,
             None => None,
         };
         let known = known.map(|(id, document)| KnownUser::read(id, &document)).transpose()?;

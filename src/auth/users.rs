@@ -22,6 +22,8 @@ pub struct UserVerifier {
     throttle: Arc<LoginThrottle>,
     /// What a password is compared with where there is nothing to compare it with.
     decoy: PasswordHash,
+    /// A password that nobody has: what the decoy was made of.
+    nobodys: Password,
 }
 
 /// A user who has shown to know the password.
@@ -59,11 +61,12 @@ impl From<Wait> for LoginRefusal {
 /// One comparison.
 struct Comparison {
     known: Option<KnownUser>,
-    password: Password,
+    password: Option<Password>,
     throttle: Arc<LoginThrottle>,
-    account: String,
+    account: Box<str>,
     source: Source,
     decoy: PasswordHash,
+    nobodys: Password,
     parameters: HashParameters,
     now: Now,
 }
@@ -80,30 +83,30 @@ impl UserVerifier {
         let mut memory = HashMemory::default();
         let decoy = PasswordHash::of(&nobody, &accounts.parameters, &mut memory).map_err(|error| error.to_string())?;
         let throttle = Arc::new(LoginThrottle::new(config.limits()));
-        Ok(Some(Self { service, throttle, decoy }))
+        Ok(Some(Self { service, throttle, decoy, nobodys: nobody }))
     }
 
-    /// Decides who logs in with this name, `None` for one that nobody can have, and this password, `None` for one that
-    /// nobody can have either.
+    /// Decides who logs in with this text for a name, and this password; `None` stands for one that nobody can have.
     ///
     /// # Errors
     /// [`LoginRefusal`], which never says what was wrong.
     pub async fn verify(
         &self,
-        name: &LoginName,
+        name: &str,
         password: Option<Password>,
         source: Source,
         now: Now,
     ) -> Result<VerifiedUser, LoginRefusal> {
-        self.throttle.check(&name.throttle_key(), source, now)?;
-        let known = match name.unique() {
+        let account = LoginName::throttle_key(name);
+        self.throttle.check(&account, source, now)?;
+        let known = match LoginName::parse(name) {
             Some(name) => {
-                let found = self.service.store.user_named(name).await?;
+                let found = self.service.store.user_named(name.unique()).await?;
                 found.map(|(id, document)| KnownUser::read(id, &document)).transpose()?
             }
             None => None,
         };
-        self.compare(known, name.throttle_key(), password, source, now).await
+        self.compare(known, account, password, source, now).await
     }
 
     /// Decides whether this is the password of a user who is logged in.
@@ -117,7 +120,7 @@ impl UserVerifier {
         source: Source,
         now: Now,
     ) -> Result<VerifiedUser, LoginRefusal> {
-        let account = LoginName::parse(&known.user.username.shown).throttle_key();
+        let account = known.user.username.canonical.clone();
         self.throttle.check(&account, source, now)?;
         self.compare(Some(known), account, password, source, now).await
     }
@@ -127,20 +130,20 @@ impl UserVerifier {
     async fn compare(
         &self,
         known: Option<KnownUser>,
-        account: String,
+        account: Box<str>,
         password: Option<Password>,
         source: Source,
         now: Now,
     ) -> Result<VerifiedUser, LoginRefusal> {
         let accounts = self.service.accounts.as_ref().ok_or(LoginRefusal::Invalid)?;
-        let impossible = password.is_none();
         let comparison = Comparison {
-            known: known.filter(|_| !impossible),
-            password: password.unwrap_or_else(Password::nobodys),
+            known,
+            password,
             throttle: Arc::clone(&self.throttle),
             account,
             source,
             decoy: self.decoy.clone(),
+            nobodys: self.nobodys.clone(),
             parameters: accounts.parameters,
             now,
         };
@@ -153,15 +156,17 @@ impl Comparison {
         // What waited in the queue may have been overtaken by failures that make it wait longer.
         self.throttle.check(&self.account, self.source, self.now)?;
         let hash = self.known.as_ref().map_or(&self.decoy, |known| &known.user.password);
-        let matched = hash.matches(&self.password, memory);
-        let Some(known) = self.known.filter(|known| matched && known.user.is_active()) else {
+        // What nobody can have is compared like any other, and found to be wrong.
+        let presented = self.password.as_ref().unwrap_or(&self.nobodys);
+        let matched = hash.matches(presented, memory) && self.password.is_some();
+        let Some(known) = self.known.clone().filter(|known| matched && known.user.is_active()) else {
             self.throttle.failed(&self.account, self.source, self.now);
             return Err(LoginRefusal::Invalid);
         };
         self.throttle.succeeded(&self.account, self.source);
         let outdated = known.user.password.is_outdated(&self.parameters);
         // That it cannot be hashed anew is no reason to refuse who has shown to know it.
-        let rehashed = outdated.then(|| PasswordHash::of(&self.password, &self.parameters, memory).ok()).flatten();
+        let rehashed = outdated.then(|| PasswordHash::of(presented, &self.parameters, memory).ok()).flatten();
         Ok(VerifiedUser { known, rehashed })
     }
 }

@@ -1,5 +1,6 @@
 //! One binary for all integration tests: real servers on free ports, started and stopped by the tests themselves.
 //!
+//! - [`accounts`] users who register and log in here
 //! - [`admin`] the admin listener: clients, tokens, health, metrics, draining
 //! - [`approval`] revoking tokens and bringing them back
 //! - [`authentication`] guessing and slow hashes: who must wait, and what a flood can reach
@@ -37,6 +38,7 @@
 #[macro_use]
 mod support;
 
+mod accounts;
 mod admin;
 mod approval;
 mod authentication;

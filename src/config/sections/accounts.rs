@@ -136,11 +136,11 @@ fn hash(section: &mut Reader<'_>) -> HashParameters {
         memory_kib: section.within(
             "hash_memory_kib",
             usual.memory_kib,
-            7168..=1_048_576,
+            7168..=HashParameters::MAX_MEMORY_KIB,
             "Memory of one argon2id hash, in KiB. Passwords are hashed anew at the next login when this rises.",
         ),
-        passes: section.within("hash_passes", usual.passes, 1..=64, "Its passes over that memory."),
-        lanes: section.within("hash_lanes", usual.lanes, 1..=16, "Its lanes."),
+        passes: section.within("hash_passes", usual.passes, 1..=HashParameters::MAX_PASSES, "Its passes over that memory."),
+        lanes: section.within("hash_lanes", usual.lanes, 1..=HashParameters::MAX_LANES, "Its lanes."),
     };
     if !hash.is_acceptable() {
         let at_fault = if section.is_set("hash_memory_kib") { "hash_memory_kib" } else { "hash_passes" };

@@ -15,7 +15,6 @@ use crate::service::accounts::AccountError;
 use crate::service::accounts::session::NewSession;
 use crate::telemetry::metrics::{AccountAction, AccountResult, LimitedBy};
 use crate::token::value::TokenKind;
-use crate::user::name::LoginName;
 use crate::user::password::Password;
 
 #[derive(Deserialize)]
@@ -37,10 +36,9 @@ pub(super) async fn log_in(asked: &Asked<'_>) -> Result<Answer, ApiError> {
     let body: Body = asked.read()?;
     let client = asked.face.named(body.client_id.as_ref())?;
     expect_page_of(asked, client)?;
-    let name = LoginName::parse(&body.username);
     // One that nobody can have is compared as long as any other.
     let password = Password::parse(body.password).ok();
-    let verified = asked.face.verifier.verify(&name, password, asked.source, asked.now).await;
+    let verified = asked.face.verifier.verify(&body.username, password, asked.source, asked.now).await;
     let verified = verified.map_err(|refusal| refuse_login(asked, AccountAction::Login, refusal))?;
     let new = NewSession { client: asked.owner(client)?, user_agent: user_agent(asked.headers) };
     let opened = asked.context.service.open_session(verified.known, new, verified.rehashed, asked.now).await;

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use super::Service;
 use super::hashing::{Busy, HashingPool};
 use crate::config::{AccountsConfig, Registration};
-use crate::store::{StoreError, StoreErrorKind, UserDocument};
+use crate::store::{DocumentWrite, StoreError, StoreErrorKind, UserDocument};
 use crate::token::time::Stamp;
 use crate::user::hash::{HashParameters, PasswordHash};
 use crate::user::id::UserId;
@@ -168,7 +168,10 @@ impl Service {
     async fn replace_user(&self, known: &KnownUser, user: User) -> Result<Option<KnownUser>, StoreError> {
         let &KnownUser { id, version, created, .. } = known;
         let written = self.store.replace_user(id, version, created, to_bytes(&user)).await?;
-        Ok(written.version().map(|version| KnownUser { id, user, version, created }))
+        Ok(match written {
+            DocumentWrite::Done { version } => Some(KnownUser { id, user, version, created }),
+            DocumentWrite::Conflict => None,
+        })
     }
 }
 
