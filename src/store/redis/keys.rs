@@ -136,8 +136,8 @@ impl Keys {
         self.tagged("l:{", &URL_SAFE_NO_PAD.encode(store::name_digest(name)))
     }
 
-    /// One of the [`USER_INDEXES`] parts of the index of users. Its members are the bytes of the ids, so that their order is
-    /// that of the ids, which is not the order of their texts.
+    /// One of the [`USER_INDEXES`] parts of the index of users. Its members are the bytes of the ids, so that their order
+    /// is that of the ids, which is not the order of their texts.
     pub(super) fn user_index(&self, part: u8) -> String {
         self.tagged("i:u:{", itoa::Buffer::new().format(part))
     }

@@ -10,8 +10,8 @@ use super::{RedisStore, bytes, document, get};
 use crate::store::DatedDocument;
 
 impl RedisStore {
-    /// Up to `limit` of those in an index that have a record, in the order of the index, from behind the member `after`;
-    /// fewer only when there are no more.
+    /// Up to `limit` of those in an index that have a record, in the order of the index, from behind the member
+    /// `after`; fewer only when there are no more.
     pub(super) async fn listed<I: Ord>(
         &self,
         index: &str,

@@ -29,8 +29,8 @@ use super::primary::{Common, Primary};
 use super::settings::{self, Severity};
 use crate::coherence::name::ISSUER;
 
-/// What near caches must hear of: tombstones, marks and epochs, clients, markers, signing keys. And what no cache holds,
-/// but is written again when a primary has lost it: users and their names.
+/// What near caches must hear of: tombstones, marks and epochs, clients, markers, signing keys. And what no cache
+/// holds, but is written again when a primary has lost it: users and their names.
 const PREFIXES: [&str; 7] = ["r:", "e:", "c:", "m:", "k:", "u:", "l:"];
 
 /// How often a lease is renewed while it lasts.

@@ -205,9 +205,8 @@ async fn names_that_want_each_other_crosswise_are_never_given_twice(subject: Sub
     assert!((1..=7).contains(&done), "{outcomes:?}");
     // Nothing is claimed any longer that nobody has: one after the other, all names find somebody.
     for number in 0..49 {
-        let outcome =
-            subject.register(&person(100 + number, &format!("name{}", number % 7), &format!("{}@b", number / 7)));
-        outcome.await;
+        let person = person(100 + number, &format!("name{}", number % 7), &format!("{}@b", number / 7));
+        subject.register(&person).await;
     }
     assert_eq!(subject.everybody(100).await.len(), 7);
 }

@@ -23,9 +23,6 @@ impl Changes<'_> {
         const FIRST_VERSION: u64 = 1;
         let mut users = self.transaction.open_table(USERS)?;
         let mut owners = self.transaction.open_table(NAMES)?;
-        if users.get(&id.0)?.is_some() {
-            return Err(StoreError::new(StoreErrorKind::Refused, "a user of this id is there already").into());
-        }
         for name in names {
             let owner = owners.get(&name.digest)?.map(|owner| *owner.value());
             if let Some(owner) = owner
@@ -33,6 +30,9 @@ impl Changes<'_> {
             {
                 return Ok(UserCreation::Taken(name.kind));
             }
+        }
+        if users.get(&id.0)?.is_some() {
+            return Err(StoreError::new(StoreErrorKind::Refused, "a user of this id is there already").into());
         }
         users.insert(&id.0, dated_row(FIRST_VERSION, self.stamps.next(now), body).as_slice())?;
         for name in names {

@@ -31,8 +31,8 @@ impl RedisStore {
         _now: Now,
     ) -> Result<UserCreation, StoreError> {
         let creation = Creation::new(&self.fleet, &self.keys, id, names);
-        // Should the caller go away meanwhile, no name stays claimed for nothing. An error means that the runtime is going
-        // down, and the store with it.
+        // Should the caller go away meanwhile, no name stays claimed for nothing. An error means that the runtime is
+        // going down, and the store with it.
         let run = tokio::spawn(async move { creation.run(body).await });
         Ok(run.await.unwrap_or_else(|_| Err(Fault::closed()))?)
     }
