@@ -195,6 +195,10 @@ label! {
         Client = "client",
         /// Wrong secrets from one source.
         Source = "source",
+        /// Wrong passwords for one account.
+        Account = "account",
+        /// Wrong passwords for all accounts together.
+        Overall = "overall",
         /// Questions about unknown tokens by one caller.
         UnknownTokens = "unknown_tokens",
     }
