@@ -1,5 +1,6 @@
 //! Configuration to running service: opens the store, binds the sockets, starts the owned tasks, and waits for the end.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +81,9 @@ pub enum StartError {
     /// No randomness for what accounts need.
     #[error("accounts: {0}")]
     Accounts(String),
+    /// The operating system has no threads for slow hashes.
+    #[error("no threads for slow hashes: {0}")]
+    HashingThreads(io::Error),
     /// No randomness, or the file of authorities.
     #[error(transparent)]
     Authenticator(#[from] AuthenticatorError),
@@ -116,6 +120,9 @@ impl App {
             let limits = Limits { capacity: MOST_CLIENTS, usual: 1, max_age: config.cache.max_age };
             NearCache::new(CacheName::Clients, limits, Arc::clone(store.coherence()), Arc::clone(&observer))
         });
+        let (threads, queue) = (config.authentication.hashing_threads, config.authentication.hashing_queue);
+        let hashing = HashingPool::new(threads, queue, 0).map_err(StartError::HashingThreads)?;
+        let accounts = Accounts::new(&config.accounts, &issuer).map_err(StartError::HashingThreads)?;
         let service = Arc::new(Service {
             registry: Registry::new(declared, Arc::clone(&store), clients),
             remembered: RememberedTokens::new(&config.cache, store.coherence(), &observer),
@@ -125,8 +132,8 @@ impl App {
             store,
             keys,
             batch_reads: Semaphore::new(BATCH_READS),
-            hashing: HashingPool::new(config.authentication.hashing_threads, config.authentication.hashing_queue, 0),
-            accounts: Accounts::new(&config.accounts, &issuer),
+            hashing,
+            accounts,
             clock,
             tokens: config.tokens.clone(),
             issuer: issuer.into(),

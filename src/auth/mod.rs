@@ -2,7 +2,7 @@
 //!
 //! - [`budget`] how many guesses at tokens somebody has
 //! - [`credentials`] what a request carries, parsed
-//! - [`throttle`] who has failed too often and must wait
+//! - [`throttle`] who has failed too often and must wait, [`login_throttle`] the same of users; `failures` what both count
 //! - [`memory`] slow comparisons that have been passed before
 //! - [`assertion`] what a client has signed, [`certificate`] what it has presented
 //! - [`dpop`] proofs that come with a request for a token
@@ -16,6 +16,8 @@ pub mod certificate;
 pub mod credentials;
 pub mod dpop;
 pub mod endpoints;
+mod failures;
+pub mod login_throttle;
 pub mod memory;
 mod proven;
 #[cfg(test)]

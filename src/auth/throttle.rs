@@ -13,29 +13,25 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use quick_cache::sync::Cache;
 
+use super::failures::{COUNTERS, Counters, FORGOTTEN_AFTER, NameKey, Rule, elapsed, name_key, pair_key};
 use crate::config::AuthenticationConfig;
 use crate::token::time::Now;
 
 /// Counts failures and says who must wait.
 #[derive(Debug)]
 pub struct Throttle {
-    pairs: Cache<[u8; 32], Failures>,
-    sources: Cache<Source, Failures>,
-    clients: Cache<[u8; 32], Failures>,
-    known: Cache<[u8; 32], ()>,
+    pairs: Counters<NameKey>,
+    sources: Counters<Source>,
+    clients: Counters<NameKey>,
+    known: Cache<NameKey, ()>,
     /// Held while counters are raised, so that failures at the same moment all count. A failure costs a slow hash; this
     /// lock is nothing beside it, and no success takes it.
     counting: Mutex<()>,
     /// How many failures have been counted.
     failures: AtomicU64,
-    per_pair: u32,
-    per_source: u32,
-    per_client: u32,
-    max_wait: Duration,
 }
 
 /// Where an attempt comes from: an IPv4 address, an IPv6 /64 (what one subscriber gets), or the unix socket.
@@ -50,6 +46,11 @@ impl Source {
             v4 @ IpAddr::V4(_) => v4,
         }))
     }
+
+    /// The address, or the first of those that it stands for; `None` for a unix socket.
+    pub(super) fn address(self) -> Option<IpAddr> {
+        self.0
+    }
 }
 
 /// Which counter made somebody wait.
@@ -59,6 +60,10 @@ pub enum Limit {
     Client,
     /// Failures from a source.
     Source,
+    /// Failures for a user's account.
+    Account,
+    /// Failures for all accounts together.
+    Overall,
 }
 
 /// Somebody must wait.
@@ -70,34 +75,21 @@ pub struct Wait {
     pub limit: Limit,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Failures {
-    count: u32,
-    last: Duration,
-    blocked_until: Duration,
-}
-
-/// Failures are forgotten when none has been added for so long.
-const FORGOTTEN_AFTER: Duration = Duration::from_mins(15);
-/// How many counters of each kind are kept: enough for a large fleet, little enough to be filled by anybody.
-const COUNTERS: usize = 65_536;
 /// A client's own counter trips this many times later than one source's: it is there for attacks from many sources.
 const CLIENT_FACTOR: u32 = 100;
 
 impl Throttle {
     /// Counters with the limits of the configuration; a limit of 0 never makes anybody wait.
     pub fn new(config: &AuthenticationConfig) -> Self {
+        let counters =
+            |limit| Rule { limit, ceiling: None, max_wait: config.max_wait, forgotten_after: Some(FORGOTTEN_AFTER) };
         Self {
-            pairs: Cache::new(COUNTERS),
-            sources: Cache::new(COUNTERS),
-            clients: Cache::new(COUNTERS),
+            pairs: Counters::new(counters(config.failures_per_client)),
+            sources: Counters::new(counters(config.failures_per_source)),
+            clients: Counters::new(counters(config.failures_per_client.saturating_mul(CLIENT_FACTOR))),
             known: Cache::new(COUNTERS),
             counting: Mutex::new(()),
             failures: AtomicU64::new(0),
-            per_pair: config.failures_per_client,
-            per_source: config.failures_per_source,
-            per_client: config.failures_per_client.saturating_mul(CLIENT_FACTOR),
-            max_wait: config.max_wait,
         }
     }
 
@@ -107,30 +99,24 @@ impl Throttle {
     /// [`Wait`] when it may not: then the secret must not be compared, and a right one is refused like a wrong one.
     pub fn check(&self, client_id: &str, source: Source, now: Now) -> Result<(), Wait> {
         let now = elapsed(now);
-        let pair = pair_name(client_id, source);
-        let known = self.known.get(&pair).is_some();
+        let pair = pair_key(client_id, source);
+        let unless_known = |wait: Option<u64>| wait.filter(|_| self.known.get(&pair).is_none());
         let waits = [
-            (Limit::Client, self.pairs.get(&pair)),
-            (Limit::Source, self.sources.get(&source).filter(|_| !known)),
-            (Limit::Client, self.clients.get(&client_name(client_id)).filter(|_| !known)),
+            (Limit::Client, self.pairs.wait(&pair, now)),
+            (Limit::Source, unless_known(self.sources.wait(&source, now))),
+            (Limit::Client, unless_known(self.clients.wait(&name_key(client_id), now))),
         ];
-        for (limit, failures) in waits {
-            if let Some(remaining) = failures.and_then(|failures| failures.blocked_until.checked_sub(now))
-                && !remaining.is_zero()
-            {
-                return Err(Wait { seconds: remaining.as_secs() + u64::from(remaining.subsec_nanos() > 0), limit });
-            }
-        }
-        Ok(())
+        let first = waits.into_iter().find_map(|(limit, seconds)| Some(Wait { seconds: seconds?, limit }));
+        first.map_or(Ok(()), Err)
     }
 
     /// Counts a failed attempt.
     pub fn failed(&self, client_id: &str, source: Source, now: Now) {
         let now = elapsed(now);
         let _counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
-        add(&self.pairs, pair_name(client_id, source), self.per_pair, self.max_wait, now);
-        add(&self.sources, source, self.per_source, self.max_wait, now);
-        add(&self.clients, client_name(client_id), self.per_client, self.max_wait, now);
+        self.pairs.add(pair_key(client_id, source), now);
+        self.sources.add(source, now);
+        self.clients.add(name_key(client_id), now);
         // After them: whoever sees the number sees the counters.
         self.failures.fetch_add(1, Ordering::Release);
     }
@@ -142,61 +128,19 @@ impl Throttle {
 
     /// Forgets the failures of a client from a source: it has proved who it is.
     pub fn succeeded(&self, client_id: &str, source: Source) {
-        let pair = pair_name(client_id, source);
+        let pair = pair_key(client_id, source);
         // Reads are cheaper than writes here, and nearly every request is a success after a success.
         if self.known.get(&pair).is_none() {
             self.known.insert(pair, ());
         }
-        if self.pairs.get(&pair).is_some() {
-            self.pairs.remove(&pair);
-        }
+        self.pairs.forget(&pair);
     }
-}
-
-fn add<Key: Eq + std::hash::Hash + Clone>(
-    counters: &Cache<Key, Failures>,
-    key: Key,
-    limit: u32,
-    max_wait: Duration,
-    now: Duration,
-) {
-    if limit == 0 {
-        return;
-    }
-    let mut failures = counters.get(&key).unwrap_or_default();
-    if now.saturating_sub(failures.last) > FORGOTTEN_AFTER {
-        failures = Failures::default();
-    }
-    failures.count = failures.count.saturating_add(1);
-    failures.last = now;
-    if let Some(beyond) = failures.count.checked_sub(limit) {
-        let wait = Duration::from_secs(1).saturating_mul(1_u32.checked_shl(beyond).unwrap_or(u32::MAX));
-        failures.blocked_until = now.saturating_add(wait.min(max_wait));
-    }
-    counters.insert(key, failures);
-}
-
-fn elapsed(now: Now) -> Duration {
-    Duration::from_micros(now.stamp().0)
-}
-
-/// Names of any length become keys of one length, so that a peer cannot choose how much memory a counter takes.
-fn pair_name(client_id: &str, source: Source) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    match source.0 {
-        None => hasher.update(&[0]),
-        Some(IpAddr::V4(address)) => hasher.update(&[4]).update(&address.octets()),
-        Some(IpAddr::V6(address)) => hasher.update(&[6]).update(&address.octets()),
-    };
-    *hasher.update(client_id.as_bytes()).finalize().as_bytes()
-}
-
-fn client_name(client_id: &str) -> [u8; 32] {
-    *blake3::hash(client_id.as_bytes()).as_bytes()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn throttle() -> Throttle {

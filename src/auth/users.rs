@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::throttle::{LoginThrottle, Source, Wait};
+use super::login_throttle::{LoginLimits, LoginThrottle};
+use super::throttle::{Source, Wait};
 use crate::config::AccountsConfig;
 use crate::service::Service;
 use crate::service::accounts::KnownUser;
@@ -58,6 +59,16 @@ impl From<Wait> for LoginRefusal {
     }
 }
 
+fn limits(config: &AccountsConfig) -> LoginLimits {
+    LoginLimits {
+        per_account_and_source: config.failures_per_account_and_source,
+        per_source: config.failures_per_source,
+        per_account: config.failures_per_account,
+        overall_per_minute: config.failures_per_minute,
+        max_wait: config.max_wait,
+    }
+}
+
 /// One comparison.
 struct Comparison {
     known: Option<KnownUser>,
@@ -82,7 +93,7 @@ impl UserVerifier {
         let nobody = Password::parse(nobody.as_str().to_owned()).map_err(|error| error.to_string())?;
         let mut memory = HashMemory::default();
         let decoy = PasswordHash::of(&nobody, &accounts.parameters, &mut memory).map_err(|error| error.to_string())?;
-        let throttle = Arc::new(LoginThrottle::new(config.limits()));
+        let throttle = Arc::new(LoginThrottle::new(limits(config)));
         Ok(Some(Self { service, throttle, decoy, nobodys: nobody }))
     }
 

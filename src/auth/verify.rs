@@ -20,6 +20,7 @@ use crate::server::{ConnectionMemory, PeerCertificate};
 use crate::service::Service;
 use crate::token::time::{Now, UnixSeconds};
 use crate::token::value::{Presented, TokenKind};
+use crate::user::hash::HashMemory;
 
 /// Checks credentials. One for the whole process.
 #[derive(Debug)]
@@ -254,7 +255,7 @@ impl Authenticator {
         let (service, passed, throttle) =
             (Arc::clone(&self.service), Arc::clone(&self.passed), Arc::clone(&self.throttle));
         let claimed = claimed.to_owned();
-        let job = move || {
+        let job = move |_: &mut HashMemory| {
             // What waited in the queue may have been overtaken by failures that make it wait longer.
             if !decided {
                 throttle.check(&claimed, source, now)?;

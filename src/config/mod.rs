@@ -374,23 +374,10 @@ pub struct AccountsConfig {
     pub failures_per_minute: u32,
     /// `max_wait`: the longest that anybody must wait; the wait starts at a second and doubles.
     pub max_wait: Duration,
-    /// `registrations_per_minute`: from one source; 0 for no limit.
-    pub registrations_per_minute: u32,
+    /// `registrations_per_hour`: from one source; 0 for no limit.
+    pub registrations_per_hour: u32,
     /// `max_sessions`: of one user; a further login ends the oldest.
     pub max_sessions: usize,
-}
-
-impl AccountsConfig {
-    /// After how many failures somebody must wait.
-    pub fn limits(&self) -> LoginLimits {
-        LoginLimits {
-            per_account_and_source: self.failures_per_account_and_source,
-            per_source: self.failures_per_source,
-            per_account: self.failures_per_account,
-            overall_per_minute: self.failures_per_minute,
-            max_wait: self.max_wait,
-        }
-    }
 }
 
 /// Who makes accounts.

@@ -68,6 +68,8 @@ impl Observer {
             self.metrics.rate_limited.increment(match limit {
                 Limit::Client => LimitedBy::Client,
                 Limit::Source => LimitedBy::Source,
+                Limit::Account => LimitedBy::Account,
+                Limit::Overall => LimitedBy::Logins,
             });
         }
     }

@@ -232,7 +232,7 @@ impl Service {
     }
 
     async fn hash_slowly(&self, secret: Secret) -> Result<SecretHash, ClientError> {
-        self.hashing.run(move || SecretHash::argon2id(&secret)).await?.map_err(internal)
+        self.hashing.run(move |_| SecretHash::argon2id(&secret)).await?.map_err(internal)
     }
 }
 

@@ -1,52 +1,92 @@
 //! The bounded pool for hashes that are slow on purpose, so that a flood of them cannot slow anything else down.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
-/// Runs slow hashes on threads of their own: so many at once, so many waiting, and no more.
+use crate::user::hash::HashMemory;
+
+/// Runs slow hashes on threads of its own: so many at once, so many waiting, and no more. The threads end when it is
+/// dropped, as soon as they have done what was admitted.
 #[derive(Debug)]
 pub struct HashingPool {
-    running: Arc<Semaphore>,
+    shared: Arc<Shared>,
     admitted: Arc<AtomicUsize>,
     limit: usize,
 }
 
-/// The pool and its queue are full. Nothing was computed; trying again later may succeed.
+/// The pool and its queue are full, or the work has panicked. Trying again later may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the queue for slow hashes is full")]
 pub struct Busy;
 
+type Job = Box<dyn FnOnce(&mut HashMemory) + Send>;
+
+/// What the threads wait at. Nothing is run while the lock is held.
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
 impl HashingPool {
     /// A pool that runs `threads` hashes at once and lets `queue` more wait.
-    pub fn new(threads: usize, queue: usize) -> Self {
-        Self {
-            running: Arc::new(Semaphore::new(threads)),
+    ///
+    /// On Linux its threads are nicer than the one that makes them by `niceness` (0 to 19, see nice(2)): where they
+    /// compete for a core with threads that answer requests, a niceness of 10 leaves them about a tenth of it. Elsewhere
+    /// it does nothing.
+    ///
+    /// # Errors
+    /// When the operating system has no more threads.
+    pub fn new(threads: usize, queue: usize, niceness: i32) -> io::Result<Self> {
+        let pool = Self {
+            shared: Arc::new(Shared::default()),
             admitted: Arc::new(AtomicUsize::new(0)),
             limit: threads + queue,
+        };
+        for number in 0..threads {
+            let shared = Arc::clone(&pool.shared);
+            thread::Builder::new().name(format!("hashing-{number}")).spawn(move || {
+                be_nice(niceness);
+                shared.work();
+            })?;
         }
+        Ok(pool)
     }
 
-    /// Runs `work` when its turn has come.
+    /// Runs `work` when its turn has come, with the memory of the thread that it runs on.
     ///
     /// Work that was admitted is done even if this future is dropped, and keeps its place until it is: a peer that
     /// hangs up can neither make room for more, nor keep its attempt from being counted.
     ///
     /// # Errors
-    /// [`Busy`] at once when the queue is full.
-    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
+    /// [`Busy`] at once when the queue is full, and when `work` panics.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
+    ) -> Result<T, Busy> {
         let place = self.take_place()?;
-        let running = Arc::clone(&self.running);
-        let done = tokio::spawn(async move {
-            let turn = running.acquire_owned().await.map_err(|_| Busy)?;
-            let job = move || {
-                let _held_until_done = (turn, place);
-                work()
-            };
-            tokio::task::spawn_blocking(job).await.map_err(|_| Busy)
-        });
-        done.await.map_err(|_| Busy)?
+        let (answer, done) = oneshot::channel();
+        self.shared.push(Box::new(move |memory| {
+            let held_until_done = place;
+            let result = work(memory);
+            drop(held_until_done);
+            // Nobody listens if the caller has gone.
+            let _ = answer.send(result);
+        }));
+        // A job that panics takes the sender with it.
+        done.await.map_err(|_| Busy)
     }
 
     /// How many are running or waiting now.
@@ -60,6 +100,78 @@ impl HashingPool {
         if self.admitted.fetch_add(1, Ordering::Relaxed) < self.limit { Ok(place) } else { Err(Busy) }
     }
 }
+
+impl Drop for HashingPool {
+    fn drop(&mut self) {
+        // Not waited for: the last owner may be a job of this very pool.
+        self.shared.lock().closed = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, job: Job) {
+        self.lock().jobs.push_back(job);
+        self.changed.notify_one();
+    }
+
+    /// The next job; `None` when there are none left and the pool is gone.
+    fn next(&self) -> Option<Job> {
+        let mut queue = self.lock();
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                return Some(job);
+            }
+            if queue.closed {
+                return None;
+            }
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn work(&self) {
+        let mut memory = HashMemory::default();
+        while let Some(job) = self.next() {
+            if catch_unwind(AssertUnwindSafe(|| job(&mut memory))).is_err() {
+                // What the job left in it is wiped, and the next one begins with memory that it knows.
+                memory = HashMemory::default();
+                tracing::error!("a slow hash panicked");
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Shared").field("waiting", &self.lock().jobs.len()).finish_non_exhaustive()
+    }
+}
+
+/// Lowers the priority of the calling thread. On Linux niceness is a thread's own, whatever POSIX says.
+#[cfg(target_os = "linux")]
+fn be_nice(niceness: i32) {
+    use rustix::process::{getpriority_process, setpriority_process};
+
+    /// The lowest priority there is.
+    const NICEST: i32 = 19;
+
+    if niceness <= 0 {
+        return;
+    }
+    // No process named is the calling thread.
+    let lowered = getpriority_process(None)
+        .and_then(|current| setpriority_process(None, current.saturating_add(niceness).min(NICEST)));
+    if let Err(error) = lowered {
+        tracing::warn!(%error, "slow hashes run at the priority of everything else");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn be_nice(_niceness: i32) {}
 
 struct Place(Arc<AtomicUsize>);
 
@@ -75,22 +187,26 @@ mod tests {
 
     use super::*;
 
+    fn pool(threads: usize, queue: usize) -> Arc<HashingPool> {
+        Arc::new(HashingPool::new(threads, queue, 0).unwrap())
+    }
+
     #[tokio::test]
     async fn one_runs_one_waits_and_the_third_is_refused() {
-        let pool = Arc::new(HashingPool::new(1, 1));
+        let pool = pool(1, 1);
         let (release, gate) = mpsc::channel::<()>();
         let first = tokio::spawn({
             let pool = Arc::clone(&pool);
-            async move { pool.run(move || gate.recv().is_ok()).await }
+            async move { pool.run(move |_| gate.recv().is_ok()).await }
         });
         let second = tokio::spawn({
             let pool = Arc::clone(&pool);
-            async move { pool.run(|| 2).await }
+            async move { pool.run(|_| 2).await }
         });
         while pool.depth() < 2 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(pool.run(|| 3).await, Err(Busy));
+        assert_eq!(pool.run(|_| 3).await, Err(Busy));
         release.send(()).unwrap();
         assert_eq!(first.await.unwrap(), Ok(true));
         assert_eq!(second.await.unwrap(), Ok(2));
@@ -101,20 +217,98 @@ mod tests {
 
     #[tokio::test]
     async fn work_whose_caller_has_gone_keeps_its_place_and_is_done() {
-        let pool = Arc::new(HashingPool::new(1, 0));
+        let pool = pool(1, 0);
         let (release, gate) = mpsc::channel::<()>();
-        let (tell, told) = tokio::sync::oneshot::channel();
+        let (tell, told) = oneshot::channel();
         let caller = tokio::spawn({
             let pool = Arc::clone(&pool);
-            async move { pool.run(move || tell.send(gate.recv().is_ok())).await }
+            async move { pool.run(move |_| tell.send(gate.recv().is_ok())).await }
         });
         while pool.depth() < 1 {
             tokio::task::yield_now().await;
         }
         caller.abort();
         assert!(caller.await.unwrap_err().is_cancelled());
-        assert_eq!(pool.run(|| ()).await, Err(Busy), "the place is still taken");
+        assert_eq!(pool.run(|_| ()).await, Err(Busy), "the place is still taken");
         release.send(()).unwrap();
         assert_eq!(told.await, Ok(true), "and the work is done");
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_answers_its_caller_gives_its_place_back_and_leaves_the_thread() {
+        let pool = pool(1, 0);
+        for _ in 0..3 {
+            let panicking = pool.run(|_| -> u8 { panic!("on purpose") }).await;
+            assert_eq!(panicking, Err(Busy));
+            assert_eq!(pool.depth(), 0);
+        }
+        assert_eq!(pool.run(|_| 1).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn so_many_run_at_once_on_threads_that_have_names() {
+        let pool = pool(3, 0);
+        let together = Arc::new(std::sync::Barrier::new(3));
+        let meet = || {
+            let together = Arc::clone(&together);
+            pool.run(move |_| {
+                together.wait();
+                thread::current().name().map(str::to_owned)
+            })
+        };
+        let (one, two, three) = tokio::join!(meet(), meet(), meet());
+        let mut names = [one, two, three].map(|name| name.unwrap().unwrap());
+        names.sort();
+        assert_eq!(names, ["hashing-0", "hashing-1", "hashing-2"]);
+    }
+
+    #[tokio::test]
+    async fn threads_do_what_was_admitted_and_end_with_the_pool() {
+        struct Ended(Option<oneshot::Sender<()>>);
+        impl Drop for Ended {
+            fn drop(&mut self) {
+                self.0.take().map(|tell| tell.send(()));
+            }
+        }
+        thread_local!(static AT_THE_END: std::cell::RefCell<Option<Ended>> = const { std::cell::RefCell::new(None) });
+
+        let pool = pool(1, 1);
+        let (tell, ended) = oneshot::channel();
+        pool.run(|_| AT_THE_END.set(Some(Ended(Some(tell))))).await.unwrap();
+        let (release, gate) = mpsc::channel::<()>();
+        let (tell, done) = oneshot::channel();
+        let callers = [
+            tokio::spawn({
+                let pool = Arc::clone(&pool);
+                async move { pool.run(move |_| gate.recv().is_ok()).await }
+            }),
+            tokio::spawn({
+                let pool = Arc::clone(&pool);
+                async move { pool.run(move |_| tell.send(()).is_ok()).await }
+            }),
+        ];
+        while pool.depth() < 2 {
+            tokio::task::yield_now().await;
+        }
+        for caller in callers {
+            caller.abort();
+            assert!(caller.await.unwrap_err().is_cancelled());
+        }
+        drop(pool);
+        release.send(()).unwrap();
+        assert_eq!(done.await, Ok(()), "what waited is done");
+        assert_eq!(ended.await, Ok(()), "and the thread ends");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn only_its_own_threads_are_nice() {
+        let niceness = || rustix::process::getpriority_process(None).unwrap();
+        let before = niceness();
+        for (asked, expected) in [(0, before), (10, (before + 10).min(19)), (i32::MAX, 19), (-5, before)] {
+            let pool = HashingPool::new(1, 0, asked).unwrap();
+            assert_eq!(pool.run(move |_| niceness()).await, Ok(expected));
+            assert_eq!(niceness(), before);
+        }
     }
 }

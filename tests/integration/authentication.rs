@@ -210,7 +210,7 @@ async fn the_ways_to_read_a_header_are_one_attempt(kind: Kind) {
 async fn occupy(node: &Node) -> mpsc::Sender<()> {
     let (release, gate) = mpsc::channel();
     let service = Arc::clone(&node.service);
-    tokio::spawn(async move { service.hashing.run(move || gate.recv()).await.is_ok() });
+    tokio::spawn(async move { service.hashing.run(move |_| gate.recv()).await.is_ok() });
     eventually("the pool is occupied", async || node.service.hashing.depth() == 1).await;
     release
 }

@@ -36,7 +36,7 @@ const FAILURES_PER_MINUTE: u32 = 600;
 const MAX_WAIT: Duration = Duration::from_secs(15 * MINUTE);
 
 /// A classroom that registers at once fits, a script that makes a million accounts does not.
-const REGISTRATIONS_PER_MINUTE: u32 = 10;
+const REGISTRATIONS_PER_HOUR: u32 = 60;
 
 /// More devices than anybody has, and little enough to be read at each login.
 const MAX_SESSIONS: usize = 50;
@@ -114,11 +114,11 @@ pub(super) fn accounts(
                 Duration::from_secs(1)..=Duration::from_secs(DAY),
                 "The longest that anybody must wait; the wait starts at a second and doubles.",
             ),
-            registrations_per_minute: section.within(
-                "registrations_per_minute",
-                REGISTRATIONS_PER_MINUTE,
+            registrations_per_hour: section.within(
+                "registrations_per_hour",
+                REGISTRATIONS_PER_HOUR,
                 0..=60_000,
-                "Registrations from one source, ten times as many at once; 0 for no limit.",
+                "Registrations from one source in an hour; 0 for no limit.",
             ),
             max_sessions: section.within(
                 "max_sessions",

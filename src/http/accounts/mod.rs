@@ -132,7 +132,7 @@ impl AccountsFace {
     /// When there is no randomness.
     pub fn new(service: &Arc<Service>, config: AccountsConfig, guesses: u32) -> Result<Option<Self>, String> {
         let Some(verifier) = UserVerifier::new(Arc::clone(service), &config)? else { return Ok(None) };
-        let registrations = Budget::per_minute(config.registrations_per_minute);
+        let registrations = Budget::per_hour(config.registrations_per_hour);
         let own_origin = origin::of_issuer(&service.issuer);
         Ok(Some(Self { clients: config.clients, own_origin, verifier, registrations, guesses: Budget::new(guesses) }))
     }

@@ -50,15 +50,21 @@ const NICENESS: i32 = 10;
 
 impl Accounts {
     /// What the configuration asks for; `None` when there are to be no accounts.
-    pub fn new(config: &AccountsConfig, issuer: &str) -> Option<Self> {
-        config.enabled.then(|| Self {
-            hashing: HashingPool::new(config.hashing_threads, config.hashing_queue, NICENESS),
+    ///
+    /// # Errors
+    /// When the operating system has no threads for hashing.
+    pub fn new(config: &AccountsConfig, issuer: &str) -> std::io::Result<Option<Self>> {
+        if !config.enabled {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            hashing: HashingPool::new(config.hashing_threads, config.hashing_queue, NICENESS)?,
             parameters: config.hash,
             policy: PasswordPolicy { min_length: config.password_min_length },
             registration: config.registration,
             max_sessions: config.max_sessions,
             service_words: service_words(issuer),
-        })
+        }))
     }
 
     /// Hashes a password.
@@ -143,25 +149,21 @@ impl Service {
         self.store.user(id).await?.map(|document| KnownUser::read(id, &document)).transpose()
     }
 
-    /// Changes the record of a user, however many others change it at the same time.
-    ///
-    /// `before` is done each time before it is written, with what it was read as; `change` says what it is to be, or
+    /// Changes the record of a user, however many others change it at the same time; `change` says what it is to be, or
     /// `None` when that is what it is.
     async fn change_user(
         &self,
         id: UserId,
-        before: impl AsyncFn(&KnownUser) -> Result<(), AccountError>,
         change: impl Fn(&User) -> Option<User>,
     ) -> Result<KnownUser, AccountError> {
         for _ in 0..ATTEMPTS {
             let known = self.user(id).await?.ok_or(AccountError::Unknown)?;
-            before(&known).await?;
             let Some(changed) = change(&known.user) else { return Ok(known) };
             if let Some(written) = self.replace_user(&known, changed).await? {
                 return Ok(written);
             }
         }
-        Err(StoreError::new(StoreErrorKind::Unavailable, "the record of a user kept changing").into())
+        Err(kept_changing())
     }
 
     /// Puts another record in the place of the one that was read; `None` when there is another by now.
@@ -173,6 +175,11 @@ impl Service {
             DocumentWrite::Conflict => None,
         })
     }
+}
+
+/// What is said after that many attempts.
+fn kept_changing() -> AccountError {
+    StoreError::new(StoreErrorKind::Unavailable, "the record of a user kept changing").into()
 }
 
 fn to_bytes(user: &User) -> Bytes {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AccountError, KnownUser};
+use super::{ATTEMPTS, AccountError, KnownUser, kept_changing};
 use crate::client::policy;
 use crate::service::Service;
 use crate::service::issue::{GrantExpiry, IssuedToken, NewToken};
@@ -84,33 +84,7 @@ impl Service {
             expires_at,
             user_agent: new.user_agent.clone(),
         };
-        let verified = &known.user.password;
-        let unchanged = |user: &User| user.is_active() && user.password == *verified;
-        let most = self.accounts.as_ref().map_or(1, |accounts| accounts.max_sessions);
-        let listed = self.change_user(
-            known.id,
-            async |current| {
-                if !unchanged(&current.user) {
-                    return Err(AccountError::Unknown);
-                }
-                // Before they are taken off the list, or nobody would find them.
-                for one_too_many in surplus(&current.user, most, now) {
-                    self.end_grant(one_too_many).await?;
-                }
-                Ok(())
-            },
-            |user| {
-                let gone = surplus(user, most, now);
-                let mut user = user.clone();
-                user.sessions.retain(|session| session.expires_at > now.seconds() && !gone.contains(&session.grant));
-                user.sessions.push(session.clone());
-                if let Some(rehashed) = &rehashed {
-                    user.password = rehashed.clone();
-                }
-                Some(user)
-            },
-        );
-        if let Err(error) = listed.await {
+        if let Err(error) = self.list(&known, &session, rehashed, now).await {
             // Nobody has been given them; they are ended all the same, so that nothing is left of a login that failed.
             if let Err(left) = self.end_grant(grant).await {
                 tracing::warn!(error = %left, "the tokens of a login that failed could not be revoked: nobody has them");
@@ -118,6 +92,36 @@ impl Service {
             return Err(error);
         }
         Ok(issued)
+    }
+
+    /// Lists a session in the record of its user, as long as the password is the one that was `verified`.
+    async fn list(
+        self: &Arc<Self>,
+        verified: &KnownUser,
+        session: &Session,
+        rehashed: Option<PasswordHash>,
+        now: Now,
+    ) -> Result<(), AccountError> {
+        let most = self.accounts.as_ref().map_or(1, |accounts| accounts.max_sessions);
+        for _ in 0..ATTEMPTS {
+            let current = self.active_user(verified.id).await?;
+            if current.user.password != verified.user.password {
+                return Err(AccountError::Unknown);
+            }
+            let gone = surplus(&current.user, most, now);
+            // Before they are taken off the list, or nobody would find them.
+            for grant in &gone {
+                self.end_grant(*grant).await?;
+            }
+            let mut user = current.user.clone();
+            user.sessions.retain(|session| session.expires_at > now.seconds() && !gone.contains(&session.grant));
+            user.sessions.push(session.clone());
+            user.password = rehashed.clone().unwrap_or(user.password);
+            if self.replace_user(&current, user).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(kept_changing())
     }
 
     /// Ends a session of a user; `false` when the user has no such session.
@@ -140,15 +144,11 @@ impl Service {
     pub async fn log_out(self: &Arc<Self>, id: Option<UserId>, grant: GrantId, now: Now) -> Result<(), StoreError> {
         self.revoke_named(Named::Grant(grant.to_text().as_str()), true, now).await?;
         let Some(id) = id else { return Ok(()) };
-        let unlisted = self.change_user(
-            id,
-            async |_| Ok(()),
-            |user| {
-                let mut changed = user.clone();
-                changed.sessions.retain(|session| session.grant != grant && session.expires_at > now.seconds());
-                (changed != *user).then_some(changed)
-            },
-        );
+        let unlisted = self.change_user(id, |user| {
+            let mut changed = user.clone();
+            changed.sessions.retain(|session| session.grant != grant && session.expires_at > now.seconds());
+            (changed != *user).then_some(changed)
+        });
         // It has ended; that it is still on the list is found out by whoever looks at it.
         if let Err(error) = unlisted.await {
             tracing::debug!(%error, "a session that has ended was not taken off the list");
@@ -164,8 +164,8 @@ impl Service {
         self.end_all_and_change(id, Reason::LOGGED_OUT, |user| Some(user.clone()), now).await.map(drop)
     }
 
-    /// Ends all sessions of a user and writes what `change` makes of the record, in this order; nothing is written where
-    /// it says `None`, but all has ended then, too.
+    /// Ends all sessions of a user and writes what `change` makes of the record, in this order; nothing ends and nothing
+    /// is written where it says `None`.
     pub(super) async fn end_all_and_change(
         self: &Arc<Self>,
         id: UserId,
@@ -177,16 +177,15 @@ impl Service {
         let service = Arc::clone(self);
         let changed = tokio::spawn(async move {
             let subject = id.to_text();
-            service
-                .change_user(
-                    id,
-                    async |_| {
-                        service.revoke_all(EpochAxis::User(subject.as_str()), None, reason, now).await?;
-                        Ok(())
-                    },
-                    |user| change(user).map(|user| User { sessions: Vec::new(), ..user }),
-                )
-                .await
+            for _ in 0..ATTEMPTS {
+                let known = service.user(id).await?.ok_or(AccountError::Unknown)?;
+                let Some(user) = change(&known.user) else { return Ok(known) };
+                service.revoke_all(EpochAxis::User(subject.as_str()), None, reason, now).await?;
+                if let Some(written) = service.replace_user(&known, User { sessions: Vec::new(), ..user }).await? {
+                    return Ok(written);
+                }
+            }
+            Err(kept_changing())
         });
         changed.await.map_err(|_| AccountError::Store(cut_short()))?
     }

@@ -20,7 +20,7 @@ impl Service {
         let state = if enabled { UserState::Active } else { UserState::Disabled };
         let change = move |user: &User| (user.state != UserState::Deleted).then(|| User { state, ..user.clone() });
         if enabled {
-            self.change_user(id, async |_| Ok(()), change).await?;
+            self.change_user(id, change).await?;
         } else {
             // Also when it is disabled already: whoever asks wants to be sure that nothing of it is alive.
             self.end_all_and_change(id, Reason::BULK, change, now).await?;

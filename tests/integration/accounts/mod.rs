@@ -79,7 +79,7 @@ impl Site {
         let mut settings = vec![
             ("accounts.enabled", "true"),
             ("accounts.clients", CLIENTS),
-            ("accounts.registrations_per_minute", "0"),
+            ("accounts.registrations_per_hour", "0"),
             // As cheap as may be.
             ("accounts.hash_memory_kib", "7168"),
             ("accounts.hash_passes", "5"),

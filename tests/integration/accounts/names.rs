@@ -104,7 +104,7 @@ async fn what_is_no_name_is_refused_with_the_member_at_fault(kind: Kind) {
 }
 
 async fn registrations_from_one_source_are_limited(kind: Kind) {
-    let settings = [("accounts.registrations_per_minute", "1"), ("authentication.trusted_proxies", "127.0.0.1")];
+    let settings = [("accounts.registrations_per_hour", "5"), ("authentication.trusted_proxies", "127.0.0.1")];
     let site = Site::start_with(kind, &settings).await;
     let from = async |address: &str, number: usize| {
         let body = body(&format!("user{number}"), &format!("user{number}@example.org"));
