@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::authorise;
 use super::paging::Page;
-use crate::http::json as body;
 use crate::client::metadata::{self, ClientMetadata};
 use crate::client::secret::Secret;
 use crate::client::{Client, ClientId, ClientState, Right, is_vschar};
 use crate::http::error::ApiError;
+use crate::http::json as body;
 use crate::http::request::{self, MediaType};
 use crate::http::{Answer, Context, respond};
 use crate::server::{Peer, RequestBody};

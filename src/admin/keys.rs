@@ -5,9 +5,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::authorise;
-use crate::http::json as body;
 use crate::client::Right;
 use crate::http::error::ApiError;
+use crate::http::json as body;
 use crate::http::request::{self, MediaType};
 use crate::http::{Answer, Context, respond};
 use crate::jose::algorithm::Algorithm;

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::authorise;
-use crate::http::json as body;
 use crate::client::{ClientId, Right};
 use crate::http::error::ApiError;
+use crate::http::json as body;
 use crate::http::request::{self, MediaType};
 use crate::http::{Answer, Context, respond};
 use crate::server::{Peer, RequestBody};

@@ -5,11 +5,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::authorise;
-use crate::http::json as body;
 use crate::auth::Caller;
 use crate::client::metadata::{MAX_AUDIENCE_BYTES, MAX_AUDIENCES};
 use crate::client::{Client, ClientId, ClientState, EVERY_AUDIENCE, Right, is_vschar};
 use crate::http::error::ApiError;
+use crate::http::json as body;
 use crate::http::request::{self, MediaType};
 use crate::http::{Answer, Context, respond};
 use crate::server::{Peer, RequestBody};

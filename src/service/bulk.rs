@@ -30,6 +30,17 @@ impl Service {
                 Some(until.min(self.store.clock(now).await?))
             }
         };
+        self.revoke_until(axis, until, reason, now).await
+    }
+
+    /// The same up to a moment of the store's own clock; without one, up to now.
+    pub(super) async fn revoke_until(
+        &self,
+        axis: EpochAxis<'_>,
+        until: Option<Stamp>,
+        reason: Reason,
+        now: Now,
+    ) -> Result<bool, StoreError> {
         // Nothing that was issued so far lives longer, even if it was issued when a longer lifetime was allowed than
         // now.
         let keep_until = kept_until(now.seconds().plus(TokensConfig::LONGEST_LIFETIME.as_secs()));

@@ -6,7 +6,9 @@ use super::clients::{read_format, repeated};
 use super::{DAY, MINUTE};
 use crate::client::{AuthenticationMethod, ClientId, metadata};
 use crate::config::reader::Reader;
-use crate::config::{AccountsConfig, DeclaredClient, Delivery, FirstPartyClient, Registration, TokensConfig, WebOrigin};
+use crate::config::{
+    AccountsConfig, DeclaredClient, Delivery, FirstPartyClient, Registration, TokensConfig, WebOrigin,
+};
 use crate::token::scope::Scope;
 use crate::token::time::UnixSeconds;
 use crate::user::hash::HashParameters;
@@ -47,11 +49,7 @@ const CLIENT: &str = "first-party";
 /// The prefix makes browsers refuse such a cookie from anywhere but this host, over TLS, for all of its paths.
 const COOKIE: &str = "__Host-refresh_token";
 
-pub(super) fn accounts(
-    reader: &mut Reader<'_>,
-    tokens: &TokensConfig,
-    declared: &[DeclaredClient],
-) -> AccountsConfig {
+pub(super) fn accounts(reader: &mut Reader<'_>, tokens: &TokensConfig, declared: &[DeclaredClient]) -> AccountsConfig {
     reader.section("accounts", "Users who register and log in here, with a name and a password.", |section| {
         let enabled = section.value("enabled", false, "Whether there are such routes on the public listener.");
         let registration = section.value(
@@ -139,7 +137,12 @@ fn hash(section: &mut Reader<'_>) -> HashParameters {
             7168..=HashParameters::MAX_MEMORY_KIB,
             "Memory of one argon2id hash, in KiB. Passwords are hashed anew at the next login when this rises.",
         ),
-        passes: section.within("hash_passes", usual.passes, 1..=HashParameters::MAX_PASSES, "Its passes over that memory."),
+        passes: section.within(
+            "hash_passes",
+            usual.passes,
+            1..=HashParameters::MAX_PASSES,
+            "Its passes over that memory.",
+        ),
         lanes: section.within("hash_lanes", usual.lanes, 1..=HashParameters::MAX_LANES, "Its lanes."),
     };
     if !hash.is_acceptable() {
@@ -152,11 +155,7 @@ fn hash(section: &mut Reader<'_>) -> HashParameters {
     hash
 }
 
-fn clients(
-    section: &mut Reader<'_>,
-    tokens: &TokensConfig,
-    declared: &[DeclaredClient],
-) -> Vec<FirstPartyClient> {
+fn clients(section: &mut Reader<'_>, tokens: &TokensConfig, declared: &[DeclaredClient]) -> Vec<FirstPartyClient> {
     let mut clients = section.tables(
         "clients",
         "The applications that users log in with, the usual one first; without any, one that is called `first-party`.",

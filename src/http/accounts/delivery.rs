@@ -79,7 +79,8 @@ impl<'a> Shown<'a> {
             return Ok(bearer.map_or(Self::Nothing, Self::Bearer));
         };
         origin::expect_own_page(asked.face, client, asked.headers)?;
-        let is_refresh = |presented| matches!(asked.context.service.keys.recognise(presented), Candidates::Refresh { .. });
+        let is_refresh =
+            |presented| matches!(asked.context.service.keys.recognise(presented), Candidates::Refresh { .. });
         if bearer.is_some_and(is_refresh) {
             return Err(ApiError::invalid_request("There are two refresh tokens: one as Bearer and one as a cookie"));
         }

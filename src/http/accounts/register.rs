@@ -73,8 +73,8 @@ pub(super) async fn register(asked: &Asked<'_>) -> Result<Answer, ApiError> {
 pub(crate) fn check(service: &Service, username: &str, email: &str, password: String) -> Result<NewUser, ApiError> {
     let username = Username::parse(username)
         .map_err(|error| ApiError::invalid_request(error.to_string()).about("username", "malformed"))?;
-    let email =
-        Email::parse(email).map_err(|error| ApiError::invalid_request(error.to_string()).about("email", "malformed"))?;
+    let email = Email::parse(email)
+        .map_err(|error| ApiError::invalid_request(error.to_string()).about("email", "malformed"))?;
     let password = check_password(service, password, username.canonical(), email.canonical(), "password")?;
     Ok(NewUser { username, email, password })
 }

@@ -151,11 +151,7 @@ impl Service {
 
     /// Changes the record of a user, however many others change it at the same time; `change` says what it is to be, or
     /// `None` when that is what it is.
-    async fn change_user(
-        &self,
-        id: UserId,
-        change: impl Fn(&User) -> Option<User>,
-    ) -> Result<KnownUser, AccountError> {
+    async fn change_user(&self, id: UserId, change: impl Fn(&User) -> Option<User>) -> Result<KnownUser, AccountError> {
         for _ in 0..ATTEMPTS {
             let known = self.user(id).await?.ok_or(AccountError::Unknown)?;
             let Some(changed) = change(&known.user) else { return Ok(known) };

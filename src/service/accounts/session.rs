@@ -180,7 +180,14 @@ impl Service {
             for _ in 0..ATTEMPTS {
                 let known = service.user(id).await?.ok_or(AccountError::Unknown)?;
                 let Some(user) = change(&known.user) else { return Ok(known) };
-                service.revoke_all(EpochAxis::User(subject.as_str()), None, reason, now).await?;
+                let until = service.store.clock(now).await?;
+                // What is listed by now has begun before that moment, and ends. A session that begins with the change of
+                // somebody else, who was quicker, begins after it: that one goes on.
+                if service.user(id).await?.is_none_or(|again| again.version != known.version) {
+                    continue;
+                }
+                let user_epoch = EpochAxis::User(subject.as_str());
+                service.revoke_until(user_epoch, Some(until), reason, now).await?;
                 if let Some(written) = service.replace_user(&known, User { sessions: Vec::new(), ..user }).await? {
                     return Ok(written);
                 }

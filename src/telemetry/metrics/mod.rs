@@ -18,7 +18,8 @@ use std::time::Duration;
 
 pub use instrument::{Counter, Figure, Figures, Histogram, Mirror, Span, Switch};
 pub use label::{
-    AccountAction, AccountResult, ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Outcome, Protocol, RefreshResult, StoreResult,
+    AccountAction, AccountResult, ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Outcome, Protocol,
+    RefreshResult, StoreResult,
 };
 pub use page::Kind;
 pub use reference::reference;

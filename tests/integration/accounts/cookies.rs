@@ -154,7 +154,8 @@ async fn asvs_3_4_2_only_listed_origins_may_read_answers(kind: Kind) {
         ];
         site.send("OPTIONS", path, &headers, None).await
     };
-    for (path, method) in [("/login/", "POST"), ("/refresh", "POST"), ("/sessions/", "GET"), ("/sessions/x/", "DELETE")] {
+    for (path, method) in [("/login/", "POST"), ("/refresh", "POST"), ("/sessions/", "GET"), ("/sessions/x/", "DELETE")]
+    {
         let answer = preflight(ORIGIN, path).await;
         assert_eq!(answer.status, 204);
         assert_eq!(answer.header("access-control-allow-origin"), Some(ORIGIN));
@@ -163,7 +164,9 @@ async fn asvs_3_4_2_only_listed_origins_may_read_answers(kind: Kind) {
         let allowed = "authorization, content-type, x-requested-with";
         assert_eq!(answer.header("access-control-allow-headers"), Some(allowed));
         assert_eq!(answer.header("vary"), Some("Origin"));
-        for origin in ["https://evil.example.net", "null", "https://app.example.com.evil.org", "http://app.example.com", "*"] {
+        for origin in
+            ["https://evil.example.net", "null", "https://app.example.com.evil.org", "http://app.example.com", "*"]
+        {
             let answer = preflight(origin, path).await;
             let shared = answer.headers.keys().filter(|name| name.as_str().starts_with("access-control-"));
             assert_eq!(shared.count(), 0, "{origin}");

@@ -34,7 +34,10 @@ async fn bodies_that_are_no_json_of_the_right_members_are_refused(kind: Kind) {
             "[".repeat(10_000),
         ];
         for member in &members {
-            let whole: Value = members.iter().map(|name| ((*name).to_owned(), right.get(*name).cloned().unwrap_or(json!("x y z x y z x y z")))).collect();
+            let whole: Value = members
+                .iter()
+                .map(|name| ((*name).to_owned(), right.get(*name).cloned().unwrap_or(json!("x y z x y z x y z"))))
+                .collect();
             for wrong in [json!(1), json!(null), json!(["x"]), json!({"x": 1}), json!(true)] {
                 let mut body = whole.clone();
                 body[*member] = wrong;
@@ -53,7 +56,8 @@ async fn bodies_that_are_no_json_of_the_right_members_are_refused(kind: Kind) {
             assert_eq!(answer.refusal(), (400, "invalid_request".to_owned()), "{path} {body:.80}");
         }
     }
-    for (path, body) in [("/refresh/", json!({"all": true})), ("/logout/", json!({"all": 1})), ("/logout/", json!([]))] {
+    for (path, body) in [("/refresh/", json!({"all": true})), ("/logout/", json!({"all": 1})), ("/logout/", json!([]))]
+    {
         assert_eq!(site.bear("POST", path, &tokens.refresh, Some(&body)).await.status, 400, "{path} {body}");
     }
     assert!(site.is_active(&tokens.access).await && site.works(&tokens.refresh).await);

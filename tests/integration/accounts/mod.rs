@@ -92,7 +92,13 @@ impl Site {
         self.send("POST", path, &[], Some(body)).await
     }
 
-    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answer {
         let mut request = self.node.api.request(method, &self.node.api.url(path));
         for (name, value) in headers {
             request = request.header(*name, *value);

@@ -41,7 +41,11 @@ async fn asvs_6_1_names_are_unique_in_their_canonical_form(kind: Kind) {
     ] {
         let answer = site.post("/register/", &body(username, email)).await;
         let told = answer.json();
-        assert_eq!((answer.status, &told["field"], &told["reason"]), (409, &json!(field), &json!("taken")), "{username}");
+        assert_eq!(
+            (answer.status, &told["field"], &told["reason"]),
+            (409, &json!(field), &json!("taken")),
+            "{username}"
+        );
     }
     // Nothing of these is left: both names are free.
     assert_eq!(site.post("/register/", &body("other", "other@example.org")).await.status, 201);
@@ -71,11 +75,8 @@ async fn of_fifty_registrations_of_one_name_one_succeeds_in_a_cluster() {
     let cluster = RedisCluster::start().await;
     let redis = cluster.config();
     let nodes = redis.nodes.join(",");
-    let settings = Site::settings(&[
-        ("accounts.hashing_queue", "100"),
-        ("redis.topology", "cluster"),
-        ("redis.nodes", &nodes),
-    ]);
+    let settings =
+        Site::settings(&[("accounts.hashing_queue", "100"), ("redis.topology", "cluster"), ("redis.nodes", &nodes)]);
     let url = redis.url.expose().to_owned();
     let site = Site::of(Node::over(("redis.url", url), introspectd::token::time::Clock::System, &settings).await).await;
     fifty(&site).await;
@@ -96,7 +97,16 @@ async fn what_is_no_name_is_refused_with_the_member_at_fault(kind: Kind) {
         let told = answer.json();
         assert_eq!((answer.status, &told["field"]), (400, &json!("username")), "{username:?}");
     }
-    for email in ["", "alice", "@example.org", "alice@", "alice@localhost", "a b@example.org", "a@b@example.org", "alice@[127.0.0.1]"] {
+    for email in [
+        "",
+        "alice",
+        "@example.org",
+        "alice@",
+        "alice@localhost",
+        "a b@example.org",
+        "a@b@example.org",
+        "alice@[127.0.0.1]",
+    ] {
         let answer = site.post("/register/", &body("alice", email)).await;
         let told = answer.json();
         assert_eq!((answer.status, &told["field"]), (400, &json!("email")), "{email:?}");

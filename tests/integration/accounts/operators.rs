@@ -106,7 +106,9 @@ async fn users_are_listed_in_pages_and_found_by_name(kind: Kind) {
     assert_eq!((by_name.len(), &by_name[0]["email"]), (1, &json!("user3@example.org")));
     assert_eq!(found("email=user3%40example.org").await, by_name);
     assert_eq!(found("email=user3%40example.org&username=user3").await, by_name);
-    for nobody in ["username=nobody", "username=user3%40example.org", "email=user3%40example.org&username=user4", "email=x"] {
+    for nobody in
+        ["username=nobody", "username=user3%40example.org", "email=user3%40example.org&username=user4", "email=x"]
+    {
         assert_eq!(found(nobody).await, Vec::<Value>::new(), "{nobody}");
     }
     for wrong in ["limit=0", "limit=1001", "limit=x", "after=x", "name=x", "limit=1&limit=2"] {

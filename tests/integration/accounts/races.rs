@@ -49,7 +49,11 @@ async fn asvs_7_4_3_no_refresh_survives_a_password_change(kind: Kind) {
 }
 
 async fn asvs_7_4_3_no_login_with_the_old_password_survives_its_change(kind: Kind) {
-    let settings = [("accounts.hashing_threads", "2"), ("accounts.hashing_queue", "1000"), ("accounts.failures_per_account_and_source", "100")];
+    let settings = [
+        ("accounts.hashing_threads", "2"),
+        ("accounts.hashing_queue", "1000"),
+        ("accounts.failures_per_account_and_source", "100"),
+    ];
     let site = Site::start_with(kind, &settings).await;
     for round in 0..ROUNDS {
         let username = format!("user{round}");
@@ -95,8 +99,11 @@ async fn of_two_password_changes_one_succeeds(kind: Kind) {
         let mut statuses = [first.status, second.status];
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 401], "{} {}", first.body, second.body);
-        let (winner, password) =
-            if first.status == 200 { (first, "the first of two passwords") } else { (second, "the second of two passwords") };
+        let (winner, password) = if first.status == 200 {
+            (first, "the first of two passwords")
+        } else {
+            (second, "the second of two passwords")
+        };
         assert_eq!(site.log_in_with(&username, password).await.status, 200);
         // The one that lost ended nothing of the other.
         assert!(site.is_active(&Tokens::of(&winner).access).await, "round {round}");
