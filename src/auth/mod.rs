@@ -1,8 +1,9 @@
 //! Who is calling. The only room that makes a [`Caller`], and it gives one answer for every failure.
 //!
-//! - [`budget`] how many guesses at tokens somebody has
+//! - [`budget`] how often somebody may guess at tokens, or register
 //! - [`credentials`] what a request carries, parsed
-//! - [`throttle`] who has failed too often and must wait, [`login_throttle`] the same of users; `failures` what both count
+//! - [`throttle`] who has failed too often and must wait, [`login_throttle`] the same of users; `failures` what both
+//!   count
 //! - [`memory`] slow comparisons that have been passed before
 //! - [`assertion`] what a client has signed, [`certificate`] what it has presented
 //! - [`dpop`] proofs that come with a request for a token

@@ -43,9 +43,9 @@ struct Queue {
 impl HashingPool {
     /// A pool that runs `threads` hashes at once and lets `queue` more wait.
     ///
-    /// On Linux its threads are nicer than the one that makes them by `niceness` (0 to 19, see nice(2)): where they
-    /// compete for a core with threads that answer requests, a niceness of 10 leaves them about a tenth of it. Elsewhere
-    /// it does nothing.
+    /// On Linux its threads are nicer than the one that makes them by `niceness` (0 to 19, see nice(2)): where one
+    /// competes for a core with a thread that answers requests, a niceness of 10 leaves it about a tenth of the core.
+    /// Elsewhere it does nothing.
     ///
     /// # Errors
     /// When the operating system has no more threads.

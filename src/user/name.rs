@@ -345,7 +345,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_canonical_form_of_a_username_is_its_own(text in "[a-zA-Z0-9._\u{ff21}-\u{ff3a}\u{1d400}-\u{1d433}-]{1,70}|\\PC{0,20}") {
+        fn the_canonical_form_of_a_username_is_its_own(
+            text in "[a-zA-Z0-9._\u{ff21}-\u{ff3a}\u{1d400}-\u{1d433}-]{1,70}|\\PC{0,20}"
+        ) {
             if let Ok(username) = Username::parse(&text) {
                 for form in [username.canonical(), username.shown()] {
                     let again = Username::parse(form).unwrap();
@@ -358,7 +360,8 @@ mod tests {
 
         #[test]
         fn the_canonical_form_of_an_address_is_its_own(
-            local in "[a-zA-Z0-9.+]{1,10}", domain in "[a-zA-Z\u{df}-\u{ff}\u{3b1}-\u{3c9}\u{5d0}-\u{5ea}-]{1,20}\\.[a-z]{2,5}|\\PC{0,20}"
+            local in "[a-zA-Z0-9.+]{1,10}",
+            domain in "[a-zA-Z\u{df}-\u{ff}\u{3b1}-\u{3c9}\u{5d0}-\u{5ea}-]{1,20}\\.[a-z]{2,5}|\\PC{0,20}"
         ) {
             if let Ok(email) = Email::parse(&format!("{local}@{domain}")) {
                 for form in [email.canonical(), email.shown()] {

@@ -229,7 +229,8 @@ mod tests {
             "mellow lantern brook",
             "               k q             j z w v   x ",
             "\u{43f}\u{440}\u{438}\u{432}\u{435}\u{442} \u{43c}\u{438}\u{440} \u{432}\u{44f}\u{437}\u{44b}",
-            "\u{1f511}\u{1f40b}\u{1f3b8}\u{1f335}\u{1f9ca}\u{1f680}\u{1f3ba}\u{1f34b}\u{1f984}\u{1f9e9}\u{1f4ce}\u{1f9f2}\u{1f52d}\u{1fa90}\u{1f30b}",
+            "\u{1f511}\u{1f40b}\u{1f3b8}\u{1f335}\u{1f9ca}\u{1f680}\
+             \u{1f3ba}\u{1f34b}\u{1f984}\u{1f9e9}\u{1f4ce}\u{1f9f2}\u{1f52d}\u{1fa90}\u{1f30b}",
             "94711 30282 6618",
             "gnawednulbytes\0x",
         ] {
