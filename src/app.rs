@@ -106,8 +106,9 @@ impl App {
         let store = Arc::new(Store::new(backend).observed_by(Arc::clone(&metrics) as Arc<dyn StoreObserver>));
         let keys = Arc::new(keys);
         let now = clock.now().seconds();
-        let first_party = config.accounts.enabled.then_some(&config.accounts.clients).into_iter().flatten();
-        let first_party = first_party.map(|client| Client { client_id_issued_at: now, ..client.record.clone() });
+        let first_party = config.accounts.enabled.then(|| config.accounts.first_party_clients());
+        let first_party = first_party.into_iter().flatten().map(|client| client.record);
+        let first_party = first_party.map(|record| Client { client_id_issued_at: now, ..record });
         let declared = config.clients.iter().map(|client| declare(client, &keys, now)).chain(first_party);
         let drain = Drain::new(&config.drain);
         let certificates = CertificateSupport::of(&config);
@@ -149,7 +150,7 @@ impl App {
             observer: Observer::new(metrics, config.log.access),
         });
         let guesses = context.authentication.unknown_tokens_per_second;
-        let accounts = AccountsFace::new(&service, config.accounts, guesses).map_err(StartError::Accounts)?;
+        let accounts = AccountsFace::new(&service, &config.accounts, guesses).map_err(StartError::Accounts)?;
         let public = PublicFace::new(Arc::clone(&context), metadata, accounts);
         Ok(Self { service, context, public, drain, server })
     }

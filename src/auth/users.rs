@@ -23,7 +23,7 @@ pub struct UserVerifier {
     throttle: Arc<LoginThrottle>,
     /// What a password is compared with where there is nothing to compare it with.
     decoy: PasswordHash,
-    /// A password that nobody has: what the decoy was made of.
+    /// A password that nobody has.
     nobodys: Password,
 }
 
@@ -91,8 +91,7 @@ impl UserVerifier {
         let Some(accounts) = &service.accounts else { return Ok(None) };
         let nobody = UserId::generate().map_err(|error| error.to_string())?.to_text();
         let nobody = Password::parse(nobody.as_str().to_owned()).map_err(|error| error.to_string())?;
-        let mut memory = HashMemory::default();
-        let decoy = PasswordHash::of(&nobody, &accounts.parameters, &mut memory).map_err(|error| error.to_string())?;
+        let decoy = PasswordHash::of_nothing(&accounts.parameters).map_err(|error| error.to_string())?;
         let throttle = Arc::new(LoginThrottle::new(limits(config)));
         Ok(Some(Self { service, throttle, decoy, nobodys: nobody }))
     }

@@ -71,11 +71,12 @@ pub fn temporary_store(config: &mut Config) -> Result<Option<TempDir>, Failure> 
 
 /// Lets the users of a configuration that says nothing else of accounts do what the seeded application may.
 pub fn first_party(config: &mut Config) {
-    let usual = Config::default().accounts.clients;
-    let (Some(client), Some(usual)) = (config.accounts.clients.first_mut(), usual.first()) else { return };
-    if client.record == usual.record {
-        client.record.scope = Scope::parse(SCOPE).expect("a constant scope");
-        client.record.audiences = vec![AUDIENCE.into()];
+    if config.accounts.clients.is_empty() {
+        config.accounts.clients = config.accounts.first_party_clients();
+        for client in &mut config.accounts.clients {
+            client.record.scope = Scope::parse(SCOPE).expect("a constant scope");
+            client.record.audiences = vec![AUDIENCE.into()];
+        }
     }
 }
 

@@ -354,7 +354,7 @@ pub struct AccountsConfig {
     pub enabled: bool,
     /// `registration`: whether people register themselves.
     pub registration: Registration,
-    /// `[[accounts.clients]]`: the applications that users log in with, the usual one first. Never empty.
+    /// `[[accounts.clients]]`; none for the usual one alone: see [`AccountsConfig::first_party_clients`].
     pub clients: Vec<FirstPartyClient>,
     /// `password_min_length`, in code points.
     pub password_min_length: usize,

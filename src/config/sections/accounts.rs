@@ -156,7 +156,7 @@ fn hash(section: &mut Reader<'_>) -> HashParameters {
 }
 
 fn clients(section: &mut Reader<'_>, tokens: &TokensConfig, declared: &[DeclaredClient]) -> Vec<FirstPartyClient> {
-    let mut clients = section.tables(
+    let clients = section.tables(
         "clients",
         "The applications that users log in with, the usual one first; without any, one that is called `first-party`.",
         |element| Some(client(element, tokens)),
@@ -173,12 +173,18 @@ fn clients(section: &mut Reader<'_>, tokens: &TokensConfig, declared: &[Declared
     for name in repeated(cookies) {
         section.reject("clients", format!("two of them have the cookie {name:?}: a browser keeps only one of a name"));
     }
-    if clients.is_empty() {
-        let id = ClientId::parse(CLIENT).expect("a constant of letters is an identifier");
-        let record = record(id);
-        clients.push(FirstPartyClient { record, delivery: Delivery::Body, origins: vec![], cookie: COOKIE.into() });
-    }
     clients
+}
+
+impl AccountsConfig {
+    /// The applications that users log in with, the usual one first: at least one.
+    pub fn first_party_clients(&self) -> Vec<FirstPartyClient> {
+        if !self.clients.is_empty() {
+            return self.clients.clone();
+        }
+        let record = record(ClientId::parse(CLIENT).expect("a constant of letters is an identifier"));
+        vec![FirstPartyClient { record, delivery: Delivery::Body, origins: vec![], cookie: COOKIE.into() }]
+    }
 }
 
 /// A client that has no secret, and nothing to ask the token endpoint for: its refresh tokens are exchanged where their

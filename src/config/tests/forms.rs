@@ -6,9 +6,13 @@ use super::*;
 use crate::client::certificate::CertificateName;
 use crate::client::secret::Secret;
 use crate::client::{AuthenticationMethod, GrantType, Right, Rights};
-use crate::config::{Acknowledge, Durability, RedisConfig, RedisTopology, RevocationConfig, UnsafeSettings};
+use crate::config::{
+    AccountsConfig, Acknowledge, Delivery, Durability, RedisConfig, RedisTopology, Registration, RevocationConfig,
+    UnsafeSettings, WebOrigin,
+};
 use crate::jose::algorithm::Algorithm;
 use crate::token::grant::TokenFormat;
+use crate::user::hash::HashParameters;
 
 /// All settings, each different from its default.
 const EVERYTHING: &str = r#"
@@ -119,6 +123,37 @@ bearer_may_ask_about_itself = true
 trusted_proxies = ["10.0.0.0/8", "::1"]
 certificate_proxies = ["10.1.0.0/16"]
 client_ca_file = "clients.pem"
+
+[accounts]
+enabled = true
+registration = "closed"
+password_min_length = 12
+hash_memory_kib = 47104
+hash_passes = 1
+hash_lanes = 2
+hashing_threads = 3
+hashing_queue = 9
+failures_per_account_and_source = 4
+failures_per_account = 40
+failures_per_source = 44
+failures_per_minute = 400
+max_wait = "20m"
+registrations_per_hour = 7
+max_sessions = 5
+
+[[accounts.clients]]
+client_id = "web"
+client_name = "The web application"
+scope = "read"
+audiences = ["https://api.example.com"]
+access_token_lifetime = "10m"
+refresh_token_lifetime = "2d"
+refresh_token_idle_lifetime = "2h"
+access_token_format = "jwt"
+access_token_signing_alg = "EdDSA"
+delivery = "cookie"
+origins = ["https://app.example.com", "http://localhost:3000"]
+cookie = "__Host-web"
 
 [http]
 max_body_bytes = 4096
@@ -274,6 +309,7 @@ fn check_everything(config: &Config) {
     assert_eq!(config.signing, SigningConfig { algorithm: Algorithm::Rs256, publish_ahead: Duration::from_hours(2) });
     check_cache(config);
     check_clients(config);
+    check_accounts(&config.accounts);
     assert_eq!(
         config.authentication,
         AuthenticationConfig {
@@ -341,6 +377,36 @@ fn every_setting_is_read_from_each_format() {
     check_everything(&Case::new().file("all.json", &everything_as_json()).config());
     check_everything(&Case::new().file("all.yaml", &everything_as_yaml()).config());
     check_everything(&Case::new().file("all.yml", &everything_as_yaml()).config());
+}
+
+fn check_accounts(accounts: &AccountsConfig) {
+    assert_eq!((accounts.enabled, accounts.registration), (true, Registration::Closed));
+    assert_eq!((accounts.password_min_length, accounts.max_sessions), (12, 5));
+    assert_eq!(accounts.hash, HashParameters { memory_kib: 47_104, passes: 1, lanes: 2 });
+    assert_eq!((accounts.hashing_threads, accounts.hashing_queue), (3, 9));
+    assert_eq!((accounts.failures_per_account_and_source, accounts.failures_per_account), (4, 40));
+    assert_eq!((accounts.failures_per_source, accounts.failures_per_minute), (44, 400));
+    assert_eq!((accounts.max_wait, accounts.registrations_per_hour), (Duration::from_mins(20), 7));
+    let clients = accounts.first_party_clients();
+    let [web] = &clients[..] else { panic!("{clients:?}") };
+    assert_eq!((web.delivery, &*web.cookie), (Delivery::Cookie, "__Host-web"));
+    let origins: Vec<&str> = web.origins.iter().map(WebOrigin::as_str).collect();
+    assert_eq!(origins, ["https://app.example.com", "http://localhost:3000"]);
+    assert_eq!(web.record.client_id.as_str(), "web");
+    assert_eq!(web.record.client_name.as_deref(), Some("The web application"));
+    assert_eq!(
+        (web.record.scope.as_str(), &web.record.audiences[..]),
+        ("read", &["https://api.example.com".into()][..])
+    );
+    assert_eq!(web.record.access_token_lifetime, Some(600));
+    assert_eq!(web.record.refresh_token_lifetime, Some(172_800));
+    assert_eq!(web.record.refresh_token_idle_lifetime, Some(7200));
+    assert_eq!(web.record.access_token_format, TokenFormat::Jwt);
+    assert_eq!(web.record.access_token_signing_alg, Some(Algorithm::EdDsa));
+    assert!(web.record.is_public() && web.record.grant_types.is_empty());
+    // One that is called by its usual name, where none is named.
+    let usual = Config::default().accounts.first_party_clients();
+    assert_eq!(usual.iter().map(|client| client.record.client_id.as_str()).collect::<Vec<_>>(), ["first-party"]);
 }
 
 /// Every setting that is declared appears in the document above, so the test above forgets none.

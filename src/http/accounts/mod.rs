@@ -130,11 +130,17 @@ impl AccountsFace {
     ///
     /// # Errors
     /// When there is no randomness.
-    pub fn new(service: &Arc<Service>, config: AccountsConfig, guesses: u32) -> Result<Option<Self>, String> {
-        let Some(verifier) = UserVerifier::new(Arc::clone(service), &config)? else { return Ok(None) };
+    pub fn new(service: &Arc<Service>, config: &AccountsConfig, guesses: u32) -> Result<Option<Self>, String> {
+        let Some(verifier) = UserVerifier::new(Arc::clone(service), config)? else { return Ok(None) };
         let registrations = Budget::per_hour(config.registrations_per_hour);
         let own_origin = origin::of_issuer(&service.issuer);
-        Ok(Some(Self { clients: config.clients, own_origin, verifier, registrations, guesses: Budget::new(guesses) }))
+        Ok(Some(Self {
+            clients: config.first_party_clients(),
+            own_origin,
+            verifier,
+            registrations,
+            guesses: Budget::new(guesses),
+        }))
     }
 
     /// Answers a request, with what lets pages of other origins read the answer, if they may.
