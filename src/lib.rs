@@ -27,8 +27,8 @@
 //! - [`client`] who may ask, and for what; [`user`] who logs in here
 //! - [`coherence`] until when, and unless what is heard of, something that was read may be answered again: pure
 //! - [`cache`] what a node remembers of what it has read, and never believes by itself
-//! - [`store`] where tokens and clients are kept: one contract, an embedded store, and Redis alone, with Sentinels or
-//!   as a cluster
+//! - [`store`] where tokens, clients and users are kept: one contract, an embedded store, and Redis alone, with
+//!   Sentinels or as a cluster
 //! - [`service`] what can be done with them
 //! - [`auth`] who is calling
 //! - [`form`] the one wire format that all of OAuth shares, [`json`] the one that its texts are written in
