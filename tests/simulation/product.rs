@@ -121,6 +121,7 @@ pub(crate) fn service(store: Store, clock: Clock) -> Service {
         store,
         keys,
         batch_reads: Semaphore::new(BATCH_READS),
+        accounts: None,
         hashing: HashingPool::new(1, 1, 0).expect("this machine has threads"),
         clock,
         tokens,

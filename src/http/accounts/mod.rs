@@ -40,6 +40,7 @@ use crate::config::{AccountsConfig, FirstPartyClient, WebOrigin};
 use crate::server::{Peer, RequestBody};
 use crate::service::Service;
 use crate::service::accounts::AccountError;
+use crate::service::issue::IssueError;
 use crate::service::registry::KnownClient;
 use crate::telemetry::metrics::{AccountAction, AccountResult, Endpoint};
 use crate::token::digest::GrantId;
@@ -264,8 +265,7 @@ pub(crate) fn refuse(error: AccountError) -> ApiError {
         AccountError::UsernameTaken => ApiError::conflict("The username is taken").about("username", "taken"),
         AccountError::EmailTaken => ApiError::conflict("The email address is taken").about("email", "taken"),
         AccountError::Busy(busy) => ApiError::overloaded(busy),
-        AccountError::Store(error) => error.into(),
-        AccountError::Issue(crate::service::issue::IssueError::Store(error)) => error.into(),
+        AccountError::Store(error) | AccountError::Issue(IssueError::Store(error)) => error.into(),
         AccountError::Issue(error) => ApiError::internal(error),
         AccountError::Internal(message) => ApiError::internal(message),
     }

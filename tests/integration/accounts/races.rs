@@ -1,8 +1,6 @@
 //! What logins, refreshes and password changes do to each other: whoever is told that all has ended never sees anything
 //! alive again that began before.
 
-use std::sync::Arc;
-
 use serde_json::json;
 
 use super::{PASSWORD, Site, Tokens};
@@ -121,7 +119,7 @@ async fn rfc9700_4_14_2_of_many_refreshes_one_succeeds_and_the_session_ends(kind
 }
 
 async fn logins_at_the_same_time_are_all_listed(kind: Kind) {
-    let site = Arc::new(Site::start_with(kind, &[("accounts.hashing_queue", "100")]).await);
+    let site = Site::start_with(kind, &[("accounts.hashing_queue", "100")]).await;
     let tokens = site.user("alice").await;
     let answers = futures_util::future::join_all((0..10).map(|_| site.log_in_with("alice", PASSWORD))).await;
     assert!(answers.iter().all(|answer| answer.status == 200));

@@ -83,12 +83,12 @@ async fn asvs_7_3_1_and_7_3_2_sessions_end_when_idle_and_in_the_end(kind: Kind) 
     let idle = site.user("alice").await;
     let mut used = site.log_in("alice").await;
     for _ in 0..3 {
-        site.node.pass(Duration::from_secs(59 * 60)).await;
+        site.node.pass(Duration::from_mins(59)).await;
         used = Tokens::of(&site.refresh(&used.refresh).await);
     }
     assert!(!site.works(&idle.refresh).await, "idle for too long");
     // Three hours after the login, however busy it was.
-    site.node.pass(Duration::from_secs(4 * 60)).await;
+    site.node.pass(Duration::from_mins(4)).await;
     assert!(!site.works(&used.refresh).await, "too old");
     assert!(!site.is_active(&used.access).await, "no access token outlives its session");
 }
