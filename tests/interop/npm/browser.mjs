@@ -150,25 +150,31 @@ export async function reload(page) {
   return settled(page)
 }
 
+/** A click of a person, who has the tab in front. */
+export async function click(page, selector) {
+  await page.bringToFront()
+  await page.click(selector)
+}
+
 /** Fills a form in, sends it by its button, waits until it is done, and gives what is then shown. */
 export async function submit(page, form, fields) {
   await page.$eval(`#${form}`, (form, fields) => {
     for (const [name, value] of Object.entries(fields)) form.elements.namedItem(name).value = value
   }, fields)
-  await page.click(`#${form} button`)
+  await click(page, `#${form} button`)
   await wait(page, (form) => !document.querySelector(`#${form} button`).disabled, form)
   return page.$eval(`#${form}`, (form) => ({
     state: document.body.dataset.state,
     reason: form.querySelector('output').textContent && form.querySelector('output').dataset.reason,
-    field: form.querySelector('[aria-invalid]')?.name,
+    field: form.querySelector('[aria-invalid]')?.name ?? '',
   }))
 }
 
-export const DONE = { state: 'signed-in', reason: '', field: undefined }
+export const DONE = { state: 'signed-in', reason: '', field: '' }
 
 /** Presses a button after which another state is to be shown. */
 export async function press(page, selector, becomes) {
-  await page.click(selector)
+  await click(page, selector)
   await wait(page, (becomes) => document.body.dataset.state === becomes, becomes)
 }
 

@@ -1,6 +1,6 @@
 // A user in front of the page: registers, logs in, comes back, logs out.
 
-import { COOKIE, DONE, PASSWORD, press, reload, sessions, settled, Stage, state, submit, wait } from './browser.mjs'
+import { click, COOKIE, DONE, PASSWORD, press, reload, sessions, settled, Stage, state, submit, wait } from './browser.mjs'
 import { count, readWorld, same } from './flow.mjs'
 
 const OTHER_PASSWORD = 'another horse of another colour'
@@ -47,7 +47,7 @@ async function registers() {
   const elsewhere = await other.tab()
   const taken = { state: 'signed-out', reason: 'taken', field: 'username' }
   same(await submit(elsewhere, 'register', { ...ALICE, email: 'other@example.org' }), taken)
-  const wrong = { state: 'signed-out', reason: 'invalid_credentials', field: undefined }
+  const wrong = { state: 'signed-out', reason: 'invalid_credentials', field: '' }
   same(await submit(elsewhere, 'login', { ...LOGIN, password: OTHER_PASSWORD }), wrong)
   same(await submit(elsewhere, 'login', { ...LOGIN, username: 'nobody' }), wrong)
   await press(page, '#logout', 'signed-out')
@@ -143,7 +143,7 @@ async function changesThePassword() {
   await reload(first.page)
   same(await sessions(first.page, 2), 2)
   const change = (fields) => submit(first.page, 'password', { old_password: PASSWORD, new_password: OTHER_PASSWORD, ...fields })
-  const refused = (reason, field) => ({ state: 'signed-in', reason, field })
+  const refused = (reason, field = '') => ({ state: 'signed-in', reason, field })
   same(await change({ old_password: OTHER_PASSWORD, new_password: `${OTHER_PASSWORD} yet` }), refused('invalid_credentials'))
   same(await change({ new_password: 'short' }), refused('too_short', 'new_password'))
   same(await change({ new_password: PASSWORD }), refused('unchanged', 'new_password'))
@@ -162,7 +162,7 @@ async function endsOtherSessions() {
   // Two are left of before.
   await sessions(first.page, 4)
   const token = second.visitor.tokens().at(-1)
-  await first.page.click('#sessions li:last-child button')
+  await click(first.page, '#sessions li:last-child button')
   same([await sessions(first.page, 3), await stage.isActive(token)], [3, false])
   // Its page notices at the next request, and nothing else happens to it.
   await second.page.evaluate(() => document.querySelector('#retry').click())
