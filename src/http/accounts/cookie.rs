@@ -14,10 +14,12 @@ const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Strict";
 /// 400 when it is there twice: which of the two a browser meant cannot be told.
 pub(super) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ApiError> {
     let mut found = None;
-    let lines = headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
-    for pair in lines.flat_map(|line| line.split(';')) {
-        if let Some((key, value)) = pair.trim_matches([' ', '\t']).split_once('=')
-            && key == name
+    let lines = headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
+    // As bytes: any host of the site can set cookies that are sent here, too, and those in no ASCII must not hide ours.
+    for pair in lines.flat_map(|line| line.split(|byte| *byte == b';')) {
+        let value = pair.trim_ascii().strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+        // What is no text is no token either.
+        if let Some(value) = value.map(|value| str::from_utf8(value).unwrap_or_default())
             && found.replace(value).is_some()
         {
             return Err(ApiError::invalid_request("The cookie is there twice"));
@@ -63,6 +65,16 @@ mod tests {
         for other in ["", "x__Host-refresh_token=abc", "__host-refresh_token=abc", "__Host-refresh_token", ";;=;"] {
             assert_eq!(value(&[other]), None, "{other}");
         }
+        let bytes = |line: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.append(COOKIE, HeaderValue::from_bytes(line).unwrap());
+            find(&headers, name).unwrap().map(str::to_owned)
+        };
+        assert_eq!(bytes("city=K\u{f6}ln; __Host-refresh_token=abc".as_bytes()).as_deref(), Some("abc"));
+        assert_eq!(bytes(b"__Host-refresh_token=abc; \xff=\xff; \x80").as_deref(), Some("abc"));
+        // What some take for a space.
+        assert_eq!(bytes("\u{2000}__Host-refresh_token=evil".as_bytes()), None);
+        assert_eq!(bytes(b"__Host-refresh_token=a\xff").as_deref(), Some(""));
         let twice = ["__Host-refresh_token=abc; __Host-refresh_token=def"];
         assert!(find(&headers(&twice), name).is_err());
     }

@@ -19,6 +19,7 @@ over_both_stores! {
     a_cookie_beside_an_access_token_counts
     two_tabs_within_the_grace_get_the_same_session
     changing_the_password_sets_a_new_cookie
+    cookies_of_other_hosts_do_not_hide_it
 }
 
 /// What a page of the client sends along.
@@ -268,4 +269,20 @@ async fn changing_the_password_sets_a_new_cookie(kind: Kind) {
     assert!(answer.json().get("refresh_token").is_none());
     assert_eq!(with(&site, "/refresh/", &cookie, &OWN).await.status, 401);
     assert_eq!(with(&site, "/refresh/", &next, &OWN).await.status, 200);
+}
+
+/// Any host of the same site can have a browser send cookies here, in whatever bytes.
+async fn cookies_of_other_hosts_do_not_hide_it(kind: Kind) {
+    let (site, mut cookie, access) = in_a_browser(kind, &[]).await;
+    for other in ["city=K\u{f6}ln", "\u{f6}", "\u{2000}__Host-refresh_token=evil", "x=__Host-refresh_token=evil", "\""] {
+        let line = format!("{other}; {COOKIE}={cookie}; {other}");
+        let headers = [("cookie", &*line), OWN[0], OWN[1]];
+        let answer = site.send("POST", "/refresh/", &headers, None).await;
+        assert_eq!(answer.status, 200, "{other}: {}", answer.body);
+        cookie = set_cookie(&answer).unwrap().0;
+    }
+    let line = format!("city=K\u{f6}ln; {COOKIE}={cookie}");
+    let answer = site.send("POST", "/logout/", &[("cookie", &line), OWN[0], OWN[1]], None).await;
+    assert_eq!((answer.status, set_cookie(&answer).is_some()), (204, true));
+    assert!(!site.is_active(&access).await);
 }

@@ -3,7 +3,7 @@
 // What reached the service is looked up in front of it, so that an attack which the browser never sent is noticed. The
 // two attackers differ: a browser sends the cookie along for a page of the same site, whatever SameSite says.
 
-import { DONE, PASSWORD, reload, sessions, Stage, submit } from './browser.mjs'
+import { COOKIE, DONE, PASSWORD, reload, sessions, Stage, submit } from './browser.mjs'
 import { count, readWorld, same } from './flow.mjs'
 
 const world = readWorld()
@@ -51,6 +51,20 @@ class Victim {
   }
 }
 
+/** Somebody who is not logged in, and is not to be under any name. */
+class Guest {
+  static async arrive() {
+    const guest = new Guest()
+    guest.visitor = await stage.visitor()
+    guest.page = await guest.visitor.tab()
+    return guest
+  }
+
+  async expectUntouched(about) {
+    same([await this.visitor.cookie(), await reload(this.page)], [undefined, 'signed-out'], about)
+  }
+}
+
 /**
  * Runs an attack on a page of `origin` in the victim's browser, waits until all of it has arrived, and sees that nothing
  * else has. `wanted` lists what arrives, as `POST /logout/ 415`; whether the cookie comes with it is known beforehand.
@@ -67,8 +81,8 @@ async function attack(victim, about, origin, wanted, run, ...given) {
   while (stage.arrived.length - before < wanted.length && Date.now() < deadline) await pause(10)
   // What comes too late to be counted here is counted, and wrong, in the next one.
   await pause(20)
-  const cookie = (line) => line.startsWith('OPTIONS') || isCrossSite(origin, about) ? 'without' : 'with'
-  const expected = wanted.map((line) => `${line} ${cookie(line)} cookie`).sort()
+  const bare = (line) => line.startsWith('OPTIONS') || !victim.value || isCrossSite(origin, about)
+  const expected = wanted.map((line) => `${line} ${bare(line) ? 'without' : 'with'} cookie`).sort()
   same(stage.arrived.slice(before).sort(), expected, `${about} from ${origin}`)
   for (const opened of await victim.visitor.context.pages()) {
     if (opened !== page && opened !== victim.page) await opened.close()
@@ -213,6 +227,57 @@ async function sandboxes(victim, origin) {
   same(await attack(victim, 'a fetch with a header in a sandbox', origin, ['OPTIONS /refresh/ 204'], sandboxed, tell(asking)), 'refused')
 }
 
+/** To have a visitor enter under the attacker's name what is meant for an account of his own. */
+async function loginsOfOthers(guest, origin) {
+  const body = JSON.stringify(MALLORY)
+  const typed = { 'Content-Type': 'application/json' }
+  for (const inFrame of [true, false]) {
+    const about = `logging a guest in by a form, ${inFrame ? 'in a frame' : 'leaving'}`
+    await attack(guest, about, origin, ['POST /login/ 415'], form, '/login/', 'text/plain', asText(MALLORY), inFrame)
+  }
+  for (const [wanted, options] of [
+    ['POST /login/ 415', { mode: 'no-cors', body }],
+    ['POST /login/ 415', { mode: 'cors', body }],
+    ['OPTIONS /login/ 204', { headers: typed, body }],
+    ['OPTIONS /login/ 204', { headers: { ...typed, 'X-Requested-With': 'fetch' }, body }],
+  ]) {
+    await attack(guest, 'logging a guest in by a script', origin, [wanted], request, '/login/', { method: 'POST', ...options })
+  }
+}
+
+/** Cookies of the attacker's that are meant to be taken for the victim's, or to hide it. */
+async function cookies(victim, origin) {
+  const domain = 'Domain=example.test; Path=/; Secure'
+  const page = (victim.attacker ??= await victim.visitor.blank())
+  for (const [line, taken] of [
+    [`${COOKIE}=evil; ${domain}`, false],
+    [`${COOKIE}=evil; Domain=example.test; Path=/refresh/; Secure`, false],
+    [`${COOKIE} =evil; ${domain}`, false],
+    [`${COOKIE.toLowerCase()}=evil; ${domain}`, false],
+    [`=${COOKIE}=evil; ${domain}`, false],
+    [`${COOKIE}; ${domain}`, false],
+    // These may be set, and are sent to the service together with the victim's.
+    [`\u2000${COOKIE}=evil; ${domain}`, true],
+    [`other=${COOKIE}=evil; ${domain}`, true],
+    [`other="; ${domain}`, true],
+    [`other=K\u00f6ln; ${domain}`, true],
+    [`K\u00f6ln=\u00ff; Domain=example.test; Path=/refresh/; Secure`, true],
+  ]) {
+    // By an answer, whose lines are bytes, and by a script.
+    for (const way of ['answer', 'script']) {
+      const bytes = Buffer.from(line).toString('latin1')
+      await page.goto(way === 'answer' ? `${origin}/?cookie=${encodeURIComponent(bytes)}` : origin)
+      if (way === 'script') await page.evaluate((line) => { document.cookie = line }, line)
+      const all = await victim.visitor.context.cookies()
+      const tossed = all.filter((cookie) => cookie.domain === '.example.test')
+      const about = `after the cookie ${JSON.stringify(line)} by ${way} from ${origin}`
+      same(tossed.length, taken && origin === world.sibling ? 1 : 0, about)
+      await victim.expectUntouched(about)
+      await victim.visitor.context.deleteCookie(...tossed)
+    }
+  }
+}
+
 /** The page in a frame, to have the user click on what is under something else. */
 async function framing(victim, origin) {
   const page = await victim.visitor.blank()
@@ -237,12 +302,13 @@ try {
   for (const [name, origin] of [['alice', world.stranger], ['bob', world.sibling]]) {
     const victim = await Victim.arrive(name)
     await victim.expectSameSession('before anything')
-    for (const kind of [forms, scripts, reading, loading, sandboxes, framing]) {
+    for (const kind of [forms, scripts, reading, loading, sandboxes, framing, cookies]) {
       const begun = Date.now()
       await kind(victim, origin)
       console.error(kind.name, Date.now() - begun)
       await victim.expectSameSession(`after ${kind.name} from ${origin}`)
     }
+    await loginsOfOthers(await Guest.arrive(), origin)
   }
 } finally {
   await stage.end()
