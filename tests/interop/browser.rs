@@ -41,12 +41,12 @@ fn rfc10017_a_page_of_a_listed_origin_keeps_its_user_logged_in() {
 
 #[test]
 fn asvs_3_5_attacks_on_a_page_of_the_same_origin_fail() {
-    visit("browser_attacks.mjs", 1103, Page::SameOrigin);
+    visit("browser_attacks.mjs", 1021, Page::SameOrigin);
 }
 
 #[test]
 fn asvs_3_5_attacks_on_a_page_of_a_listed_origin_fail() {
-    visit("browser_attacks.mjs", 1103, Page::OtherOrigin);
+    visit("browser_attacks.mjs", 1021, Page::OtherOrigin);
 }
 
 /// Starts the service, and runs a program against it that starts a browser and a server for the pages.

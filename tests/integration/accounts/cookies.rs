@@ -274,7 +274,8 @@ async fn changing_the_password_sets_a_new_cookie(kind: Kind) {
 /// Any host of the same site can have a browser send cookies here, in whatever bytes.
 async fn cookies_of_other_hosts_do_not_hide_it(kind: Kind) {
     let (site, mut cookie, access) = in_a_browser(kind, &[]).await;
-    for other in ["city=K\u{f6}ln", "\u{f6}", "\u{2000}__Host-refresh_token=evil", "x=__Host-refresh_token=evil", "\""] {
+    for other in ["city=K\u{f6}ln", "\u{f6}", "\u{2000}__Host-refresh_token=evil", "x=__Host-refresh_token=evil", "\""]
+    {
         let line = format!("{other}; {COOKIE}={cookie}; {other}");
         let headers = [("cookie", &*line), OWN[0], OWN[1]];
         let answer = site.send("POST", "/refresh/", &headers, None).await;

@@ -310,9 +310,7 @@ try {
     const victim = await Victim.arrive(name)
     await victim.expectSameSession('before anything')
     for (const kind of [forms, scripts, reading, loading, sandboxes, framing, cookies]) {
-      const begun = Date.now()
       await kind(victim, origin)
-      console.error(kind.name, Date.now() - begun)
       await victim.expectSameSession(`after ${kind.name} from ${origin}`)
     }
     await loginsOfOthers(await Guest.arrive(), origin)
