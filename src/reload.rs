@@ -109,8 +109,7 @@ impl Reloader {
         let mut prepared = Vec::new();
         for (listener, handle) in &self.parts.certificates {
             if let Some(files) = listener_of(&next.config, listener) {
-                let certificate =
-                    handle.prepare(files).map_err(|source| ReloadError::Tls { listener: *listener, source })?;
+                let certificate = handle.prepare(files).map_err(|source| ReloadError::Tls { listener, source })?;
                 prepared.push((handle, certificate));
             }
         }

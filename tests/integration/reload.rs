@@ -87,7 +87,7 @@ impl Service {
 fn text(store: &Path, settings: &str, clients: &str) -> String {
     let fixed = "issuer = \"https://as.example.com\"\n[drain]\nmin = \"0s\"\n";
     let listeners = "[admin]\naddress = \"127.0.0.1:0\"\n[public]\naddress = \"127.0.0.1:0\"\n";
-    format!("{fixed}\n[store]\npath = {store:?}\n{listeners}{settings}\n{clients}")
+    format!("{fixed}\n[store]\npath = \"{}\"\n{listeners}{settings}\n{clients}", store.display())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
