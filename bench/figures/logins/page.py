@@ -1,0 +1,2 @@
+def files(run): return {}
+def page(run): return ""
