@@ -37,26 +37,30 @@ def page(run: dict) -> str:
 
 def times(one: dict, samples: int) -> list[str]:
     """How long each kind takes, and how it compares with a wrong password."""
-    taken = one["milliseconds"]
+    taken, used = one["milliseconds"], one["processor_milliseconds"]
     lines = [
         f"## Times of logins, {one['store']}",
         "",
         f"Milliseconds, {samples} of each kind, one after the other in an order of chance. The ratio is that of the "
-        f"medians to `{BASE}`, with the interval that resampling gives for 95 %.",
+        f"medians to `{BASE}`, with the interval that resampling gives for 95 %. Processor time is that of the node.",
         "",
-        "| login | median | middle half | ratio | interval |",
-        "|---|---|---|---|---|",
+        "| login | median | middle half | ratio | interval | processor time, median | ratio | interval |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for kind, values in taken.items():
         low, middle, high = quartiles(values)
         cells = [kind, f"{middle:.2f}", f"{low:.2f} to {high:.2f}"]
-        if kind == BASE:
-            cells += ["1", ""]
-        else:
-            at, least, greatest = ratio(values, taken[BASE])
-            cells += [f"{at:.3f}", f"{least:.3f} to {greatest:.3f}"]
+        cells += [*beside_base(kind, taken), f"{quartiles(used[kind])[1]:.2f}", *beside_base(kind, used)]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def beside_base(kind: str, of: dict[str, list[float]]) -> list[str]:
+    """The ratio to the base, and its interval."""
+    if kind == BASE:
+        return ["1", ""]
+    at, least, greatest = ratio(of[kind], of[BASE])
+    return [f"{at:.3f}", f"{least:.3f} to {greatest:.3f}"]
 
 
 def counting(run: dict) -> list[dict]:

@@ -54,9 +54,9 @@ class Times(unittest.TestCase):
 
     def test_a_kind_is_a_line_and_the_base_has_no_ratio(self):
         taken = {timing.BASE: [1.0, 2.0, 3.0], "unknown username": [2.0, 4.0, 6.0], timing.SUCCESS: [9.0]}
-        told = run_of(timing=[{"store": "embedded", "milliseconds": taken}])
+        told = run_of(timing=[{"store": "embedded", "milliseconds": taken, "processor_milliseconds": taken}])
         text = page.page(told)
-        self.assertIn(f"| {timing.BASE} | 2.00 | 1.50 to 2.50 | 1 |  |", text)
+        self.assertIn(f"| {timing.BASE} | 2.00 | 1.50 to 2.50 | 1 |  | 2.00 | 1 |  |", text)
         self.assertIn("| unknown username | 4.00 | 3.00 to 5.00 | 2.000 |", text)
         svg = page.files(told)[page.PICTURE]
         ElementTree.fromstring(svg)

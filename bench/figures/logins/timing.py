@@ -25,6 +25,7 @@ RESAMPLED = 2_000
 WITHIN = 0.95
 # Before anything counts: memory is mapped, connections are open.
 UNCOUNTED = 10
+AFTERWARDS_SECONDS = 0.002
 
 Kinds = dict[str, Callable[[random.Random], tuple[str, str]]]
 
@@ -62,27 +63,33 @@ def run(folder: Path, program: Path, cores: Cores, samples: int) -> list[dict]:
             known, disabled = ([f"{word}{number}" for number in range(USERS)] for word in ("known", "disabled"))
             users.register(node, known)
             users.register(node, disabled, disabled=True)
-            told.append({"store": store, "milliseconds": measure(node, kinds(known, disabled), samples)})
+            told.append({"store": store, **measure(node, kinds(known, disabled), samples)})
     return told
 
 
-def measure(node: Node, of: Kinds, samples: int) -> dict[str, list[float]]:
-    """Milliseconds from the first byte of a request to the last one of its answer, by kind."""
+def measure(node: Node, of: Kinds, samples: int) -> dict[str, dict[str, list[float]]]:
+    """Of each login, by kind: milliseconds from the first byte of a request to the last one of its answer, and of the
+    processor time of the node meanwhile, which does not depend on who else runs on the machine."""
     # Names and addresses come from here: the same in each run.
     chance, caller = random.Random(1), Caller(node.public)
     order = [kind for kind in of for _ in range(samples)]
     chance.shuffle(order)
-    taken = {kind: [] for kind in of}
-    for place, kind in enumerate([*chance.sample(order, min(UNCOUNTED, len(order))), *order]):
+    taken, used = {kind: [] for kind in of}, {kind: [] for kind in of}
+    uncounted = chance.sample(order, min(UNCOUNTED, len(order)))
+    for place, kind in enumerate([*uncounted, *order]):
         name, password = of[kind](chance)
-        begun = time.perf_counter_ns()
+        worked, begun = node.server.usage().cpu_seconds, time.perf_counter_ns()
         answer = users.log_in(caller, name, password, chance)
         spent = (time.perf_counter_ns() - begun) / 1e6
         if answer.status != (200 if kind == SUCCESS else 401):
             raise Failed(f"a login with {kind} was answered {answer.status}: {answer.body[:200]!r}")
-        if place >= UNCOUNTED:
+        # What is done after the answer was sent belongs to it, too.
+        time.sleep(AFTERWARDS_SECONDS)
+        worked = (node.server.usage().cpu_seconds - worked) * 1e3
+        if place >= len(uncounted):
             taken[kind].append(spent)
-    return taken
+            used[kind].append(worked)
+    return {"milliseconds": taken, "processor_milliseconds": used}
 
 
 def quartiles(values: list[float]) -> tuple[float, float, float]:
