@@ -18,6 +18,7 @@ use crate::client::Client;
 use crate::client::secret::{SecretHash, StoredSecret};
 use crate::config::{Config, DeclaredClient, KeysConfig, StoreConfig, UnsafeSettings};
 use crate::http::accounts::AccountsFace;
+use crate::http::forward_auth::ForwardAuth;
 use crate::http::health::Readiness;
 use crate::http::metadata::{CertificateSupport, MetadataDocument};
 use crate::http::observe::Observer;
@@ -151,7 +152,7 @@ impl App {
         });
         let guesses = context.authentication.unknown_tokens_per_second;
         let accounts = AccountsFace::new(&service, &config.accounts, guesses).map_err(StartError::Accounts)?;
-        let public = PublicFace::new(Arc::clone(&context), metadata, accounts);
+        let public = PublicFace::new(Arc::clone(&context), metadata, accounts, ForwardAuth::new(&config.forward_auth));
         Ok(Self { service, context, public, drain, server })
     }
 

@@ -68,6 +68,8 @@ pub struct Config {
     pub authentication: AuthenticationConfig,
     /// `[accounts]`.
     pub accounts: AccountsConfig,
+    /// `[forward_auth]`.
+    pub forward_auth: ForwardAuthConfig,
     /// `[http]`.
     pub http: HttpConfig,
     /// `[drain]`.
@@ -443,6 +445,19 @@ impl WebOrigin {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// `[forward_auth]`: gateways that ask whether a request may pass.
+#[derive(Clone, Debug)]
+pub struct ForwardAuthConfig {
+    /// `enabled`: off, there is no such route.
+    pub enabled: bool,
+    /// `sources`: addresses of the gateways.
+    pub sources: Vec<Network>,
+    /// `secret` (or `secret_file`): what they prove themselves with, beside their address.
+    pub secret: Option<Secret>,
+    /// `audiences`: those of the APIs behind the gateways.
+    pub audiences: Vec<Box<str>>,
 }
 
 /// An address range, as `address/prefix-length`.

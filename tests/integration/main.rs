@@ -7,6 +7,7 @@
 //! - [`bulk`] revoking many tokens at once
 //! - [`command`] the command line: the built program in a process of its own
 //! - [`documents`] the pages that name tests
+//! - [`forward_auth`] gateways that ask whether a request may pass
 //! - [`gaps`] what is said of a revocation when a node or Redis has missed a part
 //! - [`interleaving`] what refreshes, revocations and approvals do to each other in every order
 //! - [`kill`] the node and Redis killed at any moment: what was acknowledged holds, and every grant goes on
@@ -45,6 +46,7 @@ mod authentication;
 mod bulk;
 mod command;
 mod documents;
+mod forward_auth;
 mod gaps;
 mod interleaving;
 mod kill;

@@ -95,6 +95,8 @@ label! {
         Introspect = "introspect",
         /// `POST /introspect/batch`.
         Batch = "introspect_batch",
+        /// `/forward-auth`.
+        ForwardAuth = "forward_auth",
         /// `POST /revoke`.
         Revoke = "revoke",
         /// `POST /token`.
