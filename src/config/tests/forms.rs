@@ -176,6 +176,9 @@ request_timeout = "4s"
 min = "0s"
 max = "1m"
 
+[reload]
+interval = "15s"
+
 [log]
 format = "json"
 level = "warn,introspectd::store=debug"
@@ -316,6 +319,7 @@ fn check_everything(config: &Config) {
     check_cache(config);
     check_clients(config);
     check_accounts(&config.accounts);
+    assert_eq!(config.reload.interval, Duration::from_secs(15));
     let gateways = &config.forward_auth;
     assert!(gateways.enabled);
     assert_eq!(gateways.sources, [Network { address: "10.2.0.0".parse().unwrap(), prefix_length: 16 }]);
