@@ -28,7 +28,7 @@ use crate::server::{BindError, Bound, Handler, Peer, Refusal, RequestBody, Serve
 use crate::service::Service;
 use crate::service::access_token::VerifiedTexts;
 use crate::service::accounts::Accounts;
-use crate::service::hashing::HashingPool;
+use crate::service::hashing::{HashingPool, Priority};
 use crate::service::introspect::BATCH_READS;
 use crate::service::registry::{MOST_CLIENTS, Registry};
 use crate::service::remembered::RememberedTokens;
@@ -120,7 +120,7 @@ impl App {
             NearCache::new(CacheName::Clients, limits, Arc::clone(store.coherence()), Arc::clone(&observer))
         });
         let (threads, queue) = (config.authentication.hashing_threads, config.authentication.hashing_queue);
-        let hashing = HashingPool::new(threads, queue, 0).map_err(StartError::HashingThreads)?;
+        let hashing = HashingPool::new(threads, queue, Priority::Usual).map_err(StartError::HashingThreads)?;
         let accounts = Accounts::new(&config.accounts, &issuer).map_err(StartError::HashingThreads)?;
         let service = Arc::new(Service {
             registry: Registry::new(declared, Arc::clone(&store), clients),
