@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{API, PASSWORD, Site, Tokens};
-use crate::support::node::Kind;
+use crate::support::node::{Kind, OPERATOR};
 
 over_both_stores! {
     login_answers_a_short_token_and_a_long_one
@@ -121,7 +121,7 @@ async fn asvs_7_4_1_a_session_that_was_logged_out_of_is_not_brought_back(kind: K
     let (first, second) = (site.user("alice").await, site.log_in("alice").await);
     assert_eq!(site.log_out(&second.refresh).await.status, 204);
     let approval = json!({"token": second.refresh, "cascade": true});
-    let answer = site.node.operate("POST", "/admin/tokens/approve", Some(approval)).await;
+    let answer = site.node.api.admin(OPERATOR, "POST", "/admin/tokens/approve", Some(approval)).await;
     assert_eq!(answer.status, 409, "{}", answer.body);
     assert!(!site.is_active(&second.access).await && !site.works(&second.refresh).await);
     assert!(site.is_active(&first.access).await);
