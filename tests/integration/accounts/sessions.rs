@@ -268,6 +268,6 @@ async fn routes_are_off_unless_asked_for(kind: Kind) {
         let answer = node.api.send(node.api.request("POST", &node.api.url(path))).await;
         assert_eq!(answer.status, 404, "{path}");
     }
-    let answer = node.api.admin(crate::support::node::OPERATOR, "GET", "/admin/users", None).await;
+    let answer = node.api.admin(OPERATOR, "GET", "/admin/users", None).await;
     assert_eq!(answer.status, 404);
 }
