@@ -1,7 +1,8 @@
 //! The bounded pool for hashes that are slow on purpose, so that a flood of them cannot slow anything else down.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,7 +20,11 @@ pub struct HashingPool {
     shared: Arc<Shared>,
     admitted: Arc<AtomicUsize>,
     limit: usize,
+    /// How many places each peer has: as many entries as there are places at most.
+    held: Held,
 }
+
+type Held = Arc<Mutex<HashMap<Option<IpAddr>, usize>>>;
 
 /// The pool and its queue are full, or the work has panicked. Trying again later may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +87,7 @@ impl HashingPool {
             shared: Arc::new(Shared::default()),
             admitted: Arc::new(AtomicUsize::new(0)),
             limit: threads + queue,
+            held: Arc::default(),
         };
         for number in 0..threads {
             let shared = Arc::clone(&pool.shared);
@@ -117,7 +123,29 @@ impl HashingPool {
         &self,
         work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
     ) -> Result<T, Busy> {
+        self.run_at(self.take_place()?, work).await
+    }
+
+    /// The same for a peer, which has at most half of the places: or one that asks without a pause, and is right each
+    /// time, would leave none to anybody else.
+    ///
+    /// # Errors
+    /// [`Busy`] also when the peer has its half.
+    pub async fn run_for<T: Send + 'static>(
+        &self,
+        peer: Option<IpAddr>,
+        work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
+    ) -> Result<T, Busy> {
+        let share = Share::take(&self.held, peer, self.limit.div_ceil(2))?;
         let place = self.take_place()?;
+        self.run_at((share, place), work).await
+    }
+
+    async fn run_at<T: Send + 'static>(
+        &self,
+        place: impl Send + 'static,
+        work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
+    ) -> Result<T, Busy> {
         let (answer, done) = oneshot::channel();
         self.shared.push(Box::new(move |memory| {
             let held_until_done = place;
@@ -282,6 +310,35 @@ impl Drop for Place {
     }
 }
 
+/// One of the places that a peer has; given back by its drop.
+struct Share {
+    held: Held,
+    peer: Option<IpAddr>,
+}
+
+impl Share {
+    fn take(held: &Held, peer: Option<IpAddr>, most: usize) -> Result<Self, Busy> {
+        let mut counts = held.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.get(&peer).copied().unwrap_or_default();
+        if count >= most {
+            return Err(Busy);
+        }
+        counts.insert(peer, count + 1);
+        drop(counts);
+        Ok(Self { held: Arc::clone(held), peer })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut counts = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match counts.get_mut(&self.peer) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(counts.remove(&self.peer)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
@@ -314,6 +371,37 @@ mod tests {
         while pool.depth() > 0 {
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn one_peer_has_half_of_the_places_and_leaves_the_rest_to_others() {
+        let pool = pool(1, 3);
+        let (release, gate) = mpsc::channel::<()>();
+        let (one, other) = (Some(IpAddr::from([192, 0, 2, 1])), Some(IpAddr::from([192, 0, 2, 2])));
+        let first = tokio::spawn({
+            let pool = Arc::clone(&pool);
+            async move { pool.run_for(one, move |_| gate.recv().is_ok()).await }
+        });
+        let spawn = |peer| {
+            let pool = Arc::clone(&pool);
+            tokio::spawn(async move { pool.run_for(peer, |_| true).await })
+        };
+        let (second, others) = (spawn(one), spawn(other));
+        while pool.depth() < 3 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(pool.run_for(one, |_| true).await, Err(Busy));
+        // A caller that goes away does not get its share back before its work is done.
+        second.abort();
+        assert!(second.await.unwrap_err().is_cancelled());
+        assert_eq!(pool.run_for(one, |_| true).await, Err(Busy));
+        release.send(()).unwrap();
+        assert_eq!((first.await.unwrap(), others.await.unwrap()), (Ok(true), Ok(true)));
+        while pool.depth() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(pool.held.lock().unwrap().is_empty());
+        assert_eq!(pool.run_for(one, |_| true).await, Ok(true));
     }
 
     #[tokio::test]
