@@ -93,7 +93,7 @@ async fn rfc10017_a_cookie_is_refreshed_and_logged_out_by_a_page_of_its_client(k
 }
 
 /// What pages of others can make a browser send.
-const OTHERS: [&[(&str, &str)]; 13] = [
+const OTHERS: [&[(&str, &str)]; 14] = [
     &[],
     &[("origin", ORIGIN)],
     &[("x-requested-with", "fetch")],
@@ -106,6 +106,7 @@ const OTHERS: [&[(&str, &str)]; 13] = [
     &[("origin", "https://app.example.com:8443"), ("x-requested-with", "fetch")],
     &[("origin", "https://APP.example.com"), ("x-requested-with", "fetch"), ("sec-fetch-site", "same-origin")],
     &[("sec-fetch-site", "same-site"), ("x-requested-with", "fetch")],
+    &[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site"), ("x-requested-with", "fetch")],
     &[("origin", ORIGIN), ("origin", "https://evil.example.net"), ("x-requested-with", "fetch")],
 ];
 
