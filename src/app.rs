@@ -107,6 +107,18 @@ impl App {
         let (backend, keys) = open_store(&config, &clock, &metrics).await?;
         let store = Arc::new(Store::new(backend).observed_by(Arc::clone(&metrics) as Arc<dyn StoreObserver>));
         let keys = Arc::new(keys);
+        if config.accounts.enabled {
+            for client in config.accounts.first_party_clients() {
+                if client.record.audiences.is_empty() {
+                    let client_id = client.record.client_id.as_str();
+                    tracing::warn!(
+                        client_id,
+                        "tokens of users of this client have no audience: set accounts.clients.audiences, or no resource \
+                         server but one that serves * sees them"
+                    );
+                }
+            }
+        }
         let declared = declared_clients(&config.clients, &config.accounts, &keys, clock.now());
         let drain = Drain::new(&config.drain);
         let certificates = CertificateSupport::of(&config);

@@ -438,7 +438,7 @@ impl WebOrigin {
         let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let is_host = match bracketed {
             Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok_and(|parsed| parsed.to_string() == address),
-            None => !host.is_empty() && host.bytes().all(plain),
+            None => !host.is_empty() && !host.ends_with('.') && host.bytes().all(plain),
         };
         let usual = if scheme == "https" { "443" } else { "80" };
         let is_port = port.is_none_or(|port| {
