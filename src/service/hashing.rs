@@ -512,13 +512,13 @@ mod tests {
         let pool = HashingPool::with_patience(1, 2, Priority::Background, patience).unwrap();
         let pool = Arc::new(pool);
         let (release, gate) = mpsc::channel::<()>();
+        let (begun, beginning) = tokio::sync::oneshot::channel();
         tokio::spawn({
             let pool = Arc::clone(&pool);
-            async move { pool.run(move |_| gate.recv().is_ok()).await }
+            let job = move |_: &mut HashMemory| begun.send(()).is_ok() && gate.recv().is_ok();
+            async move { pool.run(job).await }
         });
-        while pool.depth() < 1 {
-            tokio::task::yield_now().await;
-        }
+        beginning.await.unwrap();
         let seen = || {
             let niceness = rustix::process::getpriority_process(None).unwrap();
             (thread::current().name().map(str::to_owned), niceness)
@@ -531,7 +531,7 @@ mod tests {
     #[tokio::test]
     async fn hashes_that_get_no_core_are_done_by_the_relief() {
         let own = rustix::process::getpriority_process(None).unwrap();
-        let (release, seen) = behind_one_that_stands_still(Duration::from_millis(20)).await;
+        let (release, seen) = behind_one_that_stands_still(Duration::from_secs(2)).await;
         let expected = (Some("hashing-relief".to_owned()), (own + NICENESS).min(19));
         assert_eq!(seen, [expected.clone(), expected]);
         drop(release);
