@@ -17,6 +17,12 @@ app.kubernetes.io/name: {{ include "introspectd.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* The pod of the test: not one of the nodes, so that no Service takes it for one. */}}
+{{- define "introspectd.testSelector" -}}
+app.kubernetes.io/name: {{ include "introspectd.name" . }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "introspectd.labels" -}}
 {{ include "introspectd.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
@@ -70,6 +76,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/* The rule that lets a pod ask for names. */}}
+{{- define "introspectd.dnsEgress" -}}
+- ports:
+    {{- range .Values.networkPolicy.dns.ports }}
+    - { protocol: UDP, port: {{ . }} }
+    - { protocol: TCP, port: {{ . }} }
+    {{- end }}
+  {{- with .Values.networkPolicy.dns.to }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+
 {{/* Every port that Redis may be on, as JSON: those that are listed, and those of the addresses that are known here. */}}
 {{- define "introspectd.redisPorts" -}}
 {{- $ports := list }}
@@ -115,7 +134,7 @@ limits: { memory: 64Mi, ephemeral-storage: 16Mi }
 
 {{/* What would only fail once it runs is said before it is installed. */}}
 {{- define "introspectd.check" -}}
-{{- if not .Values.config.issuer }}
+{{- if not (dig "issuer" "" .Values.config) }}
 {{- fail "config.issuer must be set: tokens carry it, and no node knows its own public address" }}
 {{- end }}
 {{- if not (or .Values.redis.url .Values.redis.existingSecret .Values.valkey.enabled) }}
