@@ -49,7 +49,13 @@ fn narrow(schema: &mut Value) {
         Value::Object(members) => {
             members.remove("default");
             members.remove("format");
-            members.values_mut().for_each(narrow);
+            for (keyword, value) in members {
+                // Names of settings are no keywords: there is one that is called `format`.
+                match value {
+                    Value::Object(settings) if keyword == "properties" => settings.values_mut().for_each(narrow),
+                    _ => narrow(value),
+                }
+            }
         }
         Value::Array(members) => members.iter_mut().for_each(narrow),
         _ => {}
