@@ -174,7 +174,9 @@ fn the_service_understands_how_the_chart_calls_it() {
     }
     let templates = templates();
     assert!(templates["deployment.yaml"].contains("args: [serve, -c, /etc/introspectd/config.yaml]"));
-    for flag in ["- health", "- --ready", "- --admin-url=", "- --ca-file=/run/ca/admin/ca.crt", "- token", "- introspect"] {
+    for flag in
+        ["- health", "- --ready", "- --admin-url=", "- --ca-file=/run/ca/admin/ca.crt", "- token", "- introspect"]
+    {
         assert!(templates["test-health.yaml"].contains(flag), "{flag}");
     }
     let probes = templates["deployment.yaml"].matches("port: admin").count();

@@ -132,8 +132,10 @@ fn the_dashboard_shows_every_metric() {
         .flat_map(|(place, text)| selectors(place, text))
         .filter_map(|selector| Some(family(&selector.name?)?.name))
         .collect();
-    let missing: Vec<_> =
-        catalogue().map(|family| family.name).filter(|name| !shown.contains(name) && !left_out.contains(name)).collect();
+    let missing: Vec<_> = catalogue()
+        .map(|family| family.name)
+        .filter(|name| !shown.contains(name) && !left_out.contains(name))
+        .collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 
