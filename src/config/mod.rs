@@ -15,6 +15,7 @@ mod reader;
 mod reference;
 mod schema;
 mod sections;
+mod snapshot;
 mod source;
 mod suggest;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use print::print;
 pub use reference::reference;
 pub use schema::schema;
+pub use snapshot::Snapshot;
 pub use source::{Environment, ProcessEnvironment, Sources};
 pub use tree::Origin;
 
@@ -68,10 +70,14 @@ pub struct Config {
     pub authentication: AuthenticationConfig,
     /// `[accounts]`.
     pub accounts: AccountsConfig,
+    /// `[forward_auth]`.
+    pub forward_auth: ForwardAuthConfig,
     /// `[http]`.
     pub http: HttpConfig,
     /// `[drain]`.
     pub drain: DrainConfig,
+    /// `[reload]`.
+    pub reload: ReloadConfig,
     /// `[log]`.
     pub log: LogConfig,
     /// `[metrics]`.
@@ -94,6 +100,10 @@ impl Default for Config {
 }
 
 fn load<E: Environment>(sources: &Sources<E>) -> Result<(Config, Log), ConfigErrors> {
+    read(sources).map(|(config, log, _)| (config, log))
+}
+
+fn read<E: Environment>(sources: &Sources<E>) -> Result<(Config, Log, Node), ConfigErrors> {
     let mut errors = Vec::new();
     let tree = source::gather(sources, &declarations(), &mut errors);
     let mut log = Log::default();
@@ -101,7 +111,7 @@ fn load<E: Environment>(sources: &Sources<E>) -> Result<(Config, Log), ConfigErr
     reader::reject_unknown(&tree, "", "", &mut log);
     errors.append(&mut log.errors);
     ConfigErrors::check(errors)?;
-    Ok((config, log))
+    Ok((config, log, tree))
 }
 
 /// All settings there are, as reading nothing brings them to light.
@@ -428,7 +438,7 @@ impl WebOrigin {
         let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let is_host = match bracketed {
             Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok_and(|parsed| parsed.to_string() == address),
-            None => !host.is_empty() && host.bytes().all(plain),
+            None => !host.is_empty() && !host.ends_with('.') && host.bytes().all(plain),
         };
         let usual = if scheme == "https" { "443" } else { "80" };
         let is_port = port.is_none_or(|port| {
@@ -443,6 +453,19 @@ impl WebOrigin {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// `[forward_auth]`: gateways that ask whether a request may pass.
+#[derive(Clone, Debug)]
+pub struct ForwardAuthConfig {
+    /// `enabled`: off, there is no such route.
+    pub enabled: bool,
+    /// `sources`: addresses of the gateways.
+    pub sources: Vec<Network>,
+    /// `secret` (or `secret_file`): what they prove themselves with, beside their address.
+    pub secret: Option<Secret>,
+    /// `audiences`: those of the APIs behind the gateways.
+    pub audiences: Vec<Box<str>>,
 }
 
 /// An address range, as `address/prefix-length`.
@@ -501,6 +524,13 @@ pub struct DrainConfig {
     pub min: Duration,
     /// `max`: from the signal to closing whatever is still open.
     pub max: Duration,
+}
+
+/// `[reload]`: settings that are taken over while the service runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReloadConfig {
+    /// `interval`: how often files are looked at; zero for only when told to.
+    pub interval: Duration,
 }
 
 /// `[log]`.

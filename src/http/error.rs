@@ -13,6 +13,7 @@ use crate::client::Right;
 use crate::form::FormError;
 use crate::server::{BodyError, Refusal};
 use crate::store::StoreError;
+use crate::token::scope::Scope;
 
 /// A refusal: `{"error","error_description"}` (RFC 6749 section 5.2) under a status that is never a success.
 ///
@@ -107,6 +108,16 @@ impl ApiError {
             WWW_AUTHENTICATE,
             HeaderValue::try_from(challenge).expect("constants of printable characters make a header value"),
         );
+        error
+    }
+
+    /// 403: the token lacks a scope that this needs (RFC 6750 section 3.1).
+    pub fn lacking_scope(wanted: &Scope) -> Self {
+        let description = "The access token does not carry the scope for this";
+        let mut error = Self::new(StatusCode::FORBIDDEN, "insufficient_scope", description);
+        let challenge = format!(r#"{BEARER_CHALLENGE}, error="insufficient_scope", scope="{}""#, wanted.as_str());
+        // A scope has neither quotes nor control characters (RFC 6749 section 3.3).
+        error.0.headers.extend(HeaderValue::try_from(challenge).ok().map(|line| (WWW_AUTHENTICATE, line)));
         error
     }
 

@@ -9,6 +9,7 @@
 //! | `GET /.well-known/oauth-authorization-server`, `/.well-known/openid-configuration` | [`metadata`] |
 //! | `GET /jwks.json` | [`jwks`] |
 //! | `POST /register`, `/login`, `/logout`, `/refresh`, `/password/change`; `/sessions` | [`accounts`] |
+//! | `/forward-auth`, and all below it, with any method | [`forward_auth`] |
 //! | `GET /livez`, `/readyz` | [`health`] |
 //!
 //! [`request`] and [`certificate`] read what a peer sent, [`accept`] which form of answer it wants, [`confirmation`]
@@ -21,6 +22,7 @@ pub mod batch;
 pub mod certificate;
 pub mod confirmation;
 pub mod error;
+pub mod forward_auth;
 pub mod health;
 pub mod introspect;
 pub mod json;
@@ -49,6 +51,7 @@ use crate::telemetry::metrics::{Endpoint, Outcome};
 
 use self::accounts::AccountsFace;
 use self::error::ApiError;
+use self::forward_auth::ForwardAuth;
 use self::health::Readiness;
 use self::metadata::MetadataDocument;
 use self::observe::Observer;
@@ -81,12 +84,20 @@ pub struct PublicFace {
     context: Arc<Context>,
     metadata: Arc<MetadataDocument>,
     accounts: Option<Arc<AccountsFace>>,
+    gateways: Option<Arc<ForwardAuth>>,
 }
 
 impl PublicFace {
-    /// A face over `context`, with this metadata document, and accounts if there are to be any.
-    pub fn new(context: Arc<Context>, metadata: MetadataDocument, accounts: Option<AccountsFace>) -> Self {
-        Self { context, metadata: Arc::new(metadata), accounts: accounts.map(Arc::new) }
+    /// A face over `context`, with this metadata document, and with accounts and an answer for gateways if there are to
+    /// be any.
+    pub fn new(
+        context: Arc<Context>,
+        metadata: MetadataDocument,
+        accounts: Option<AccountsFace>,
+        gateways: Option<ForwardAuth>,
+    ) -> Self {
+        let (accounts, gateways) = (accounts.map(Arc::new), gateways.map(Arc::new));
+        Self { context, metadata: Arc::new(metadata), accounts, gateways }
     }
 
     /// The endpoints are found under the path of the issuer, as they are published, and without it, for a proxy that
@@ -102,6 +113,7 @@ impl PublicFace {
             "/livez" => Route::Liveness,
             "/readyz" => Route::Readiness,
             _ if self.metadata.is_at(path) => Route::Metadata,
+            _ if self.gateways.is_some() && ForwardAuth::is_at(own) => Route::ForwardAuth,
             _ if self.accounts.is_some() => accounts::Route::of(own).map_or(Route::Unknown, Route::Account),
             _ => Route::Unknown,
         }
@@ -117,6 +129,9 @@ impl PublicFace {
         if let (Route::Account(route), Some(accounts)) = (route, &self.accounts) {
             // On the heap, as the batch below.
             return Box::pin(accounts.answer(context, route, request, peer)).await.map(done);
+        }
+        if let (Route::ForwardAuth, Some(gateways)) = (route, &self.gateways) {
+            return Box::pin(gateways.answer(context, request, peer)).await;
         }
         if !route.is_post() {
             if route == Route::Unknown {
@@ -153,6 +168,7 @@ fn done(answer: Answer) -> (Answer, Outcome) {
 enum Route {
     Account(accounts::Route),
     Batch,
+    ForwardAuth,
     Introspect,
     Keys,
     Liveness,
@@ -172,6 +188,7 @@ impl Route {
         match self {
             Self::Account(route) => route.endpoint(),
             Self::Batch => Endpoint::Batch,
+            Self::ForwardAuth => Endpoint::ForwardAuth,
             Self::Introspect => Endpoint::Introspect,
             Self::Liveness | Self::Readiness => Endpoint::Operations,
             Self::Keys | Self::Metadata => Endpoint::Metadata,

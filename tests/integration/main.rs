@@ -7,6 +7,7 @@
 //! - [`bulk`] revoking many tokens at once
 //! - [`command`] the command line: the built program in a process of its own
 //! - [`documents`] the pages that name tests
+//! - [`forward_auth`] gateways that ask whether a request may pass
 //! - [`gaps`] what is said of a revocation when a node or Redis has missed a part
 //! - [`interleaving`] what refreshes, revocations and approvals do to each other in every order
 //! - [`kill`] the node and Redis killed at any moment: what was acknowledged holds, and every grant goes on
@@ -14,6 +15,7 @@
 //! - [`outage`] a node whose Redis is away, hangs, is killed and comes back
 //! - [`proven`] connections that need not prove again who is calling
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
+//! - [`reload`] settings that are taken over while the service runs
 //! - [`regression`] defects that somebody found by breaking the service
 //! - [`remembered`] what a node answers from memory, and when it does not
 //! - [`rfc6749`] what all endpoints share, client authentication, and the token endpoint
@@ -45,6 +47,7 @@ mod authentication;
 mod bulk;
 mod command;
 mod documents;
+mod forward_auth;
 mod gaps;
 mod interleaving;
 mod kill;
@@ -53,6 +56,7 @@ mod outage;
 mod proven;
 mod redis;
 mod regression;
+mod reload;
 mod remembered;
 mod rfc6749;
 mod rfc6750;

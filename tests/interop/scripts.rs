@@ -19,7 +19,7 @@ use crate::scenario::{Scenario, Store};
 /// How long a registry may take.
 const INSTALLING: Duration = Duration::from_mins(10);
 /// How long a program may take.
-const CHECKING: Duration = Duration::from_mins(3);
+pub(crate) const CHECKING: Duration = Duration::from_mins(3);
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop");
 const KEPT: &str = env!("CARGO_TARGET_TMPDIR");
@@ -73,7 +73,7 @@ async fn node(script: &str, checks: u32, store: Store) {
     expect(&run(&mut command, "nodejs", CHECKING), checks);
 }
 
-fn expect(output: &str, checks: u32) {
+pub(crate) fn expect(output: &str, checks: u32) {
     assert_eq!(output.lines().last(), Some(format!("{checks} checks").as_str()), "{output}");
 }
 
@@ -114,7 +114,7 @@ fn python_environment() -> PathBuf {
 }
 
 /// A folder with the packages in it and our programs beside them, where they are looked for.
-fn npm_packages() -> PathBuf {
+pub(crate) fn npm_packages() -> PathBuf {
     static DONE: OnceLock<PathBuf> = OnceLock::new();
     let sources = Path::new(SOURCES).join("npm");
     once("interop-npm", &DONE, |folder| {

@@ -4,6 +4,7 @@
 mod accounts;
 mod cache;
 mod clients;
+mod gateways;
 mod limits;
 mod listeners;
 mod signing;
@@ -37,8 +38,10 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
         clients,
         authentication: limits::authentication(reader),
         accounts,
+        forward_auth: gateways::forward_auth(reader),
         http: limits::http(reader),
         drain: limits::drain(reader),
+        reload: limits::reload(reader),
         log: limits::log(reader),
         metrics: limits::metrics(reader),
     }

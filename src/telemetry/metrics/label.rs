@@ -95,6 +95,8 @@ label! {
         Introspect = "introspect",
         /// `POST /introspect/batch`.
         Batch = "introspect_batch",
+        /// `/forward-auth`.
+        ForwardAuth = "forward_auth",
         /// `POST /revoke`.
         Revoke = "revoke",
         /// `POST /token`.
@@ -225,6 +227,16 @@ label! {
         Limited = "limited",
         /// There was no slot left for hashing a password.
         Overloaded = "overloaded",
+    }
+}
+
+label! {
+    /// What came of reading the settings anew.
+    ReloadResult is "result" {
+        /// They were taken over.
+        Done = "done",
+        /// Something was wrong with them, and nothing was taken over.
+        Refused = "refused",
     }
 }
 

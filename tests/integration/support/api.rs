@@ -66,7 +66,7 @@ impl Answer {
 }
 
 /// The headers that an answer may have: nothing else leaks out.
-const ALLOWED: [&str; 24] = [
+const ALLOWED: [&str; 31] = [
     "accept-encoding",
     "access-control-allow-credentials",
     "access-control-allow-headers",
@@ -90,6 +90,13 @@ const ALLOWED: [&str; 24] = [
     "transfer-encoding",
     "vary",
     "www-authenticate",
+    "x-auth-audience",
+    "x-auth-client-id",
+    "x-auth-expires",
+    "x-auth-scope",
+    "x-auth-subject",
+    "x-auth-token-id",
+    "x-auth-username",
     "x-content-type-options",
 ];
 
