@@ -31,7 +31,7 @@ fn alerts() -> BTreeMap<String, Value> {
     let alerts: Vec<_> =
         rules().into_iter().filter_map(|rule| Some((rule["alert"].as_str()?.to_owned(), rule))).collect();
     let count = alerts.len();
-    let alerts = BTreeMap::from_iter(alerts);
+    let alerts: BTreeMap<_, _> = alerts.into_iter().collect();
     assert_eq!(alerts.len(), count, "two alerts of one name");
     alerts
 }

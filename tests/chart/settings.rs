@@ -41,7 +41,7 @@ fn expected() -> Value {
     schema
 }
 
-/// A ConfigMap is no place for a secret: what must not be read back is refused, and comes from a file. Defaults are left
+/// A `ConfigMap` is no place for a secret: what must not be read back is refused, and comes from a file. Defaults are left
 /// to docs/configuration.md, and formats are not checked by Helm.
 fn narrow(schema: &mut Value) {
     match schema {
@@ -68,7 +68,10 @@ fn the_schema_of_config_is_that_of_the_service() {
     let expected = expected();
     if std::env::var_os("UPDATE_DOCS").is_some() {
         held["properties"]["config"] = expected;
-        fs::write(chart().join("values.schema.json"), format!("{held:#}\n")).unwrap();
+        // In one step: other tests read it at the same time.
+        let written = chart().join("values.schema.json.tmp");
+        fs::write(&written, format!("{held:#}\n")).unwrap();
+        fs::rename(written, chart().join("values.schema.json")).unwrap();
         return;
     }
     let is_same = held["properties"]["config"] == expected;
