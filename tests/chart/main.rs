@@ -3,8 +3,8 @@
 //! - [`settings`] what the schema says of the service's own settings
 //! - [`monitoring`] alert rules, dashboard and runbook
 //!
-//! What only Helm and other tools can show, that the templates render and make sense to Kubernetes, is in `tools` beside
-//! this.
+//! What only Helm and other tools can show, that the templates render and make sense to Kubernetes, is in `tools`
+//! beside this.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 

@@ -41,8 +41,8 @@ fn expected() -> Value {
     schema
 }
 
-/// A `ConfigMap` is no place for a secret: what must not be read back is refused, and comes from a file. Defaults are left
-/// to docs/configuration.md, and formats are not checked by Helm.
+/// A `ConfigMap` is no place for a secret: what must not be read back is refused, and comes from a file. Defaults are
+/// left to docs/configuration.md, and formats are not checked by Helm.
 fn narrow(schema: &mut Value) {
     match schema {
         Value::Object(members) if members.get("writeOnly") == Some(&json!(true)) => *schema = json!(false),
