@@ -1,8 +1,15 @@
 //! The Helm chart against itself and against the service, with no tool: values, schema, templates and defaults agree.
 //!
-//! What only Helm can show, that the templates render, is in `helm/introspectd/README.md`.
+//! - [`settings`] what the schema says of the service's own settings
+//! - [`monitoring`] alert rules, dashboard and runbook
+//!
+//! What only Helm and other tools can show, that the templates render and make sense to Kubernetes, is in `tools`
+//! beside this.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+mod monitoring;
+mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -102,7 +109,8 @@ fn every_value_is_used_and_declared() {
 fn the_schema_refuses_what_it_does_not_know_and_knows_nothing_that_is_no_value() {
     fn walk(schema: &Value, values: &Value, path: &str) {
         let Some(properties) = schema["properties"].as_object() else { return };
-        if path != "/config" {
+        // Other charts read `global`, and the sub-chart has a schema of its own.
+        if !["/config", "/global", "/valkey"].contains(&path) {
             assert_eq!(schema["additionalProperties"], false, "{path}");
         }
         for (name, declared) in properties {
@@ -127,7 +135,8 @@ fn ports_and_times_are_those_of_the_service() {
     assert_eq!(values["service"]["port"], defaults.public.address.port());
     assert_eq!(values["admin"]["service"]["port"], defaults.admin.address.port());
     let drain = defaults.drain.max.as_secs();
-    assert!(values["terminationGracePeriodSeconds"].as_u64().unwrap() > drain);
+    let (grace, sleep) = (&values["terminationGracePeriodSeconds"], &values["preStopSleepSeconds"]);
+    assert!(grace.as_u64().unwrap() > sleep.as_u64().unwrap() + drain);
     assert_eq!(values["config"]["drain"]["max"], format!("{drain}s"));
     let helpers = &templates()["_helpers.tpl"];
     assert!(helpers.contains(&format!(r#"dig "drain" "max" "{drain}s""#)), "the template assumes another drain.max");
@@ -137,8 +146,11 @@ fn ports_and_times_are_those_of_the_service() {
 fn the_service_accepts_the_default_settings() {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("config.yaml");
+    let mut settings = values()["config"].clone();
+    // Nobody else knows it, so it is asked for.
+    settings["issuer"] = Value::from("https://tokens.example.com");
     // JSON is YAML.
-    fs::write(&file, values()["config"].to_string()).unwrap();
+    fs::write(&file, settings.to_string()).unwrap();
     let config = Config::load(&Sources { files: vec![file], environment: BTreeMap::new(), overrides: vec![] }).unwrap();
     assert_eq!(config.drain, Config::default().drain);
 }
@@ -147,13 +159,24 @@ fn the_service_accepts_the_default_settings() {
 fn the_service_understands_how_the_chart_calls_it() {
     for call in [
         &["serve", "-c", "/etc/introspectd/config.yaml"][..],
-        &["health", "--ready", "--admin-url=https://introspectd-admin:8081", "--ca-file=/run/ca/ca.crt"],
+        &["health", "--ready", "--admin-url=https://introspectd-admin:8081", "--ca-file=/run/ca/admin/ca.crt"],
+        &[
+            "token",
+            "introspect",
+            "helm-test",
+            "--client-id=gateway",
+            "--client-secret-file=/run/client/secret",
+            "--public-url=https://introspectd:8080",
+            "--ca-file=/run/ca/public/ca.crt",
+        ],
     ] {
         assert!(CommandLine::try_parse_from([&["introspectd"], call].concat()).is_ok(), "{call:?}");
     }
     let templates = templates();
     assert!(templates["deployment.yaml"].contains("args: [serve, -c, /etc/introspectd/config.yaml]"));
-    for flag in ["- health", "- --ready", "- --admin-url=", "- --ca-file=/run/ca/ca.crt"] {
+    for flag in
+        ["- health", "- --ready", "- --admin-url=", "- --ca-file=/run/ca/admin/ca.crt", "- token", "- introspect"]
+    {
         assert!(templates["test-health.yaml"].contains(flag), "{flag}");
     }
     let probes = templates["deployment.yaml"].matches("port: admin").count();
@@ -167,18 +190,24 @@ fn the_chart_has_the_version_of_the_service() {
     assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
 }
 
-/// The settings that the chart writes itself can be given in one place only.
+/// What is safer is what is there when nothing is said.
 #[test]
-fn what_the_chart_sets_is_refused_in_config() {
-    let schema = schema();
-    let set = ["public.address", "admin.address", "admin.insecure", "redis.url", "keys", "store"];
-    // A ConfigMap is no place for a secret.
-    for path in set.iter().chain(&["redis.sentinel_password"]) {
-        assert!(declared(&schema, &format!("config.{path}")).is_none(), "config.{path}");
+fn what_protects_is_on_and_what_needs_something_else_is_off() {
+    let values = values();
+    for on in ["pdb", "networkPolicy"] {
+        assert_eq!(values[on]["enabled"], true, "{on}");
     }
-    let free = ["issuer", "redis.connections", "http.max_connections", "redis.sentinel_password_file"];
-    let many_nodes = ["redis.topology", "redis.nodes", "redis.sentinel_service", "redis.dataset", "revocation.lease"];
-    for path in free.iter().chain(&many_nodes).chain(&["revocation.durability", "cache.max_bytes"]) {
-        assert!(declared(&schema, &format!("config.{path}")).is_some(), "config.{path}");
+    for off in ["valkey", "autoscaling", "ingress", "httpRoute", "serviceMonitor", "prometheusRule", "dashboard"] {
+        assert_eq!(values[off]["enabled"], false, "{off}");
     }
+    assert!(values["replicaCount"].as_u64().unwrap() > 1);
+    assert_eq!(values["keys"]["create"], false);
+    assert_eq!(values["strategy"]["rollingUpdate"]["maxUnavailable"], 0);
+    let (pod, container) = (&values["podSecurityContext"], &values["securityContext"]);
+    assert_eq!(pod["runAsNonRoot"], true);
+    assert_eq!(pod["runAsUser"], 65532);
+    assert_eq!(pod["seccompProfile"]["type"], "RuntimeDefault");
+    assert_eq!(container["readOnlyRootFilesystem"], true);
+    assert_eq!(container["allowPrivilegeEscalation"], false);
+    assert_eq!(container["capabilities"]["drop"], serde_json::json!(["ALL"]));
 }

@@ -17,6 +17,12 @@ app.kubernetes.io/name: {{ include "introspectd.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* The pod of the test: not one of the nodes, so that no Service takes it for one. */}}
+{{- define "introspectd.testSelector" -}}
+app.kubernetes.io/name: {{ include "introspectd.name" . }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "introspectd.labels" -}}
 {{ include "introspectd.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
@@ -37,7 +43,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- define "introspectd.image" -}}
 {{- $name := .Values.image.repository }}
-{{- with .Values.image.registry }}
+{{- with default .Values.image.registry .Values.global.imageRegistry }}
 {{- $name = printf "%s/%s" . $name }}
 {{- end }}
 {{- if .Values.image.digest }}
@@ -45,6 +51,56 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else }}
 {{- printf "%s:%s" $name (default .Chart.AppVersion .Values.image.tag) }}
 {{- end }}
+{{- end }}
+
+{{/* The Secret that has the keys: one that is there, or the one that is made. */}}
+{{- define "introspectd.keysSecret" -}}
+{{- default (printf "%s-keys" (include "introspectd.fullname" .)) .Values.keys.existingSecret }}
+{{- end }}
+
+{{/* The fewest nodes that are meant to be there. */}}
+{{- define "introspectd.fewest" -}}
+{{- ternary .Values.autoscaling.minReplicas .Values.replicaCount .Values.autoscaling.enabled }}
+{{- end }}
+
+{{/* The seconds that the kubelet sleeps before it tells a node to end: none before Kubernetes 1.30, which does not know how. */}}
+{{- define "introspectd.preStop" -}}
+{{- ternary .Values.preStopSleepSeconds 0 (semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version) }}
+{{- end }}
+
+{{- define "introspectd.redisUrl" -}}
+{{- if .Values.redis.url }}
+{{- .Values.redis.url }}
+{{- else if .Values.valkey.enabled }}
+{{- printf "redis://%s-valkey:6379/0" (.Release.Name | trunc 50 | trimSuffix "-") }}
+{{- end }}
+{{- end }}
+
+{{/* The rule that lets a pod ask for names. */}}
+{{- define "introspectd.dnsEgress" -}}
+- ports:
+    {{- range .Values.networkPolicy.dns.ports }}
+    - { protocol: UDP, port: {{ . }} }
+    - { protocol: TCP, port: {{ . }} }
+    {{- end }}
+  {{- with .Values.networkPolicy.dns.to }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+
+{{/* Every port that Redis may be on, as JSON: those that are listed, and those of the addresses that are known here. */}}
+{{- define "introspectd.redisPorts" -}}
+{{- $ports := list }}
+{{- range .Values.networkPolicy.redis.ports }}
+{{- $ports = append $ports (int .) }}
+{{- end }}
+{{- range concat (list (include "introspectd.redisUrl" .)) (dig "redis" "nodes" (list) .Values.config) }}
+{{- with regexFind ":[0-9]+(/|$)" . }}
+{{- $ports = append $ports (regexFind "[0-9]+" . | int) }}
+{{- end }}
+{{- end }}
+{{- $ports | uniq | toJson }}
 {{- end }}
 
 {{- define "introspectd.adminScheme" -}}
@@ -70,23 +126,61 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/* One request, and done. */}}
+{{- define "introspectd.testResources" -}}
+requests: { cpu: 10m, memory: 32Mi, ephemeral-storage: 1Mi }
+limits: { memory: 64Mi, ephemeral-storage: 16Mi }
+{{- end }}
+
 {{/* What would only fail once it runs is said before it is installed. */}}
 {{- define "introspectd.check" -}}
-{{- if not (or .Values.redis.url .Values.redis.existingSecret) }}
+{{- if not (dig "issuer" "" .Values.config) }}
+{{- fail "config.issuer must be set: tokens carry it, and no node knows its own public address" }}
+{{- end }}
+{{- if not (or .Values.redis.url .Values.redis.existingSecret .Values.valkey.enabled) }}
 {{- fail "redis.url or redis.existingSecret must be set: the nodes keep nothing of their own" }}
 {{- end }}
 {{- if and .Values.redis.url .Values.redis.existingSecret }}
 {{- fail "redis.url and redis.existingSecret exclude each other" }}
 {{- end }}
-{{- if not .Values.keys.existingSecret }}
+{{- if and .Values.valkey.enabled (or .Values.redis.url .Values.redis.existingSecret) }}
+{{- fail "valkey.enabled excludes redis.url and redis.existingSecret" }}
+{{- end }}
+{{- if not (or .Values.keys.existingSecret .Values.keys.create) }}
 {{- fail "keys.existingSecret must be set: every node needs the same keys" }}
+{{- end }}
+{{- if and .Values.keys.existingSecret .Values.keys.create }}
+{{- fail "keys.existingSecret and keys.create exclude each other" }}
+{{- end }}
+{{- if .Values.keys.create }}
+{{- range .Values.keys.digest }}
+{{- if not (get $.Values.keys.values .secretKey) }}
+{{- fail (printf "keys.values has no %s, which keys.digest names" .secretKey) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- if not (or .Values.adminInsecure .Values.tls.admin.existingSecret) }}
 {{- fail "the admin listener needs tls.admin.existingSecret, or adminInsecure" }}
 {{- end }}
+{{- if eq (int .Values.ports.public) (int .Values.ports.admin) }}
+{{- fail "ports.public and ports.admin must differ" }}
+{{- end }}
+{{- if and .Values.autoscaling.enabled (lt (int .Values.autoscaling.maxReplicas) (int .Values.autoscaling.minReplicas)) }}
+{{- fail "autoscaling.maxReplicas must not be less than autoscaling.minReplicas" }}
+{{- end }}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
+{{- fail "httpRoute.parentRefs must name a Gateway" }}
+{{- end }}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}
+{{- fail "ingress.hosts must name a host" }}
+{{- end }}
+{{- if and .Values.serviceMonitor.enabled (not .Values.metrics.service.enabled) }}
+{{- fail "serviceMonitor.enabled needs metrics.service.enabled" }}
+{{- end }}
 {{- $drain := dig "drain" "max" "30s" .Values.config | include "introspectd.seconds" | int }}
-{{- if le (int .Values.terminationGracePeriodSeconds) $drain }}
-{{- fail (printf "terminationGracePeriodSeconds (%d) must be longer than config.drain.max (%d s)" (int .Values.terminationGracePeriodSeconds) $drain) }}
+{{- $sleep := include "introspectd.preStop" . | int }}
+{{- if le (int .Values.terminationGracePeriodSeconds) (add $sleep $drain | int) }}
+{{- fail (printf "terminationGracePeriodSeconds (%d) must be longer than preStopSleepSeconds (%d) and config.drain.max (%d s) together" (int .Values.terminationGracePeriodSeconds) $sleep $drain) }}
 {{- end }}
 {{- end }}
 
@@ -109,7 +203,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.redis.existingSecret }}
 {{- $_ := set $redis "url_file" (printf "%s/redis/url" $secrets) }}
 {{- else }}
-{{- $_ := set $redis "url" .Values.redis.url }}
+{{- $_ := set $redis "url" (include "introspectd.redisUrl" .) }}
 {{- end }}
 {{- if .Values.redis.caExistingSecret }}
 {{- $_ := set $redis "ca_file" (printf "%s/redis-ca/ca.crt" $secrets) }}
