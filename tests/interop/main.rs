@@ -11,6 +11,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+mod gateways;
 mod http;
 mod process;
 mod rust;
