@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,8 +14,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::api::Api;
-use super::program::{EXAMPLES, Ports, Program};
+use super::program::{Around, EXAMPLES, Program};
 use crate::http::send;
+use crate::scenario::issue_certificates;
 use crate::process::{Node, PATIENCE, Redis, eventually, free_port, spawn};
 
 pub(super) const AUDIENCE: &str = "https://api.example.com";
@@ -27,6 +30,8 @@ pub(super) struct Place {
     api: Api,
     node: Node,
     redis: Option<Redis>,
+    /// When the tokens expire that are issued here, in seconds since 1970.
+    pub(super) expires: u64,
     _data: TempDir,
 }
 
@@ -73,12 +78,12 @@ impl Answer {
 
 impl Gateway {
     /// Starts the program, and waits until it listens.
-    fn start(program: Program, node: u16, api: u16) -> Self {
+    fn start(program: Program, node: u16, api: u16, ca: &Path) -> Self {
         // Somebody else may take the port between our look and the program's: then it ends, and another is tried.
         for _ in 0..5 {
             let folder = tempfile::tempdir().unwrap();
             let port = free_port();
-            let (mut command, package) = program.prepare(folder.path(), &Ports { node, api, gateway: port });
+            let (mut command, package) = program.prepare(folder.path(), &Around { node, api, gateway: port, ca });
             let log = File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
             command.current_dir(folder.path()).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
             let mut gateway = Self { child: spawn(&mut command, package), port, folder };
@@ -114,7 +119,8 @@ impl Place {
     /// Starts all of it, over the embedded store unless there is a Redis.
     pub(super) async fn start(program: Program, redis: Option<Redis>) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let (config, kept) = (format!("{EXAMPLES}/introspectd.toml"), data.path().display().to_string());
+        let config = format!("{EXAMPLES}/introspectd.toml");
+        let kept = data.path().join("data").display().to_string();
         let url = redis.as_ref().map(|redis| format!("redis://127.0.0.1:{}", redis.port()));
         let keys = json!([{"id": "01", "secret": "a secret of a test, and of nobody else"}]).to_string();
         let mut arguments = vec!["-c", &config];
@@ -127,11 +133,19 @@ impl Place {
             }
             None => arguments.extend(["--data", &kept]),
         }
+        let file = |name: &str| data.path().join(name);
+        let (certificate, key) = (file("server.pem").display().to_string(), file("server.key").display().to_string());
+        if program.asks_over_tls() {
+            issue_certificates(&data);
+            variables.push(("INTROSPECTD_PUBLIC__TLS_CERTIFICATE_FILE", &certificate));
+            variables.push(("INTROSPECTD_PUBLIC__TLS_KEY_FILE", &key));
+        }
         let node = Node::start(&arguments, &variables);
         let api = Api::start().await;
         let port = node.public().rsplit(':').next().unwrap().parse().unwrap();
-        let gateway = Gateway::start(program, port, api.port);
-        let place = Self { program, gateway, api, node, redis, _data: data };
+        let gateway = Gateway::start(program, port, api.port, &file("ca.pem"));
+        let expires = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3600;
+        let place = Self { program, gateway, api, node, redis, expires, _data: data };
         place.until_ready().await;
         place
     }
@@ -139,14 +153,14 @@ impl Place {
     /// A gateway may listen before it has looked for whom it asks.
     async fn until_ready(&self) {
         let token = self.token(json!({})).await;
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         loop {
             let answer = self.get("/orders", &token).await;
             if answer.status == 200 {
                 break;
             }
             assert!(begun.elapsed() < PATIENCE, "{answer:?}");
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
@@ -198,7 +212,7 @@ impl Place {
     pub(super) async fn issue(&self, members: Value) -> Value {
         let mut body = json!({
             "client_id": "web-shop", "sub": "alice", "username": "Alice", "scope": "read", "aud": AUDIENCE,
-            "exp": 4_000_000_000_u64,
+            "exp": self.expires,
         });
         for (name, value) in members.as_object().unwrap() {
             body[name] = value.clone();

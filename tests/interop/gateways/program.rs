@@ -1,6 +1,7 @@
 //! How each program is started with the configuration that is its example.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -22,14 +23,16 @@ pub(super) enum Program {
     Express,
 }
 
-/// The ports that stand in the examples.
-pub(super) struct Ports {
-    /// In place of 8080.
+/// What stands in place of the ports and the path of the examples.
+pub(super) struct Around<'a> {
+    /// For 8080.
     pub(super) node: u16,
-    /// In place of 9000.
+    /// For 9000.
     pub(super) api: u16,
-    /// In place of 8000.
+    /// For 8000.
     pub(super) gateway: u16,
+    /// For `/etc/introspectd/ca.pem`; there is one if the program asks over TLS.
+    pub(super) ca: &'a Path,
 }
 
 impl Program {
@@ -41,6 +44,11 @@ impl Program {
     /// Whether it is the API itself, and has none behind it.
     pub(super) fn is_the_api(self) -> bool {
         matches!(self, Self::Spring | Self::Express)
+    }
+
+    /// Whether it asks over TLS and no other way.
+    pub(super) fn asks_over_tls(self) -> bool {
+        self == Self::Apache
     }
 
     /// The status for a token of which the node says that it cannot be read.
@@ -59,38 +67,41 @@ impl Program {
 
     /// A command that runs it in the foreground, in one process, with its example's files in `folder`; and the Debian
     /// package that has it.
-    pub(super) fn prepare(self, folder: &Path, ports: &Ports) -> (Command, &'static str) {
+    pub(super) fn prepare(self, folder: &Path, around: &Around<'_>) -> (Command, &'static str) {
         let place = |name: &str| folder.join(name).display().to_string();
         match self {
             Self::Nginx => {
-                fill("nginx/introspectd.conf", folder, ports);
+                fill("nginx/introspectd.conf", folder, around);
                 fs::write(folder.join("nginx.conf"), NGINX).unwrap();
                 let mut command = system("nginx");
                 command.args(["-e", "stderr", "-c", "nginx.conf", "-p"]).arg(folder);
                 (command, "nginx")
             }
             Self::Haproxy => {
-                fill("haproxy/haproxy.cfg", folder, ports);
-                fill("haproxy/forward-auth.lua", folder, ports);
+                fill("haproxy/haproxy.cfg", folder, around);
+                fill("haproxy/forward-auth.lua", folder, around);
                 let mut command = system("haproxy");
                 command.args(["-db", "-f", "haproxy.cfg"]);
                 (command, "haproxy")
             }
             Self::Envoy => {
-                fill("envoy/envoy.yaml", folder, ports);
+                fill("envoy/envoy.yaml", folder, around);
                 let mut command = Command::new(python_environment().with_file_name("envoy"));
                 command.args(["-c", "envoy.yaml", "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]);
                 (command, "python3-venv")
             }
             Self::Apache => {
-                fill("apache/introspectd.conf", folder, ports);
+                fill("apache/introspectd.conf", folder, around);
+                // It gives root's rights away before it reads this.
+                fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+                fs::copy(around.ca, folder.join("ca.pem")).unwrap();
                 fs::write(folder.join("apache.conf"), APACHE.replace("FOLDER", &folder.display().to_string())).unwrap();
                 let mut command = system("apache2");
                 command.args(["-X", "-f", &place("apache.conf")]);
                 (command, "apache2-bin libapache2-mod-auth-openidc")
             }
             Self::Spring => {
-                fill("spring/src/main/resources/application.yaml", folder, ports);
+                fill("spring/src/main/resources/application.yaml", folder, around);
                 let mut command = Command::new("java");
                 command.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-jar"]).arg(spring_application());
                 command.arg(format!("--spring.config.location=file:{}", place("application.yaml")));
@@ -100,9 +111,9 @@ impl Program {
                 static DONE: OnceLock<PathBuf> = OnceLock::new();
                 let packages = npm_packages("interop-express", &DONE, &Path::new(EXAMPLES).join("express"));
                 for file in ["server.mjs", "introspection.mjs", "package.json"] {
-                    fill(&format!("express/{file}"), folder, ports);
+                    fill(&format!("express/{file}"), folder, around);
                 }
-                std::os::unix::fs::symlink(packages.join("node_modules"), folder.join("node_modules")).unwrap();
+                symlink(packages.join("node_modules"), folder.join("node_modules")).unwrap();
                 let mut command = Command::new("node");
                 command.env_remove("NODE_OPTIONS").arg("server.mjs");
                 (command, "nodejs")
@@ -117,14 +128,15 @@ fn system(name: &str) -> Command {
     Command::new(if place.exists() { place } else { PathBuf::from(name) })
 }
 
-/// Copies a file of an example, with other ports.
-pub(super) fn fill(example: &str, folder: &Path, ports: &Ports) {
+/// Copies a file of an example, with other around.
+pub(super) fn fill(example: &str, folder: &Path, around: &Around<'_>) {
     let file = Path::new(EXAMPLES).join(example);
     let text = fs::read_to_string(&file).unwrap();
-    let gateway = ports.gateway.to_string();
-    let text = text.replace("8080", &ports.node.to_string()).replace("9000", &ports.api.to_string());
+    let gateway = around.gateway.to_string();
+    let text = text.replace("8080", &around.node.to_string()).replace("9000", &around.api.to_string());
     // The name is one for the whole machine.
     let text = text.replace("8000", &gateway).replace("abns@introspectd", &format!("abns@introspectd-{gateway}"));
+    let text = text.replace("/etc/introspectd/ca.pem", &folder.join("ca.pem").display().to_string());
     fs::write(folder.join(file.file_name().unwrap()), text).unwrap();
 }
 
