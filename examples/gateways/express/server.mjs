@@ -9,7 +9,6 @@ const needs = introspection({
 
 const app = express();
 app.disable("x-powered-by");
-app.use("/admin/", needs("admin"));
-app.use(needs("read"));
-app.use((request, response) => response.json({ subject: request.token.sub }));
+app.all("/orders", needs("read"), (request, response) => response.json({ subject: request.token.sub }));
+app.all("/admin/users", needs("admin"), (request, response) => response.json({ subject: request.token.sub }));
 app.listen(8000, "127.0.0.1");

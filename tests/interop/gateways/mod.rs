@@ -38,7 +38,7 @@ for_each_program! {
 }
 
 /// What callers like to be taken for.
-const SPOOFED: [(&str, &str); 12] = [
+const SPOOFED: [(&str, &str); 10] = [
     ("x-auth-subject", "root"),
     ("x-auth-username", "root"),
     ("x-auth-client-id", "root"),
@@ -46,12 +46,14 @@ const SPOOFED: [(&str, &str); 12] = [
     ("x-auth-audience", "root"),
     ("x-auth-expires", "4102444800"),
     ("x-auth-token-id", "root"),
-    ("x_auth_subject", "root"),
-    ("x_auth_username", "root"),
     ("x-forward-auth-secret", "guessed"),
     ("x-forward-auth-scope", ""),
     ("remote-user", "root"),
 ];
+
+/// The same to frameworks that take whatever is no letter for an underscore.
+const ALIASES: [&str; 6] =
+    ["x_auth_subject", "x_auth-subject", "x-auth_subject", "x.auth.subject", "x-auth-token_id", "x-auth.username"];
 
 async fn passes(program: Program) {
     let mut place = Place::start(program, None).await;
@@ -84,7 +86,8 @@ async fn refuses_what_is_wrong(place: &Place) {
         assert!(answer.challenge().starts_with("Bearer"), "{answer:?}");
     }
     let (good, other) = (format!("Bearer {good}"), "Bearer made-up");
-    for lines in [[&*good, other], [other, &*good]] {
+    // An API that reads tokens itself reads them in one way only.
+    for lines in [[&*good, other], [other, &*good]].iter().filter(|_| !place.program.is_the_api()) {
         let answer = place.ask("GET", "/orders", &lines.map(|line| ("authorization", line)), "").await;
         assert!([400, 401].contains(&answer.status), "two tokens: {answer:?}");
     }
@@ -129,8 +132,17 @@ async fn tells_the_api_who_is_calling(place: &Place) {
             assert!(["", "guessed"].contains(&value), "{kept} reaches the API: {value}");
         }
     }
-    // A header that is named here is for the next hop only: nobody may have a gateway's own headers taken away like this.
     let token = format!("Bearer {}", place.token(json!({})).await);
+    for alias in ALIASES {
+        let before = place.reached();
+        let answer = place.ask("GET", "/orders", &[("authorization", &*token), (alias, "root")], "").await;
+        if answer.status == 200 && !place.program.is_the_api() {
+            assert!(answer.told().iter().all(|(_, value)| value != "root"), "{alias}: {answer:?}");
+        } else if !place.program.is_the_api() {
+            assert_eq!((answer.status, place.reached()), (403, before), "{alias}");
+        }
+    }
+    // A header that is named here is for the next hop only: nobody may have a gateway's own headers taken away like this.
     let headers = [("authorization", &*token), ("connection", "close, x-auth-subject, authorization")];
     let answer = place.ask("GET", "/orders", &headers, "").await;
     if answer.status == 200 && !place.program.is_the_api() {

@@ -171,6 +171,7 @@ LoadModule authn_core_module /usr/lib/apache2/modules/mod_authn_core.so
 LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
 LoadModule authz_user_module /usr/lib/apache2/modules/mod_authz_user.so
 LoadModule headers_module /usr/lib/apache2/modules/mod_headers.so
+LoadModule setenvif_module /usr/lib/apache2/modules/mod_setenvif.so
 LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
 LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
 LoadModule auth_openidc_module /usr/lib/apache2/modules/mod_auth_openidc.so
@@ -181,23 +182,33 @@ Include FOLDER/introspectd.conf
 fn spring_application() -> PathBuf {
     static DONE: OnceLock<PathBuf> = OnceLock::new();
     let folder = once("interop-spring", &DONE, |folder| {
-        copy(&Path::new(EXAMPLES).join("spring"), folder);
+        let wanted = copy(&Path::new(EXAMPLES).join("spring"), folder);
+        let stamp = folder.join("built.txt");
+        if fs::read(&stamp).is_ok_and(|built| built == wanted) {
+            return;
+        }
         let mut build = Command::new("mvn");
         build.args(["--batch-mode", "--quiet", "--no-transfer-progress", "package"]).current_dir(folder);
         build.arg(format!("-Dmaven.repo.local={KEPT}/interop-maven"));
         run(&mut build, "maven default-jdk-headless", INSTALLING);
+        fs::write(&stamp, &wanted).unwrap();
     });
     folder.join("target/orders.jar")
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a folder, and gives all that was copied.
+fn copy(from: &Path, to: &Path) -> Vec<u8> {
+    let mut all = vec![];
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to.join(entry.file_name()));
+            all.extend(copy(&entry.path(), &to.join(entry.file_name())));
         } else {
-            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            let content = fs::read(entry.path()).unwrap();
+            fs::write(to.join(entry.file_name()), &content).unwrap();
+            all.extend(content);
         }
     }
+    all
 }
