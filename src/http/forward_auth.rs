@@ -42,6 +42,7 @@ pub struct ForwardAuth {
     sees: Client,
 }
 
+const ROUTE: &str = "/forward-auth";
 /// The header that a gateway's secret comes in.
 const SECRET: &str = "x-forward-auth-secret";
 const WANTED_SCOPE: &str = "x-forward-auth-scope";
@@ -57,7 +58,7 @@ impl ForwardAuth {
 
     /// Whether a path is one of this route.
     pub fn is_at(path: &str) -> bool {
-        path.strip_prefix("/forward-auth").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        path.strip_prefix(ROUTE).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// Says whether the request may pass whose headers these are. The body, if there is one, is not looked at.
@@ -71,8 +72,8 @@ impl ForwardAuth {
         peer: &Peer,
     ) -> Result<(Answer, Outcome), ApiError> {
         self.expect_gateway(request.headers(), peer)?;
-        let is_exact = matches!(request.uri().path().rsplit('/').next(), Some("forward-auth"));
-        let query = request.uri().query().filter(|_| is_exact).unwrap_or_default();
+        let is_ours = request.uri().path() == ROUTE;
+        let query = request.uri().query().filter(|_| is_ours).unwrap_or_default();
         let wanted = Wanted::read(query, request.headers())?;
         // A token that is shown in a way that none may is no reason to tell the gateway that it asked wrongly.
         let presented = match Credentials::find(request.headers(), BodyCredentials::default()) {
