@@ -182,18 +182,16 @@ impl Place {
         self.ask("GET", target, &[("authorization", &format!("Bearer {token}"))], "").await
     }
 
-    /// Sends a body whose length is not said before, and gives the first line of the answer.
-    pub(super) async fn send_chunked(&self, target: &str, authorization: &str) -> String {
+    /// Sends bytes as they are, and gives all that is answered.
+    pub(super) async fn send_raw(&self, text: String) -> String {
         let port = self.gateway.port;
-        let head = format!("POST {target} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: {authorization}\r\n");
-        let text = format!("{head}connection: close\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
         let exchange = move || {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             stream.write_all(text.as_bytes()).unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).unwrap();
-            answer.lines().next().unwrap_or_default().to_owned()
+            answer
         };
         tokio::task::spawn_blocking(exchange).await.unwrap()
     }
