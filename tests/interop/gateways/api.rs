@@ -34,7 +34,9 @@ impl Api {
                     tell(request)
                 });
                 // A gateway that leaves is no concern of ours.
-                tokio::spawn(async move { http1::Builder::new().serve_connection(TokioIo::new(stream), service).await });
+                tokio::spawn(
+                    async move { http1::Builder::new().serve_connection(TokioIo::new(stream), service).await },
+                );
             }
         });
         Self { port, requests }

@@ -169,7 +169,8 @@ async fn wants_the_scope_of_the_path(place: &Place) {
         assert!(answer.challenge().contains(r#"error="insufficient_scope""#), "{answer:?}");
     }
     // The same place by other names. Where it is none, it may be anything but what only the administrator may see.
-    for path in ["/%61dmin/users", "/orders/../admin/users", "/./admin/users", "//admin/users", "/orders/%2e%2e/admin/"] {
+    for path in ["/%61dmin/users", "/orders/../admin/users", "/./admin/users", "//admin/users", "/orders/%2e%2e/admin/"]
+    {
         let answer = place.get(path, &reader).await;
         assert_ne!(answer.status, 200, "{path}: {answer:?}");
     }

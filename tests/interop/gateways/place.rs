@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use super::api::Api;
 use super::program::{Around, EXAMPLES, Program};
 use crate::http::send;
-use crate::scenario::issue_certificates;
 use crate::process::{Node, PATIENCE, Redis, eventually, free_port, spawn};
+use crate::scenario::issue_certificates;
 
 pub(super) const AUDIENCE: &str = "https://api.example.com";
 /// As the configuration of the examples has it.
@@ -54,7 +54,8 @@ pub(super) struct Answer {
 impl Answer {
     /// All challenges: one, if nobody says the same twice.
     pub(super) fn challenge(&self) -> String {
-        let lines: Vec<_> = self.headers.get_all("www-authenticate").iter().map(|line| line.to_str().unwrap()).collect();
+        let lines: Vec<_> =
+            self.headers.get_all("www-authenticate").iter().map(|line| line.to_str().unwrap()).collect();
         assert!(lines.len() <= 1, "{lines:?}");
         lines.concat()
     }
@@ -240,7 +241,8 @@ impl Place {
         let request = Request::get(format!("{}/metrics", self.node.admin())).body(vec![]).unwrap();
         let answer = send(request, None).await.unwrap();
         let text = String::from_utf8(answer.into_body()).unwrap();
-        let line = text.lines().find(|line| line.starts_with(r#"introspect_http_connections_accepted_total{protocol="h1"}"#));
+        let line =
+            text.lines().find(|line| line.starts_with(r#"introspect_http_connections_accepted_total{protocol="h1"}"#));
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap()
     }
 
