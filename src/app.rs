@@ -16,18 +16,19 @@ use crate::cache::near::{Limits, NearCache};
 use crate::cache::observe::{CacheName, CacheObserver};
 use crate::client::Client;
 use crate::client::secret::{SecretHash, StoredSecret};
-use crate::config::{Config, DeclaredClient, KeysConfig, StoreConfig, UnsafeSettings};
+use crate::config::{AccountsConfig, Config, DeclaredClient, KeysConfig, StoreConfig, UnsafeSettings};
 use crate::http::accounts::AccountsFace;
 use crate::http::forward_auth::ForwardAuth;
 use crate::http::health::Readiness;
 use crate::http::metadata::{CertificateSupport, MetadataDocument};
 use crate::http::observe::Observer;
 use crate::http::{Answer, Context, PublicFace};
+use crate::reload::Parts;
 use crate::server::{BindError, Bound, Handler, Peer, Refusal, RequestBody, Server};
 use crate::service::Service;
 use crate::service::access_token::VerifiedTexts;
 use crate::service::accounts::Accounts;
-use crate::service::hashing::HashingPool;
+use crate::service::hashing::{HashingPool, Priority};
 use crate::service::introspect::BATCH_READS;
 use crate::service::registry::{MOST_CLIENTS, Registry};
 use crate::service::remembered::RememberedTokens;
@@ -40,7 +41,7 @@ use crate::store::redis::{Outside, RedisStore, Remembering};
 use crate::store::{Backend, Store, StoreError, StoreObserver};
 use crate::telemetry::metrics::Metrics;
 use crate::token::keyring::{Key, KeyId, KeyRing, KeyRingError};
-use crate::token::time::Clock;
+use crate::token::time::{Clock, Now};
 
 /// A service that is built and has its addresses, but does not answer yet.
 #[derive(Debug)]
@@ -106,11 +107,19 @@ impl App {
         let (backend, keys) = open_store(&config, &clock, &metrics).await?;
         let store = Arc::new(Store::new(backend).observed_by(Arc::clone(&metrics) as Arc<dyn StoreObserver>));
         let keys = Arc::new(keys);
-        let now = clock.now().seconds();
-        let first_party = config.accounts.enabled.then(|| config.accounts.first_party_clients());
-        let first_party = first_party.into_iter().flatten().map(|client| client.record);
-        let first_party = first_party.map(|record| Client { client_id_issued_at: now, ..record });
-        let declared = config.clients.iter().map(|client| declare(client, &keys, now)).chain(first_party);
+        if config.accounts.enabled {
+            for client in config.accounts.first_party_clients() {
+                if client.record.audiences.is_empty() {
+                    let client_id = client.record.client_id.as_str();
+                    tracing::warn!(
+                        client_id,
+                        "tokens of users of this client have no audience: set accounts.clients.audiences, or no resource \
+                         server but one that serves * sees them"
+                    );
+                }
+            }
+        }
+        let declared = declared_clients(&config.clients, &config.accounts, &keys, clock.now());
         let drain = Drain::new(&config.drain);
         let certificates = CertificateSupport::of(&config);
         let server = Server::bind(&[(PUBLIC, &config.public), (ADMIN, &config.admin)], &config.http)?;
@@ -123,7 +132,7 @@ impl App {
             NearCache::new(CacheName::Clients, limits, Arc::clone(store.coherence()), Arc::clone(&observer))
         });
         let (threads, queue) = (config.authentication.hashing_threads, config.authentication.hashing_queue);
-        let hashing = HashingPool::new(threads, queue, 0).map_err(StartError::HashingThreads)?;
+        let hashing = HashingPool::new(threads, queue, Priority::Usual).map_err(StartError::HashingThreads)?;
         let accounts = Accounts::new(&config.accounts, &issuer).map_err(StartError::HashingThreads)?;
         let service = Arc::new(Service {
             registry: Registry::new(declared, Arc::clone(&store), clients),
@@ -181,6 +190,15 @@ impl App {
         &self.drain
     }
 
+    /// What of it can be changed while it runs.
+    pub fn parts(&self) -> Parts {
+        Parts {
+            service: Arc::clone(&self.service),
+            metrics: Arc::clone(self.metrics()),
+            certificates: self.server.certificates(),
+        }
+    }
+
     /// Answers until the drain has come to its end.
     pub async fn run(self) -> Outcome {
         let Self { service, context, public, drain, server } = self;
@@ -200,7 +218,7 @@ impl App {
 }
 
 const PUBLIC: &str = "public";
-const ADMIN: &str = "admin";
+pub(crate) const ADMIN: &str = "admin";
 
 /// Sent over our own TLS only: over plain HTTP it has no meaning (RFC 6797 section 7.2).
 const ONE_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
@@ -332,6 +350,19 @@ fn key_from_folder(path: &Path, imports: bool) -> Result<KeyRing, StartError> {
     let secret = embedded::key::load_or_create_key(path)?;
     let key = Key::derive(id, secret.expose().as_bytes()).ok_or(StartError::ShortKey(id))?;
     Ok(KeyRing::new(key, Vec::new(), imports)?)
+}
+
+/// The clients that the configuration declares, by themselves and as those that users log in with.
+pub(crate) fn declared_clients(
+    clients: &[DeclaredClient],
+    accounts: &AccountsConfig,
+    keys: &KeyRing,
+    now: Now,
+) -> Vec<Client> {
+    let now = now.seconds();
+    let first_party = accounts.enabled.then(|| accounts.first_party_clients()).into_iter().flatten();
+    let first_party = first_party.map(|client| Client { client_id_issued_at: now, ..client.record });
+    clients.iter().map(|client| declare(client, keys, now)).chain(first_party).collect()
 }
 
 /// A declared secret is never stored, so the digest that it is compared with can be a fast one, whatever its strength.

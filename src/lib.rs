@@ -37,6 +37,7 @@
 //! - [`server`] bytes and connections, [`shutdown`] how they end
 //! - [`config`] what can be set, [`telemetry`] what can be seen
 //! - [`watch`] one value that many tasks wait for
+//! - [`reload`] what of it can be changed while it runs
 //! - [`app`] puts it together, [`command`] is the command line
 
 pub mod admin;
@@ -52,6 +53,7 @@ pub mod form;
 pub mod http;
 pub mod jose;
 pub mod json;
+pub mod reload;
 pub mod server;
 pub mod service;
 pub mod shutdown;

@@ -157,7 +157,7 @@ impl UserVerifier {
             parameters: accounts.parameters,
             now,
         };
-        accounts.hashing.run(move |memory| comparison.decide(memory)).await?
+        accounts.hashing.run_for(source.address(), move |memory| comparison.decide(memory)).await?
     }
 }
 

@@ -2,14 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use super::Failure;
 use super::dev;
 use super::settings::ConfigFiles;
 use crate::app::{self, App};
-use crate::config::{Config, Sources};
+use crate::config::{Config, Snapshot, Sources};
+use crate::reload::{Load, Parts, Reloader};
 use crate::shutdown::Outcome;
 use crate::telemetry::logging;
 use crate::token::time::Clock;
@@ -65,27 +69,39 @@ impl Serve {
             dev::prepare(&mut overrides);
         }
         let sources = Sources { overrides, ..self.files.sources() };
-        let mut config = Config::load(&sources).map_err(|errors| Failure::Usage(errors.to_string()))?;
+        let is_dev = self.dev;
+        let load: Load = Box::new(move || {
+            let mut snapshot = Snapshot::take(&sources)?;
+            if is_dev {
+                dev::first_party(&mut snapshot.config);
+            }
+            Ok(snapshot)
+        });
+        let snapshot = load().map_err(|errors| Failure::Usage(errors.to_string()))?;
+        let mut config = snapshot.config.clone();
         // Lives as long as the service, and takes the folder with it when it goes.
         let mut folder = None;
         if self.dev {
             dev::check(&config)?;
-            dev::first_party(&mut config);
             folder = if self.data.is_none() { dev::temporary_store(&mut config)? } else { None };
         }
-        logging::start(&config.log).map_err(Failure::failed)?;
+        let level = logging::start(&config.log).map_err(Failure::failed)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
-        let outcome = runtime.block_on(self.serve(config));
+        let reloader = |parts| Reloader::new(parts, snapshot, Some(level), load);
+        let outcome = runtime.block_on(self.serve(config, reloader));
         drop(folder);
         outcome
     }
 
-    async fn serve(self, config: Config) -> Result<(), Failure> {
-        let accounts = config.accounts.enabled;
+    async fn serve(self, config: Config, reloader: impl FnOnce(Parts) -> Reloader) -> Result<(), Failure> {
+        let (accounts, interval) = (config.accounts.enabled, config.reload.interval);
         let app = App::build(config, Clock::System).await.map_err(|error| Failure::failed(error.to_string()))?;
         // What libraries count is shown on the same page. Only the program may decide this for its whole process.
         metrics::set_global_recorder(app.metrics().recorder()).map_err(Failure::failed)?;
         let signals = app.drain().on_signals().map_err(Failure::failed)?;
+        let reloader = Arc::new(reloader(app.parts()));
+        let reloading = on_hangup(Arc::clone(&reloader)).map_err(Failure::failed)?;
+        let watching = (!interval.is_zero()).then(|| tokio::spawn(async move { reloader.watch(interval).await }));
         let seeds = if self.dev { Some(dev::seed(app.service()).await?) } else { None };
         let places: Vec<String> = app.bound().iter().map(app::url).collect();
         tracing::info!(public = places[0], admin = places[1], "listening");
@@ -102,6 +118,8 @@ impl Serve {
             outcome = running => outcome.map_err(Failure::failed)?,
             () = signals => Outcome::Clean,
         };
+        reloading.abort();
+        watching.inspect(JoinHandle::abort);
         match outcome {
             Outcome::Clean => Ok(()),
             Outcome::Forced { connections } => {
@@ -109,4 +127,15 @@ impl Serve {
             }
         }
     }
+}
+
+/// Takes settings over at each SIGHUP.
+fn on_hangup(reloader: Arc<Reloader>) -> std::io::Result<JoinHandle<()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            // What was wrong is said in the log.
+            let _ = reloader.reload().await;
+        }
+    }))
 }

@@ -449,6 +449,7 @@ mod tests {
             "https://app.example.com:443",
             "https://App.example.com",
             "https://*.example.com",
+            "https://app.example.com.",
             "https://user@app.example.com",
             "https://app.example.com:0",
             "https://app.example.com:08443",

@@ -15,6 +15,7 @@ mod reader;
 mod reference;
 mod schema;
 mod sections;
+mod snapshot;
 mod source;
 mod suggest;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use print::print;
 pub use reference::reference;
 pub use schema::schema;
+pub use snapshot::Snapshot;
 pub use source::{Environment, ProcessEnvironment, Sources};
 pub use tree::Origin;
 
@@ -74,6 +76,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// `[drain]`.
     pub drain: DrainConfig,
+    /// `[reload]`.
+    pub reload: ReloadConfig,
     /// `[log]`.
     pub log: LogConfig,
     /// `[metrics]`.
@@ -96,6 +100,10 @@ impl Default for Config {
 }
 
 fn load<E: Environment>(sources: &Sources<E>) -> Result<(Config, Log), ConfigErrors> {
+    read(sources).map(|(config, log, _)| (config, log))
+}
+
+fn read<E: Environment>(sources: &Sources<E>) -> Result<(Config, Log, Node), ConfigErrors> {
     let mut errors = Vec::new();
     let tree = source::gather(sources, &declarations(), &mut errors);
     let mut log = Log::default();
@@ -103,7 +111,7 @@ fn load<E: Environment>(sources: &Sources<E>) -> Result<(Config, Log), ConfigErr
     reader::reject_unknown(&tree, "", "", &mut log);
     errors.append(&mut log.errors);
     ConfigErrors::check(errors)?;
-    Ok((config, log))
+    Ok((config, log, tree))
 }
 
 /// All settings there are, as reading nothing brings them to light.
@@ -430,7 +438,7 @@ impl WebOrigin {
         let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let is_host = match bracketed {
             Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok_and(|parsed| parsed.to_string() == address),
-            None => !host.is_empty() && host.bytes().all(plain),
+            None => !host.is_empty() && !host.ends_with('.') && host.bytes().all(plain),
         };
         let usual = if scheme == "https" { "443" } else { "80" };
         let is_port = port.is_none_or(|port| {
@@ -516,6 +524,13 @@ pub struct DrainConfig {
     pub min: Duration,
     /// `max`: from the signal to closing whatever is still open.
     pub max: Duration,
+}
+
+/// `[reload]`: settings that are taken over while the service runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReloadConfig {
+    /// `interval`: how often files are looked at; zero for only when told to.
+    pub interval: Duration,
 }
 
 /// `[log]`.

@@ -44,6 +44,8 @@ pub(super) struct Effective {
     pub(super) value: Option<Json>,
     pub(super) origin: Origin,
     pub(super) secret: bool,
+    /// Of a secret that is set: a digest, to see whether it changes.
+    pub(super) secret_digest: Option<blake3::Hash>,
     /// Whether it makes a difference; false for a store that is not the chosen one.
     pub(super) used: bool,
 }
@@ -129,12 +131,14 @@ impl<'a> Reader<'a> {
             }
         };
         let shown = value.is_some().then_some(Json::Null);
+        let secret_digest = value.as_ref().map(|value| blake3::hash(value.expose().as_bytes()));
         self.show(Effective {
             table: self.path.clone(),
             key: key.into(),
             value: shown,
             origin,
             secret: true,
+            secret_digest,
             used: true,
         });
         value
@@ -278,6 +282,7 @@ impl<'a> Reader<'a> {
             value: in_effect,
             origin,
             secret: false,
+            secret_digest: None,
             used: true,
         });
         value

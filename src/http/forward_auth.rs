@@ -1,5 +1,5 @@
 //! `/forward-auth`: a gateway asks whether a request may pass, with the request's own headers and any method (nginx
-//! `auth_request`, Traefik ForwardAuth, Envoy ext_authz, haproxy). The status is the answer:
+//! `auth_request`, Traefik `ForwardAuth`, Envoy `ext_authz`, haproxy). The status is the answer:
 //!
 //! | status | what |
 //! |---|---|
@@ -164,7 +164,7 @@ fn describe(token: &ActiveToken, scope: &Scope) -> impl Iterator<Item = (HeaderN
         ("x-auth-scope", Some(scope.as_str().to_owned())),
         ("x-auth-audience", Some(audience)),
         ("x-auth-expires", Some(record.expires_at.0.to_string())),
-        ("x-auth-token-id", Some(token.identity.to_text().to_string())),
+        ("x-auth-token-id", Some(String::from(&*token.identity.to_text()))),
     ]
     .into_iter()
     .filter_map(|(name, value)| {

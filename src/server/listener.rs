@@ -16,9 +16,9 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
-use tokio_rustls::TlsAcceptor;
 
 use super::connection::{self, Accepted, Service};
+use super::tls::TlsHandle;
 use super::{ConnectionMemory, Handler, Peer};
 use crate::shutdown::Phase;
 
@@ -38,7 +38,7 @@ const EXHAUSTION_LOG_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Listener {
     pub(super) name: &'static str,
     pub(super) socket: ListeningSocket,
-    pub(super) acceptor: Option<TlsAcceptor>,
+    pub(super) tls: Option<TlsHandle>,
 }
 
 /// A socket that connections can be accepted from.
@@ -151,10 +151,11 @@ impl Listener {
                 Some(ended) = connections.join_next() => note_panic(ended),
                 next = self.accept_with_permit(permits) => match next {
                     Ok((accepted, address, permit)) => {
-                        let encrypted = self.acceptor.is_some();
+                        let acceptor = self.tls.as_ref().map(TlsHandle::acceptor);
+                        let encrypted = acceptor.is_some();
                         let memory = ConnectionMemory::default();
                         let peer = Peer { address, encrypted, listener: self.name, certificate: None, memory };
-                        let served = connection::serve(Arc::clone(service), accepted, self.acceptor.clone(), peer);
+                        let served = connection::serve(Arc::clone(service), accepted, acceptor, peer);
                         connections.spawn(async move {
                             served.await;
                             drop(permit);

@@ -44,7 +44,7 @@ pub use self::head::MAX_TARGET_BYTES;
 pub use self::memory::ConnectionMemory;
 pub use self::refusal::Refusal;
 pub use self::statistics::{Protocol, ServerStatistics};
-pub use self::tls::TlsError;
+pub use self::tls::{Prepared, TlsError, TlsHandle};
 
 use self::connection::Service;
 use self::listener::{Listener, ListeningSocket};
@@ -162,6 +162,12 @@ impl Server {
         &self.bound
     }
 
+    /// The certificates of the listeners that have one.
+    pub fn certificates(&self) -> Vec<(&'static str, TlsHandle)> {
+        let handles = self.listeners.iter().filter_map(|listener| Some((listener.name, listener.tls.clone()?)));
+        handles.collect()
+    }
+
     /// The counters, to be read at any time.
     pub fn statistics(&self) -> Arc<ServerStatistics> {
         Arc::clone(&self.statistics)
@@ -203,24 +209,24 @@ impl Server {
     }
 
     fn open(&mut self, name: &'static str, config: &ListenerConfig) -> Result<(), BindError> {
-        let acceptor = match &config.tls {
-            Some(files) => Some(tls::acceptor(files).map_err(|source| BindError::Tls { listener: name, source })?),
+        let tls = match &config.tls {
+            Some(files) => Some(TlsHandle::open(files).map_err(|source| BindError::Tls { listener: name, source })?),
             None => None,
         };
-        let encrypted = acceptor.is_some();
+        let encrypted = tls.is_some();
         let address = config.address;
         let (socket, address) = ListeningSocket::tcp(address)
             .and_then(|socket| Ok((socket.address()?.unwrap_or(address), socket)))
             .map(|(address, socket)| (socket, address))
             .map_err(|source| BindError::Address { listener: name, address, source })?;
-        self.listeners.push(Listener { name, socket, acceptor });
+        self.listeners.push(Listener { name, socket, tls });
         if let Some(path) = &config.unix {
             let socket = ListeningSocket::unix(path).map_err(|source| BindError::Unix {
                 listener: name,
                 path: path.clone(),
                 source,
             })?;
-            self.listeners.push(Listener { name, socket, acceptor: None });
+            self.listeners.push(Listener { name, socket, tls: None });
         }
         self.bound.push(Bound { listener: name, address, encrypted, unix: config.unix.clone() });
         Ok(())

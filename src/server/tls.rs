@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
+use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
@@ -55,7 +56,7 @@ impl fmt::Display for Problem {
 }
 
 /// Reads the files of a listener. TLS 1.2 and 1.3, HTTP/2 preferred to HTTP/1.1, stateless resumption.
-pub(super) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
+fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = certificates(&files.certificate).map_err(|problem| blame(&files.certificate, problem))?;
     let key = private_key(&files.key).map_err(|problem| blame(&files.key, problem))?;
     // Named here rather than installed for the process: a library may not decide for those that link it.
@@ -80,7 +81,43 @@ pub(super) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
     if let Ok(ticketer) = aws_lc_rs::Ticketer::new() {
         config.ticketer = ticketer;
     }
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Arc::new(config))
+}
+
+/// The certificate of a listener, which can be swapped while it listens: handshakes that begin then are made with the
+/// other one, and connections that are open stay so.
+#[derive(Clone, Debug)]
+pub struct TlsHandle(Arc<ArcSwap<ServerConfig>>);
+
+/// A certificate that was read and found to be usable.
+#[derive(Debug)]
+pub struct Prepared(Arc<ServerConfig>);
+
+impl TlsHandle {
+    /// Reads the files of a listener.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub(super) fn open(files: &TlsFiles) -> Result<Self, TlsError> {
+        Ok(Self(Arc::new(ArcSwap::new(read(files)?))))
+    }
+
+    /// Reads other files, and changes nothing yet.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn prepare(&self, files: &TlsFiles) -> Result<Prepared, TlsError> {
+        read(files).map(Prepared)
+    }
+
+    /// Puts what was prepared in the place of what is there.
+    pub fn swap(&self, prepared: Prepared) {
+        self.0.store(prepared.0);
+    }
+
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.0.load_full())
+    }
 }
 
 /// Shakes hands within `patience`. Returns with the stream what ALPN has agreed on, if the peer asked.

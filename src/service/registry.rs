@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 
@@ -14,12 +16,14 @@ use crate::cache::sample::Sample;
 use crate::client::{Client, ClientId};
 use crate::coherence::name::Name;
 use crate::store::{ClientDocument, Store, StoreError, StoreErrorKind};
-use crate::token::time::Stamp;
+use crate::token::time::{Stamp, UnixSeconds};
 
 /// Finds clients.
 #[derive(Debug)]
 pub struct Registry {
-    declared: HashMap<ClientId, Arc<Client>>,
+    declared: ArcSwap<HashMap<ClientId, Arc<Client>>>,
+    /// Counts how often other clients were declared.
+    generation: AtomicU64,
     store: Arc<Store>,
     parsed: Cache<ClientId, (Bytes, Arc<Client>)>,
     near: Option<NearCache<ClientId, KnownClient>>,
@@ -45,7 +49,15 @@ impl Weigh for KnownClient {
 
 /// What shows that a client is still as it was found: to be asked of [`Registry::holds`].
 #[derive(Clone, Debug)]
-pub struct Lasting(Option<Arc<Kept<KnownClient>>>);
+pub struct Lasting(Witness);
+
+#[derive(Clone, Debug)]
+enum Witness {
+    /// It is declared, and nothing else was since then.
+    Declared { generation: u64 },
+    /// It was read, and no change was heard of.
+    Stored(Arc<Kept<KnownClient>>),
+}
 
 /// How many clients are remembered, and how many parsed records are kept.
 pub const MOST_CLIENTS: u64 = 10_000;
@@ -58,7 +70,32 @@ impl Registry {
         near: Option<NearCache<ClientId, KnownClient>>,
     ) -> Self {
         let declared = declared.into_iter().map(|client| (client.client_id.clone(), Arc::new(client))).collect();
-        Self { declared, store, parsed: Cache::new(usize::try_from(MOST_CLIENTS).unwrap_or(usize::MAX)), near }
+        let parsed = Cache::new(usize::try_from(MOST_CLIENTS).unwrap_or(usize::MAX));
+        Self { declared: ArcSwap::from_pointee(declared), generation: AtomicU64::new(0), store, parsed, near }
+    }
+
+    /// Declares these clients in the place of those that were declared before. What is remembered of tokens of a client
+    /// that is another one by then, or none, is not answered again.
+    pub fn declare(&self, clients: impl IntoIterator<Item = Client>) {
+        let before = self.declared.load_full();
+        let mut after = HashMap::new();
+        let mut changed = Vec::new();
+        for client in clients {
+            let id = client.client_id.clone();
+            // One that says the same stays the one that it is, with the moment at which it was declared first.
+            let same = before.get(&id).filter(|same| as_of(&client, same.client_id_issued_at) == ***same);
+            if same.is_none() {
+                changed.push(id.clone());
+            }
+            after.insert(id, same.cloned().unwrap_or_else(|| Arc::new(client)));
+        }
+        changed.extend(before.keys().filter(|id| !after.contains_key(*id)).cloned());
+        self.declared.store(Arc::new(after));
+        self.generation.fetch_add(1, Ordering::Release);
+        // After the swap: whoever looks it up from now on finds the new one.
+        for id in changed {
+            self.store.coherence().heard(Name::Client(id.as_str()).text().as_bytes());
+        }
     }
 
     /// The client of this id; `None` when there is none.
@@ -98,19 +135,22 @@ impl Registry {
 
     /// What shows that this is still what is known of the client; `None` when that has to be found out each time.
     pub fn lasting(&self, client: &Arc<Client>) -> Option<Lasting> {
-        if self.declared.get(&client.client_id).is_some_and(|declared| Arc::ptr_eq(declared, client)) {
-            return Some(Lasting(None));
+        // Before it is looked up: what is declared meanwhile is of another generation.
+        let generation = self.generation.load(Ordering::Acquire);
+        let declared = self.declared.load();
+        if declared.get(&client.client_id).is_some_and(|declared| Arc::ptr_eq(declared, client)) {
+            return Some(Lasting(Witness::Declared { generation }));
         }
         let kept = self.near.as_ref()?.get(&client.client_id, self.store.coherence().now())?;
-        Arc::ptr_eq(&kept.value.client, client).then_some(Lasting(Some(kept)))
+        Arc::ptr_eq(&kept.value.client, client).then_some(Lasting(Witness::Stored(kept)))
     }
 
     /// Whether a client is still as it was: at this moment, and without asking the store.
     pub fn holds(&self, lasting: &Lasting) -> bool {
         match (&lasting.0, &self.near) {
-            (None, _) => true,
-            (Some(kept), Some(near)) => near.again(kept, self.store.coherence().now()),
-            (Some(_), None) => false,
+            (Witness::Declared { generation }, _) => *generation == self.generation.load(Ordering::Acquire),
+            (Witness::Stored(kept), Some(near)) => near.again(kept, self.store.coherence().now()),
+            (Witness::Stored(_), None) => false,
         }
     }
 
@@ -126,13 +166,13 @@ impl Registry {
 
     /// The declared client of this id. It needs no store, and takes precedence over a stored one.
     pub fn declared(&self, id: &str) -> Option<KnownClient> {
-        let client = self.declared.get(&ClientId::parse(id)?)?;
-        Some(KnownClient { client: Arc::clone(client), created: Stamp(0), version: None })
+        let client = self.declared.load().get(&ClientId::parse(id)?).cloned()?;
+        Some(KnownClient { client, created: Stamp(0), version: None })
     }
 
     /// All declared clients, in the order of their ids.
     pub fn all_declared(&self) -> Vec<Arc<Client>> {
-        let mut clients: Vec<_> = self.declared.values().cloned().collect();
+        let mut clients: Vec<_> = self.declared.load().values().cloned().collect();
         clients.sort_by(|one, other| one.client_id.cmp(&other.client_id));
         clients
     }
@@ -156,6 +196,13 @@ impl Registry {
         self.parsed.insert(id, (body, Arc::clone(&client)));
         Ok(Some(KnownClient { client, created, version: Some(version) }))
     }
+}
+
+/// The same client as if it had been declared at another moment.
+fn as_of(client: &Client, declared_at: UnixSeconds) -> Client {
+    let mut client = Client { client_id_issued_at: declared_at, ..client.clone() };
+    client.secrets.iter_mut().for_each(|secret| secret.created_at = declared_at);
+    client
 }
 
 /// Where a parser stopped, without quoting what it read: the text may hold a hash.

@@ -14,7 +14,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer as _, fmt};
+use tracing_subscriber::{Layer as _, Registry, fmt, reload};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -39,13 +39,31 @@ pub struct LevelError {
 }
 
 /// Sends log lines of this process to standard error. Once per process.
-pub fn start(config: &LogConfig) -> Result<(), LoggingError> {
-    let level = parse_level(&config.level)?;
+///
+/// # Errors
+/// [`LoggingError`].
+pub fn start(config: &LogConfig) -> Result<LevelHandle, LoggingError> {
+    let (level, handle) = reload::Layer::new(parse_level(&config.level)?);
     let lines: Box<dyn tracing_subscriber::Layer<_> + Send + Sync> = match config.format {
         LogFormat::Text => text(std::io::stderr).with_filter(level).boxed(),
         LogFormat::Json => json(std::io::stderr).with_filter(level).boxed(),
     };
-    tracing_subscriber::registry().with(lines).try_init().map_err(|_| LoggingError::Started)
+    tracing_subscriber::registry().with(lines).try_init().map_err(|_| LoggingError::Started)?;
+    Ok(LevelHandle(handle))
+}
+
+/// Changes what is logged while the process runs.
+#[derive(Clone, Debug)]
+pub struct LevelHandle(reload::Handle<Targets, Registry>);
+
+impl LevelHandle {
+    /// Logs as this configuration says from now on; its level was found to be one when it was read.
+    pub fn set(&self, config: &LogConfig) {
+        let changed = parse_level(&config.level).ok().map(|level| self.0.reload(level));
+        if !matches!(changed, Some(Ok(()))) {
+            tracing::warn!("the level of the log could not be changed");
+        }
+    }
 }
 
 /// Reads `info`, or `info,introspectd::store=debug`.

@@ -8,9 +8,9 @@ use crate::client::ClientId;
 use crate::token::digest::GrantId;
 use crate::token::time::UnixSeconds;
 
-/// A user.
+/// A user. A member that is not known is passed over: a newer node may have written it, and beside it an older one must
+/// not take the whole record for damage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct User {
     /// The username.
     pub username: StoredName,
@@ -33,7 +33,6 @@ pub struct User {
 /// A name as its owner wrote it and as it is unique. Both are kept, so that what a name is does not hang on how names
 /// are read one day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct StoredName {
     /// For people.
     pub shown: Box<str>,
@@ -68,7 +67,6 @@ pub enum UserState {
 
 /// Where a user is logged in: a grant of a first-party client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Session {
     /// Its grant, which names it.
     #[serde(with = "grant_text")]

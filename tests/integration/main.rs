@@ -15,6 +15,7 @@
 //! - [`outage`] a node whose Redis is away, hangs, is killed and comes back
 //! - [`proven`] connections that need not prove again who is calling
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
+//! - [`reload`] settings that are taken over while the service runs
 //! - [`regression`] defects that somebody found by breaking the service
 //! - [`remembered`] what a node answers from memory, and when it does not
 //! - [`rfc6749`] what all endpoints share, client authentication, and the token endpoint
@@ -55,6 +56,7 @@ mod outage;
 mod proven;
 mod redis;
 mod regression;
+mod reload;
 mod remembered;
 mod rfc6749;
 mod rfc6750;

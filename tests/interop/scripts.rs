@@ -19,7 +19,7 @@ use crate::scenario::{Scenario, Store};
 /// How long a registry may take.
 pub(crate) const INSTALLING: Duration = Duration::from_mins(10);
 /// How long a program may take.
-const CHECKING: Duration = Duration::from_mins(3);
+pub(crate) const CHECKING: Duration = Duration::from_mins(3);
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop");
 pub(crate) const KEPT: &str = env!("CARGO_TARGET_TMPDIR");
@@ -65,8 +65,7 @@ async fn python(script: &str, checks: u32, store: Store) {
 }
 
 async fn node(script: &str, checks: u32, store: Store) {
-    static DONE: OnceLock<PathBuf> = OnceLock::new();
-    let folder = npm_packages("interop-npm", &DONE, &Path::new(SOURCES).join("npm"));
+    let folder = npm_packages();
     let scenario = Scenario::start(store).await;
     let mut command = Command::new("node");
     command.env_remove("NODE_OPTIONS").env("NODE_EXTRA_CA_CERTS", scenario.ca_file());
@@ -74,7 +73,7 @@ async fn node(script: &str, checks: u32, store: Store) {
     expect(&run(&mut command, "nodejs", CHECKING), checks);
 }
 
-fn expect(output: &str, checks: u32) {
+pub(crate) fn expect(output: &str, checks: u32) {
     assert_eq!(output.lines().last(), Some(format!("{checks} checks").as_str()), "{output}");
 }
 
@@ -115,7 +114,13 @@ pub(crate) fn python_environment() -> PathBuf {
 }
 
 /// A folder with the packages in it and our programs beside them, where they are looked for.
-pub(crate) fn npm_packages(name: &str, done: &OnceLock<PathBuf>, sources: &Path) -> PathBuf {
+pub(crate) fn npm_packages() -> PathBuf {
+    static DONE: OnceLock<PathBuf> = OnceLock::new();
+    npm_folder("interop-npm", &DONE, &Path::new(SOURCES).join("npm"))
+}
+
+/// A folder with the files of another in it, and the packages that its list names.
+pub(crate) fn npm_folder(name: &str, done: &OnceLock<PathBuf>, sources: &Path) -> PathBuf {
     once(name, done, |folder| {
         let (list, stamp) = (fs::read(sources.join("package-lock.json")).unwrap(), folder.join("installed.json"));
         for entry in fs::read_dir(sources).unwrap() {

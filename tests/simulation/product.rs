@@ -122,7 +122,8 @@ pub(crate) fn service(store: Store, clock: Clock) -> Service {
         keys,
         batch_reads: Semaphore::new(BATCH_READS),
         accounts: None,
-        hashing: HashingPool::new(1, 1, 0).expect("this machine has threads"),
+        hashing: HashingPool::new(1, 1, introspectd::service::hashing::Priority::Usual)
+            .expect("this machine has threads"),
         clock,
         tokens,
         issuer: "https://issuer.example".into(),

@@ -3,11 +3,13 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from comparison.verdicts import Verdict, verdicts
 from ground.figures import Figure, Records, figure
 from ground.process import Failed
 from ground.results import ROOT
+from logins import flood, page, timing
 
 NONE = "–"
 HEAD = ["figure", "must reach", "aim", "measured", "least to greatest", "", "command", "raw"]
@@ -34,7 +36,7 @@ def rows(folder: Path) -> list[Row]:
     for verdict in verdicts(records, meta["connections"] if meta else 64):
         raw = "comparison.jsonl" if verdict.figure is not None else None
         found.append(Row(verdict, 2, command, raw))
-    for make in (memory, batch, revocation):
+    for make in (memory, batch, revocation, beside_logins, alike):
         found.append(make(folder))
     return found
 
@@ -65,6 +67,30 @@ def revocation(folder: Path) -> Row:
         f", of {times:,} asked" if asked else ""
     )
     return row(Verdict(promise, 0, 0, "", seen), 0, "bench/figures/size", "size.json", told)
+
+
+def beside_logins(folder: Path) -> Row:
+    """How much slower introspection is while many log in, where they share its only core."""
+    told = read(folder / "login.json")
+    windows = page.counting(told) if told and "flood" in told else []
+    first = windows[0]["setting"] if windows else None
+    flooded = [w for w in windows if w["kind"] == flood.FLOOD and (w["setting"], w["priority"]) == (first, flood.OWN)]
+    measured = figure(page.beside_idle(told, window, "p99") for window in flooded)
+    verdict = Verdict("introspection's p99 during 200 logins a second, by that without", 2, 1, "x", measured)
+    return row(verdict, 2, "bench/figures/login", "login.json", told)
+
+
+def alike(folder: Path) -> Row:
+    """The furthest that the median of any kind of failed login is from that of a wrong password."""
+    told = read(folder / "login.json")
+    distances = []
+    for store in told.get("timing", []) if told else []:
+        taken = store["milliseconds"]
+        base = median(taken[timing.BASE])
+        others = (median(taken[kind]) / base for kind in taken if kind not in (timing.BASE, timing.SUCCESS))
+        distances.append(100 * max(abs(ratio - 1) for ratio in others))
+    promise = "how far the time of any failed login is from that of a wrong password"
+    return row(Verdict(promise, 5, 2, " %", figure(distances)), 1, "bench/figures/login", "login.json", told)
 
 
 def row(verdict: Verdict, digits: int, program: str, file: str, told: dict | None) -> Row:

@@ -51,6 +51,11 @@ class Table(unittest.TestCase):
             (Path(folder) / "size.json").write_text(json.dumps(run))
             self.assertEqual(rows.revocation(Path(folder)).verdict.word, "**not met**")
 
+    def test_logins_are_judged_at_the_priority_that_the_service_gives_them(self):
+        line = self.line("during 200 logins a second")
+        self.assertIn("| at most 2x | 1x | 1.40x | 1.30x to 1.50x | met |", line)
+        self.assertIn("| at most 5 % | 2 % | 1.0 % | 1.0 % to 1.0 % |", self.line("the time of any failed login"))
+
     def test_what_was_not_measured_says_how_it_would_be(self):
         with tempfile.TemporaryDirectory() as folder:
             lines = rows.table(rows.rows(Path(folder)), Path(folder)).splitlines()

@@ -34,6 +34,11 @@ fn arithmetic_of_the_table_and_the_curve() {
 }
 
 #[test]
+fn arithmetic_of_logins() {
+    run(figures("login"), "--self-test");
+}
+
+#[test]
 fn readme_says_what_the_results_say() {
     run(figures("table"), "--check");
 }

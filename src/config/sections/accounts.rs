@@ -19,7 +19,8 @@ const PASSWORD_MIN_LENGTH: usize = 15;
 /// One: each takes a whole core for tens of milliseconds, which introspection should have.
 const HASHING_THREADS: usize = 1;
 
-/// At some 30 ms each, the last in the queue waits two seconds: more, and its caller has given up.
+/// At some 20 ms each where the core is free, the last in the queue waits more than a second: more, and its caller has
+/// given up.
 const HASHING_QUEUE: usize = 64;
 
 /// A person who mistypes gets there in ten tries, a script does not.

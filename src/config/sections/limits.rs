@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{DAY, HOUR, MINUTE, WholeSeconds, seconds};
 use crate::config::reader::Reader;
 use crate::config::{
-    AccessLog, AuthenticationConfig, DrainConfig, HttpConfig, LogConfig, LogFormat, MetricsConfig, TokensConfig,
+    AccessLog, AuthenticationConfig, DrainConfig, HttpConfig, LogConfig, LogFormat, MetricsConfig, ReloadConfig,
+    TokensConfig,
 };
 use crate::telemetry::logging::parse_level;
 
@@ -289,7 +290,22 @@ pub(super) fn drain(reader: &mut Reader<'_>) -> DrainConfig {
     })
 }
 
-// === [log] and [metrics] ===
+// === [reload], [log] and [metrics] ===
+
+/// Off: who changes files says when they are complete. Where nobody can send a signal, as under Kubernetes, it is set.
+const RELOAD_INTERVAL: WholeSeconds = seconds(0);
+
+pub(super) fn reload(reader: &mut Reader<'_>) -> ReloadConfig {
+    reader.section("reload", "Settings that are taken over while the service runs, as on SIGHUP.", |section| {
+        let WholeSeconds(interval) = section.within(
+            "interval",
+            RELOAD_INTERVAL,
+            seconds(0)..=seconds(HOUR),
+            "How often the files of the configuration, and those that it names, are looked at; 0 for only on SIGHUP.",
+        );
+        ReloadConfig { interval }
+    })
+}
 
 const LEVEL: &str = "info";
 

@@ -41,6 +41,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
         forward_auth: gateways::forward_auth(reader),
         http: limits::http(reader),
         drain: limits::drain(reader),
+        reload: limits::reload(reader),
         log: limits::log(reader),
         metrics: limits::metrics(reader),
     }

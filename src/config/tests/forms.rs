@@ -7,8 +7,8 @@ use crate::client::certificate::CertificateName;
 use crate::client::secret::Secret;
 use crate::client::{AuthenticationMethod, GrantType, Right, Rights};
 use crate::config::{
-    AccountsConfig, Acknowledge, Delivery, Durability, RedisConfig, RedisTopology, Registration, RevocationConfig,
-    UnsafeSettings, WebOrigin,
+    AccountsConfig, Acknowledge, Delivery, Durability, ForwardAuthConfig, RedisConfig, RedisTopology, Registration,
+    RevocationConfig, UnsafeSettings, WebOrigin,
 };
 use crate::jose::algorithm::Algorithm;
 use crate::token::grant::TokenFormat;
@@ -176,6 +176,9 @@ request_timeout = "4s"
 min = "0s"
 max = "1m"
 
+[reload]
+interval = "15s"
+
 [log]
 format = "json"
 level = "warn,introspectd::store=debug"
@@ -316,11 +319,8 @@ fn check_everything(config: &Config) {
     check_cache(config);
     check_clients(config);
     check_accounts(&config.accounts);
-    let gateways = &config.forward_auth;
-    assert!(gateways.enabled);
-    assert_eq!(gateways.sources, [Network { address: "10.2.0.0".parse().unwrap(), prefix_length: 16 }]);
-    assert_eq!(gateways.audiences, [Box::<str>::from("https://api.example.com")]);
-    assert_eq!(gateways.secret.as_ref().map(Secret::expose), Some("a-secret-of-a-gateway"));
+    assert_eq!(config.reload.interval, Duration::from_secs(15));
+    check_gateways(&config.forward_auth);
     assert_eq!(
         config.authentication,
         AuthenticationConfig {
@@ -388,6 +388,13 @@ fn every_setting_is_read_from_each_format() {
     check_everything(&Case::new().file("all.json", &everything_as_json()).config());
     check_everything(&Case::new().file("all.yaml", &everything_as_yaml()).config());
     check_everything(&Case::new().file("all.yml", &everything_as_yaml()).config());
+}
+
+fn check_gateways(gateways: &ForwardAuthConfig) {
+    assert!(gateways.enabled);
+    assert_eq!(gateways.sources, [Network { address: "10.2.0.0".parse().unwrap(), prefix_length: 16 }]);
+    assert_eq!(gateways.audiences, [Box::<str>::from("https://api.example.com")]);
+    assert_eq!(gateways.secret.as_ref().map(Secret::expose), Some("a-secret-of-a-gateway"));
 }
 
 fn check_accounts(accounts: &AccountsConfig) {

@@ -14,10 +14,12 @@ const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Strict";
 /// 400 when it is there twice: which of the two a browser meant cannot be told.
 pub(super) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ApiError> {
     let mut found = None;
-    let lines = headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
-    for pair in lines.flat_map(|line| line.split(';')) {
-        if let Some((key, value)) = pair.trim_matches([' ', '\t']).split_once('=')
-            && key == name
+    // As bytes: other cookies of the host may hold anything, and must not hide this one.
+    let lines = headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
+    for pair in lines.flat_map(|line| line.split(|byte| *byte == b';')) {
+        let value = pair.trim_ascii().strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+        // What is no text is no token of ours, and is refused like any other.
+        if let Some(value) = value.map(|value| str::from_utf8(value).unwrap_or_default())
             && found.replace(value).is_some()
         {
             return Err(ApiError::invalid_request("The cookie is there twice"));
@@ -65,6 +67,15 @@ mod tests {
         }
         let twice = ["__Host-refresh_token=abc; __Host-refresh_token=def"];
         assert!(find(&headers(&twice), name).is_err());
+    }
+
+    #[test]
+    fn a_cookie_is_found_beside_others_that_are_no_ascii() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_bytes(b"name=Jos\xc3\xa9; __Host-r=abc; raw=\xff").unwrap());
+        assert_eq!(find(&headers, "__Host-r").unwrap(), Some("abc"));
+        headers.append(COOKIE, HeaderValue::from_bytes(b"__Host-r=\xff").unwrap());
+        assert!(find(&headers, "__Host-r").is_err());
     }
 
     #[test]

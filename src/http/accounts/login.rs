@@ -38,12 +38,21 @@ pub(super) async fn log_in(asked: &Asked<'_>) -> Result<Answer, ApiError> {
     expect_page_of(asked, client)?;
     // One that nobody can have is compared as long as any other.
     let password = Password::parse(body.password).ok();
-    let verified = asked.face.verifier.verify(&body.username, password, asked.source, asked.now).await;
-    let verified = verified.map_err(|refusal| refuse_login(asked, AccountAction::Login, refusal))?;
     let new = NewSession { client: asked.owner(client)?, user_agent: user_agent(asked.headers) };
-    let opened = asked.context.service.open_session(verified.known, new, verified.rehashed, asked.now).await;
+    let log_in = async || {
+        let verified = asked.face.verifier.verify(&body.username, password.clone(), asked.source, asked.now).await;
+        let verified = verified.map_err(|refusal| refuse_login(asked, AccountAction::Login, refusal))?;
+        Ok::<_, ApiError>(
+            asked.context.service.open_session(verified.known, new.clone(), verified.rehashed, asked.now).await,
+        )
+    };
+    let opened = match log_in().await? {
+        // Another record in this moment. It may be the same password, which another login has hashed anew: what it is
+        // now says.
+        Err(AccountError::Unknown) => log_in().await?,
+        opened => opened,
+    };
     let issued = opened.map_err(|error| match error {
-        // Changed or disabled in this moment: as if it had been so before.
         AccountError::Unknown => refuse_login(asked, AccountAction::Login, LoginRefusal::Invalid),
         other => refuse(other),
     })?;

@@ -65,7 +65,7 @@ pub(super) fn expect_own_page(
     let several = headers.get_all(ORIGIN).iter().count() > 1;
     let proved = match origin(headers) {
         Some(_) => !several && may_be_of(face, client, headers),
-        None => headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin"),
+        None => headers.get_all("sec-fetch-site").iter().eq(["same-origin"]),
     };
     if proved { Ok(()) } else { Err(ApiError::access_denied("The request comes from a page of another origin")) }
 }

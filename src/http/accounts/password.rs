@@ -11,8 +11,8 @@ use super::{Asked, refuse, user_agent};
 use crate::auth::users::LoginRefusal;
 use crate::http::error::ApiError;
 use crate::http::{Answer, respond};
-use crate::service::accounts::AccountError;
 use crate::service::accounts::session::NewSession;
+use crate::service::accounts::{AccountError, KnownUser};
 use crate::telemetry::metrics::{AccountAction, AccountResult};
 use crate::token::value::TokenKind;
 use crate::user::password::Password;
@@ -34,21 +34,31 @@ pub(super) async fn change(asked: &Asked<'_>) -> Result<Answer, ApiError> {
     expect_page_of(asked, client)?;
     let body: Body = asked.read()?;
     let service = &asked.context.service;
-    if body.new_password == body.old_password {
-        let error = ApiError::invalid_request("The new password is the old one");
-        return Err(error.about("new_password", "unchanged"));
-    }
     let (username, email) = (&known.user.username.canonical, &known.user.email.canonical);
     let new = check_password(service, body.new_password, username, email, "new_password")?;
     let refused = |refusal| refuse_login(asked, AccountAction::PasswordChange, refusal);
     let old = Password::parse(body.old_password).ok();
-    let verified = asked.face.verifier.confirm(known, old, asked.source, asked.now).await.map_err(refused)?;
-    let (id, hash) = (verified.known.id, verified.known.user.password);
-    let changed = service.set_password(id, Some(hash), new, asked.now).await.map_err(|error| match error {
-        // Somebody else has changed it in this moment.
+    // As they are compared: composed.
+    if old.as_ref().is_some_and(|old| old.expose() == new.expose()) {
+        let error = ApiError::invalid_request("The new password is the old one");
+        return Err(error.about("new_password", "unchanged"));
+    }
+    let id = known.id;
+    let change = async |known: KnownUser| {
+        let confirmed = asked.face.verifier.confirm(known, old.clone(), asked.source, asked.now).await;
+        let hash = confirmed.map_err(refused)?.known.user.password;
+        Ok::<_, ApiError>(service.set_password(id, Some(hash), new.clone(), asked.now).await)
+    };
+    let unknown = |error| match error {
         AccountError::Unknown => refused(LoginRefusal::Invalid),
         other => refuse(other),
-    })?;
+    };
+    let changed = match change(known).await? {
+        // Another record in this moment. It may be the same password, which a login has hashed anew: what it is now says.
+        Err(AccountError::Unknown) => change(service.active_user(id).await.map_err(unknown)?).await?,
+        changed => changed,
+    };
+    let changed = changed.map_err(unknown)?;
     asked.count(AccountAction::PasswordChange, AccountResult::Done);
     let session = NewSession { client: asked.owner(client)?, user_agent: user_agent(asked.headers) };
     match service.open_session(changed, session, None, asked.now).await {

@@ -18,7 +18,7 @@ pub mod status;
 use bytes::Bytes;
 
 use super::Service;
-use super::hashing::{Busy, HashingPool};
+use super::hashing::{Busy, HashingPool, Priority};
 use crate::config::{AccountsConfig, Registration};
 use crate::store::{DocumentWrite, StoreError, StoreErrorKind, UserDocument};
 use crate::token::time::Stamp;
@@ -30,7 +30,8 @@ use crate::user::record::User;
 /// What accounts need beside the rest of the service.
 #[derive(Debug)]
 pub struct Accounts {
-    /// Where passwords are hashed: a pool of its own, so that logins cannot keep clients waiting.
+    /// Where passwords are hashed: a pool of its own, so that logins cannot keep clients waiting, and in the background,
+    /// since logins are to be slow before introspection is.
     pub hashing: HashingPool,
     /// What passwords are hashed with from now on.
     pub parameters: HashParameters,
@@ -44,10 +45,6 @@ pub struct Accounts {
     pub service_words: Vec<String>,
 }
 
-/// How much less the threads that hash passwords get of a core than those that answer: logins are to be slow before
-/// introspection is.
-const NICENESS: i32 = 10;
-
 impl Accounts {
     /// What the configuration asks for; `None` when there are to be no accounts.
     ///
@@ -58,7 +55,7 @@ impl Accounts {
             return Ok(None);
         }
         Ok(Some(Self {
-            hashing: HashingPool::new(config.hashing_threads, config.hashing_queue, NICENESS)?,
+            hashing: HashingPool::new(config.hashing_threads, config.hashing_queue, Priority::Background)?,
             parameters: config.hash,
             policy: PasswordPolicy { min_length: config.password_min_length },
             registration: config.registration,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
 use super::{AccountError, KnownUser};
 use crate::service::Service;
 use crate::service::lookup::Freshness;
@@ -10,6 +12,9 @@ use crate::token::decision::decide;
 use crate::token::identity::Identity;
 use crate::token::time::{Now, UnixSeconds};
 use crate::user::record::Session;
+
+/// How many sessions are looked up at the same time.
+const READS_AT_ONCE: usize = 8;
 
 /// A session that is alive.
 #[derive(Clone, Debug)]
@@ -29,16 +34,18 @@ impl Service {
     /// # Errors
     /// [`StoreError`].
     pub async fn live_sessions(self: &Arc<Self>, known: &KnownUser, now: Now) -> Result<Vec<LiveSession>, StoreError> {
-        let mut live = Vec::new();
-        for session in &known.user.sessions {
-            let Some(grant) = self.store.grant(session.grant).await? else { continue };
-            let identity = Identity::Refresh { grant: session.grant, digest: grant.current };
-            let surrounded = self.surround(&identity, grant.token.clone(), Freshness::Read).await?;
-            if decide(grant.current, &surrounded.record, &surrounded.parents, now.seconds()).is_ok() {
-                live.push(LiveSession { session: session.clone(), refreshed_at: grant.rotated_at });
-            }
-        }
-        Ok(live)
+        let sessions: Vec<Session> = known.user.sessions.clone();
+        let found = sessions.into_iter().map(|session| self.live(session, now));
+        let live: Vec<Option<LiveSession>> = stream::iter(found).buffered(READS_AT_ONCE).try_collect().await?;
+        Ok(live.into_iter().flatten().collect())
+    }
+
+    async fn live(self: &Arc<Self>, session: Session, now: Now) -> Result<Option<LiveSession>, StoreError> {
+        let Some(grant) = self.store.grant(session.grant).await? else { return Ok(None) };
+        let identity = Identity::Refresh { grant: session.grant, digest: grant.current };
+        let surrounded = self.surround(&identity, grant.token.clone(), Freshness::Read).await?;
+        let is_live = decide(grant.current, &surrounded.record, &surrounded.parents, now.seconds()).is_ok();
+        Ok(is_live.then_some(LiveSession { session, refreshed_at: grant.rotated_at }))
     }
 
     /// The user of this id, if it is one who may do something.

@@ -8,7 +8,6 @@ use crate::service::Service;
 use crate::service::issue::{GrantExpiry, IssuedToken, NewToken};
 use crate::service::refresh::cut_short;
 use crate::service::registry::KnownClient;
-use crate::service::revoke::Named;
 use crate::store::StoreError;
 use crate::token::claims::Claims;
 use crate::token::digest::GrantId;
@@ -142,7 +141,13 @@ impl Service {
     /// # Errors
     /// [`StoreError`] when it cannot be said that it has ended.
     pub async fn log_out(self: &Arc<Self>, id: Option<UserId>, grant: GrantId, now: Now) -> Result<(), StoreError> {
-        self.revoke_named(Named::Grant(grant.to_text().as_str()), true, now).await?;
+        // For good: who has logged out is not logged in again by an operator who approves a token of that session.
+        let service = Arc::clone(self);
+        let ended = tokio::spawn(async move {
+            service.end_grant(grant).await?;
+            service.store.visible().await
+        });
+        ended.await.map_err(|_| cut_short())??;
         let Some(id) = id else { return Ok(()) };
         let unlisted = self.change_user(id, |user| {
             let mut changed = user.clone();

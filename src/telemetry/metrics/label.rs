@@ -231,6 +231,16 @@ label! {
 }
 
 label! {
+    /// What came of reading the settings anew.
+    ReloadResult is "result" {
+        /// They were taken over.
+        Done = "done",
+        /// Something was wrong with them, and nothing was taken over.
+        Refused = "refused",
+    }
+}
+
+label! {
     /// Which limit turned a caller away.
     LimitedBy is "by" {
         /// Wrong secrets for one client.

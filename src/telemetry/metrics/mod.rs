@@ -19,7 +19,7 @@ use std::time::Duration;
 pub use instrument::{Counter, Figure, Figures, Histogram, Mirror, Span, Switch};
 pub use label::{
     AccountAction, AccountResult, ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Outcome, Protocol,
-    RefreshResult, StoreResult,
+    RefreshResult, ReloadResult, StoreResult,
 };
 pub use page::Kind;
 pub use reference::reference;
@@ -29,6 +29,7 @@ use crate::config::MetricsConfig;
 use crate::store::redis::observe::FleetObserver;
 use crate::store::{StoreErrorKind, StoreObserver, StoreOperation};
 use crate::token::decision::Inactive;
+use crate::token::time::Now;
 use crate::token::value::TokenKind;
 use cells::Cells;
 use foreign::Foreign;
@@ -178,6 +179,12 @@ metrics! {
     /// `introspect_client_auth_hashing_queue`
     hashing_queue: Figure = "introspect_client_auth_hashing_queue",
         "Slow secret comparisons that run or wait for their turn.";
+    /// `introspect_config_reloads_total`
+    reloads: Counter<ReloadResult> = "introspect_config_reloads_total",
+        "Times that the settings were read anew while the service ran.";
+    /// `introspect_config_last_reload_success_timestamp_seconds`
+    last_reload: Figure = "introspect_config_last_reload_success_timestamp_seconds",
+        "When the settings were taken over last, at the start if never since.";
     /// `introspect_accounts_total`
     accounts: Counter<(AccountAction, AccountResult)> = "introspect_accounts_total",
         "What users asked for, by how it ended.";
@@ -221,6 +228,11 @@ const BUILD: Family = Family {
 };
 
 impl Metrics {
+    /// Notes that the settings were taken over.
+    pub fn reloaded(&self, now: Now) {
+        self.last_reload.set(now.seconds().0);
+    }
+
     /// Counts a request that was answered, and how long that took.
     #[inline]
     pub fn observe_request(&self, endpoint: Endpoint, outcome: Outcome, duration: Duration) {

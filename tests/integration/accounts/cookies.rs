@@ -19,6 +19,7 @@ over_both_stores! {
     a_cookie_beside_an_access_token_counts
     two_tabs_within_the_grace_get_the_same_session
     changing_the_password_sets_a_new_cookie
+    cookies_of_other_hosts_do_not_hide_it
 }
 
 /// What a page of the client sends along.
@@ -92,7 +93,7 @@ async fn rfc10017_a_cookie_is_refreshed_and_logged_out_by_a_page_of_its_client(k
 }
 
 /// What pages of others can make a browser send.
-const OTHERS: [&[(&str, &str)]; 13] = [
+const OTHERS: [&[(&str, &str)]; 14] = [
     &[],
     &[("origin", ORIGIN)],
     &[("x-requested-with", "fetch")],
@@ -105,6 +106,7 @@ const OTHERS: [&[(&str, &str)]; 13] = [
     &[("origin", "https://app.example.com:8443"), ("x-requested-with", "fetch")],
     &[("origin", "https://APP.example.com"), ("x-requested-with", "fetch"), ("sec-fetch-site", "same-origin")],
     &[("sec-fetch-site", "same-site"), ("x-requested-with", "fetch")],
+    &[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site"), ("x-requested-with", "fetch")],
     &[("origin", ORIGIN), ("origin", "https://evil.example.net"), ("x-requested-with", "fetch")],
 ];
 
@@ -268,4 +270,21 @@ async fn changing_the_password_sets_a_new_cookie(kind: Kind) {
     assert!(answer.json().get("refresh_token").is_none());
     assert_eq!(with(&site, "/refresh/", &cookie, &OWN).await.status, 401);
     assert_eq!(with(&site, "/refresh/", &next, &OWN).await.status, 200);
+}
+
+/// Any host of the same site can have a browser send cookies here, in whatever bytes.
+async fn cookies_of_other_hosts_do_not_hide_it(kind: Kind) {
+    let (site, mut cookie, access) = in_a_browser(kind, &[]).await;
+    for other in ["city=K\u{f6}ln", "\u{f6}", "\u{2000}__Host-refresh_token=evil", "x=__Host-refresh_token=evil", "\""]
+    {
+        let line = format!("{other}; {COOKIE}={cookie}; {other}");
+        let headers = [("cookie", &*line), OWN[0], OWN[1]];
+        let answer = site.send("POST", "/refresh/", &headers, None).await;
+        assert_eq!(answer.status, 200, "{other}: {}", answer.body);
+        cookie = set_cookie(&answer).unwrap().0;
+    }
+    let line = format!("city=K\u{f6}ln; {COOKIE}={cookie}");
+    let answer = site.send("POST", "/logout/", &[("cookie", &line), OWN[0], OWN[1]], None).await;
+    assert_eq!((answer.status, set_cookie(&answer).is_some()), (204, true));
+    assert!(!site.is_active(&access).await);
 }

@@ -3,6 +3,7 @@
 //!
 //! - [`passwords`] which are taken, how they are kept, and changing them
 //! - [`guessing`] that nothing tells whether an account exists, and who must wait
+//! - [`flood`] what too many logins do to everybody else
 //! - [`cookies`] how a browser keeps a refresh token, and which pages are kept out
 //! - [`sessions`] logging in and out, listing, ends of all kinds
 //! - [`names`] registration, and that a name is one user's
@@ -11,6 +12,7 @@
 //! - [`malformed`] requests that make no sense
 
 mod cookies;
+mod flood;
 mod guessing;
 mod malformed;
 mod names;

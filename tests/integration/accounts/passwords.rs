@@ -103,6 +103,9 @@ async fn asvs_6_2_3_changing_it_needs_the_old_one_and_takes_another_one(kind: Ki
     assert!(site.is_active(&tokens.access).await, "nothing has ended");
     let answer = site.change_password(&tokens.access, PASSWORD, PASSWORD).await;
     assert_eq!((answer.status, answer.json()["reason"].as_str()), (400, Some("unchanged")));
+    let (composed, decomposed) = ("caf\u{e9} battery of staples", "cafe\u{301} battery of staples");
+    let answer = site.change_password(&tokens.access, composed, decomposed).await;
+    assert_eq!((answer.status, answer.json()["reason"].as_str()), (400, Some("unchanged")));
     let answer = site.change_password(&tokens.access, PASSWORD, "short").await;
     let body = answer.json();
     assert_eq!((answer.status, &body["field"], &body["reason"]), (400, &json!("new_password"), &json!("too_short")));
@@ -165,6 +168,19 @@ async fn asvs_11_4_2_raised_parameters_are_taken_over_at_the_next_login(kind: Ki
     assert!(after.starts_with("$argon2id$v=19$m=9216,t=5,p=1$"), "{after}");
     other.log_in("alice").await;
     assert_eq!(hash(&other.node).await, after);
+    // Whoever logs in while another login hashes the password anew has shown to know it all the same.
+    site.user("bob").await;
+    let logins = (0..4).map(|_| other.log_in_with("bob", PASSWORD));
+    let answers = futures_util::future::join_all(logins).await;
+    assert!(
+        answers.iter().all(|answer| answer.status == 200),
+        "{:?}",
+        answers.iter().map(|answer| answer.status).collect::<Vec<_>>()
+    );
+    let tokens = site.user("carol").await;
+    let change = other.change_password(&tokens.access, PASSWORD, "another battery of staples");
+    let (_, changed) = tokio::join!(other.log_in_with("carol", PASSWORD), change);
+    assert_eq!(changed.status, 200);
 }
 
 async fn asvs_14_1_1_no_password_is_ever_told(kind: Kind) {

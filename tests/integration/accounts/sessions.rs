@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{API, PASSWORD, Site, Tokens};
-use crate::support::node::Kind;
+use crate::support::node::{Kind, OPERATOR};
 
 over_both_stores! {
     login_answers_a_short_token_and_a_long_one
@@ -13,6 +13,7 @@ over_both_stores! {
     asvs_7_2_4_every_login_is_a_new_session
     asvs_7_3_1_and_7_3_2_sessions_end_when_idle_and_in_the_end
     asvs_7_4_1_logout_ends_the_tokens_of_the_session_at_once
+    asvs_7_4_1_a_session_that_was_logged_out_of_is_not_brought_back
     asvs_7_4_1_logout_of_a_signed_session_ends_its_signed_tokens
     asvs_7_5_2_a_user_lists_and_ends_sessions
     a_user_has_so_many_sessions_and_the_oldest_goes
@@ -113,6 +114,17 @@ async fn asvs_7_4_1_logout_ends_the_tokens_of_the_session_at_once(kind: Kind) {
     // By the access token as well.
     assert_eq!(site.log_out(&stays.access).await.status, 204);
     assert!(!site.is_active(&stays.access).await && !site.works(&stays.refresh).await);
+}
+
+async fn asvs_7_4_1_a_session_that_was_logged_out_of_is_not_brought_back(kind: Kind) {
+    let site = Site::start(kind).await;
+    let (first, second) = (site.user("alice").await, site.log_in("alice").await);
+    assert_eq!(site.log_out(&second.refresh).await.status, 204);
+    let approval = json!({"token": second.refresh, "cascade": true});
+    let answer = site.node.api.admin(OPERATOR, "POST", "/admin/tokens/approve", Some(approval)).await;
+    assert_eq!(answer.status, 409, "{}", answer.body);
+    assert!(!site.is_active(&second.access).await && !site.works(&second.refresh).await);
+    assert!(site.is_active(&first.access).await);
 }
 
 async fn asvs_7_4_1_logout_of_a_signed_session_ends_its_signed_tokens(kind: Kind) {
@@ -256,6 +268,6 @@ async fn routes_are_off_unless_asked_for(kind: Kind) {
         let answer = node.api.send(node.api.request("POST", &node.api.url(path))).await;
         assert_eq!(answer.status, 404, "{path}");
     }
-    let answer = node.api.admin(crate::support::node::OPERATOR, "GET", "/admin/users", None).await;
+    let answer = node.api.admin(OPERATOR, "GET", "/admin/users", None).await;
     assert_eq!(answer.status, 404);
 }

@@ -160,6 +160,12 @@ impl Program {
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
+    /// Tells the process that its settings have changed.
+    #[allow(dead_code, reason = "for some of the tests that share this")]
+    pub(crate) fn hang_up(&self) {
+        self.send("-HUP");
+    }
+
     /// Ends the process as a power cut would.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::process::run;
-use crate::scripts::{INSTALLING, KEPT, npm_packages, once, python_environment};
+use crate::scripts::{INSTALLING, KEPT, npm_folder, once, python_environment};
 
 /// Where the examples are.
 pub(super) const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/gateways");
@@ -109,7 +109,7 @@ impl Program {
             }
             Self::Express => {
                 static DONE: OnceLock<PathBuf> = OnceLock::new();
-                let packages = npm_packages("interop-express", &DONE, &Path::new(EXAMPLES).join("express"));
+                let packages = npm_folder("interop-express", &DONE, &Path::new(EXAMPLES).join("express"));
                 for file in ["server.mjs", "introspection.mjs", "package.json"] {
                     fill(&format!("express/{file}"), folder, around);
                 }

@@ -1,0 +1,130 @@
+//! The settings as they were at one moment, to be compared with those of a later one.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use super::error::ConfigErrors;
+use super::tree::{Node, Value, join};
+use super::{Config, Environment, Sources, read};
+
+/// All settings, and what they were read from.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The settings.
+    pub config: Config,
+    /// A digest of the value of each, by its full path: of secrets, too, so that a change of one is seen.
+    values: BTreeMap<String, blake3::Hash>,
+    files: Vec<PathBuf>,
+}
+
+impl Snapshot {
+    /// Reads all sources. Everything that is wrong with them comes back at once.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`].
+    pub fn take<E: Environment>(sources: &Sources<E>) -> Result<Self, ConfigErrors> {
+        let (config, log, tree) = read(sources)?;
+        let values = log.effective.iter().filter(|effective| effective.used).map(|effective| {
+            let value = effective.value.as_ref().map(|value| blake3::hash(value.to_string().as_bytes()));
+            let digest = effective.secret_digest.or(value).unwrap_or_else(|| blake3::hash(b""));
+            (join(&effective.table, &effective.key), digest)
+        });
+        let mut files = sources.files.clone();
+        collect_files(&tree, &mut files);
+        Ok(Self { values: values.collect(), config, files })
+    }
+
+    /// The settings of which the two differ, in the order of their paths.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let paths = self.values.keys().chain(other.values.keys());
+        let mut differing: Vec<String> =
+            paths.filter(|path| self.values.get(*path) != other.values.get(*path)).cloned().collect();
+        differing.sort();
+        differing.dedup();
+        differing
+    }
+
+    /// Takes the values of `other` for those settings that do not fulfil `taken`: they are what is in effect.
+    pub fn keep_of(&mut self, other: &Self, taken: impl Fn(&str) -> bool) {
+        self.values.retain(|path, _| taken(path));
+        let kept = other.values.iter().filter(|(path, _)| !taken(path));
+        self.values.extend(kept.map(|(path, digest)| (path.clone(), *digest)));
+    }
+
+    /// What stands in all files that were read, as a digest. Files are followed to where they are now, so that a
+    /// replaced link is seen as well as a changed file (as Kubernetes replaces what it mounts).
+    pub fn fingerprint(&self) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new();
+        for file in &self.files {
+            let content = content(file).unwrap_or_default();
+            hasher.update(&(content.len() as u64).to_be_bytes()).update(&content);
+        }
+        hasher.finalize()
+    }
+}
+
+/// How much of a file is looked at: more than any of ours has.
+const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+fn content(file: &Path) -> Option<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(file).ok()?.take(MAX_FILE_BYTES).read_to_end(&mut content).ok()?;
+    Some(content)
+}
+
+/// Every setting that names a file ends with `_file`.
+fn collect_files(node: &Node, files: &mut Vec<PathBuf>) {
+    match &node.value {
+        Value::Table(entries) => {
+            for (key, child) in entries {
+                match &child.value {
+                    Value::Text(path) | Value::Plain(path) if key.ends_with("_file") => files.push(path.into()),
+                    _ => collect_files(child, files),
+                }
+            }
+        }
+        Value::List(elements) => elements.iter().for_each(|element| collect_files(element, files)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn take(overrides: &[(&str, &str)]) -> Snapshot {
+        let overrides = overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Snapshot::take(&Sources { files: vec![], environment: BTreeMap::new(), overrides }).unwrap()
+    }
+
+    #[test]
+    fn what_differs_is_named_and_secrets_are_compared_too() {
+        let one = take(&[("log.level", "info"), ("forward_auth.secret", "a-secret-of-a-gateway")]);
+        let other = take(&[("log.level", "warn"), ("forward_auth.secret", "b-secret-of-a-gateway")]);
+        assert_eq!(one.differences(&other), ["forward_auth.secret", "log.level"]);
+        assert_eq!(one.differences(&one), Vec::<String>::new());
+        assert!(!format!("{:?}", one.differences(&other)).contains("gateway"));
+        let fewer = take(&[]);
+        assert_eq!(fewer.differences(&take(&[("log.level", "info")])), Vec::<String>::new(), "the default, said aloud");
+    }
+
+    #[test]
+    fn a_changed_or_replaced_file_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second, link) = (folder.path().join("1"), folder.path().join("2"), folder.path().join("current"));
+        std::fs::write(&first, "a-secret-of-a-gateway").unwrap();
+        std::fs::write(&second, "b-secret-of-a-gateway").unwrap();
+        std::os::unix::fs::symlink(&first, &link).unwrap();
+        let snapshot = take(&[("forward_auth.secret_file", link.to_str().unwrap())]);
+        let before = snapshot.fingerprint();
+        assert_eq!(before, snapshot.fingerprint());
+        std::fs::remove_file(&link).unwrap();
+        assert_ne!(before, snapshot.fingerprint(), "it is gone");
+        std::os::unix::fs::symlink(&second, &link).unwrap();
+        assert_ne!(before, snapshot.fingerprint());
+    }
+}
