@@ -5,11 +5,12 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Request};
+use introspectd::token::time::Clock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -145,7 +146,7 @@ impl Place {
         let api = Api::start().await;
         let port = node.public().rsplit(':').next().unwrap().parse().unwrap();
         let gateway = Gateway::start(program, port, api.port, &file("ca.pem"));
-        let expires = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3600;
+        let expires = Clock::System.now().seconds().0 + 3600;
         let place = Self { program, gateway, api, node, redis, expires, _data: data };
         place.until_ready().await;
         place
