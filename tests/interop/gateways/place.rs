@@ -17,10 +17,12 @@ use tempfile::TempDir;
 use super::api::Api;
 use super::program::{Around, EXAMPLES, Program};
 use crate::http::send;
-use crate::process::{Node, PATIENCE, Redis, eventually, free_port, spawn};
+use crate::process::{Node, PATIENCE, Redis, free_port, spawn};
 use crate::scenario::issue_certificates;
 
 pub(super) const AUDIENCE: &str = "https://api.example.com";
+/// How long a program may take to listen: a Java one on a busy machine.
+const STARTING: Duration = Duration::from_mins(4);
 /// As the configuration of the examples has it.
 const OPERATOR: &str = "operator:example-operator-secret-known-to-all";
 
@@ -89,13 +91,13 @@ impl Gateway {
             let log = File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
             command.current_dir(folder.path()).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
             let mut gateway = Self { child: spawn(&mut command, package), port, folder };
-            let mut ended = false;
-            eventually("the gateway listens", || {
-                ended = gateway.child.try_wait().unwrap().is_some();
-                ended || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
-            });
-            if !ended {
-                return gateway;
+            let begun = Instant::now();
+            while gateway.child.try_wait().unwrap().is_none() {
+                if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                    return gateway;
+                }
+                assert!(begun.elapsed() < STARTING, "{program:?} does not listen");
+                std::thread::sleep(Duration::from_millis(10));
             }
             eprintln!("{program:?} has ended: {}", gateway.log());
         }
