@@ -42,6 +42,7 @@ pub struct ForwardAuth {
     sees: Client,
 }
 
+const ROUTE: &str = "/forward-auth";
 /// The header that a gateway's secret comes in.
 const SECRET: &str = "x-forward-auth-secret";
 const WANTED_SCOPE: &str = "x-forward-auth-scope";
@@ -57,7 +58,7 @@ impl ForwardAuth {
 
     /// Whether a path is one of this route.
     pub fn is_at(path: &str) -> bool {
-        path.strip_prefix("/forward-auth").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        path.strip_prefix(ROUTE).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// Says whether the request may pass whose headers these are. The body, if there is one, is not looked at.
@@ -71,8 +72,8 @@ impl ForwardAuth {
         peer: &Peer,
     ) -> Result<(Answer, Outcome), ApiError> {
         self.expect_gateway(request.headers(), peer)?;
-        let is_exact = matches!(request.uri().path().rsplit('/').next(), Some("forward-auth"));
-        let query = request.uri().query().filter(|_| is_exact).unwrap_or_default();
+        let is_ours = is_whole(request.uri().path());
+        let query = request.uri().query().filter(|_| is_ours).unwrap_or_default();
         let wanted = Wanted::read(query, request.headers())?;
         // A token that is shown in a way that none may is no reason to tell the gateway that it asked wrongly.
         let presented = match Credentials::find(request.headers(), BodyCredentials::default()) {
@@ -126,6 +127,12 @@ impl ForwardAuth {
             && wanted.audiences.iter().all(|audience| intended(audience));
         policy::visible_scope(&self.sees, record).filter(|_| fits).map(std::borrow::Cow::into_owned)
     }
+}
+
+/// Whether a path is the route itself, with or without the path of the issuer before it, and nothing below it: a path
+/// below may end as the route does.
+fn is_whole(path: &str) -> bool {
+    path.ends_with(ROUTE) && path.matches(ROUTE).count() == 1
 }
 
 /// What a token must have.
@@ -218,6 +225,20 @@ mod tests {
         assert_eq!(encode("alice@example.org"), "alice@example.org");
         assert_eq!(encode("a b\r\nx: y%"), "a%20b%0D%0Ax:%20y%25");
         assert_eq!(encode("\u{e9}"), "%C3%A9");
+    }
+
+    #[test]
+    fn the_query_counts_at_the_route_itself_also_under_the_path_of_an_issuer() {
+        for (path, whole) in [
+            ("/forward-auth", true),
+            ("/tenant/forward-auth", true),
+            ("/forward-auth/", false),
+            ("/forward-auth/orders", false),
+            ("/forward-auth/orders/forward-auth", false),
+            ("/tenant/forward-auth/forward-auth", false),
+        ] {
+            assert_eq!(is_whole(path), whole, "{path}");
+        }
     }
 
     #[test]

@@ -149,7 +149,12 @@ async fn any_method_and_any_path_below_do(kind: Kind) {
     let node = node(kind, &[]).await;
     let token = node.token(&node.application().await).await;
     for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
-        for path in ["/forward-auth", "/forward-auth/orders/1?scope=nobody-asked-for-this"] {
+        for path in [
+            "/forward-auth",
+            "/forward-auth/orders/1?scope=nobody-asked-for-this",
+            "/forward-auth/?scope=nobody-asked-for-this",
+            "/forward-auth/orders/forward-auth?scope=nobody-asked-for-this&scope=%zz",
+        ] {
             let request = node.api.request(method, &node.api.url(path)).bearer_auth(&token);
             let request = if method == "POST" { request.body("a body of whatever kind") } else { request };
             assert_eq!(node.api.send(request).await.status, 200, "{method} {path}");

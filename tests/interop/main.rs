@@ -2,17 +2,20 @@
 //!
 //! - [`rust`], [`scripts`] client libraries in Rust, Python and JavaScript, each through a list of checks
 //! - [`browser`] a real browser in front of a page that logs its user in, and attacks on both
+//! - [`gateways`] nginx, haproxy, Envoy, Apache, Spring Security and Express with the configurations of our examples
 //! - [`scenario`] what they meet: a node over TLS, on either store, with clients and tokens of all kinds
 //! - [`secrets`] what a run leaves behind holds no secret: every byte of the store, the logs and the answers
 //! - [`process`], [`http`] starting programs, and one request at a time
 //!
-//! These tests need `redis-server`, `python3` with `venv`, `node`, `npm` and `chromium`; they fail without them and say how
-//! to get them. The libraries come from the package registries, in the versions that `python/requirements.txt` and
-//! `npm/package-lock.json` name, and are kept in the target folder.
+//! These tests need `redis-server`, `python3` with `venv`, `node`, `npm` and `chromium`, and for the gateways `nginx`,
+//! `haproxy`, `apache2` with `mod_auth_openidc`, a JDK and `mvn`; they fail without them and say how to get them.
+//! Libraries, and Envoy, come from the package registries, in the versions that `python/requirements.txt`,
+//! `npm/package-lock.json` and the examples' own lists name, and are kept in the target folder.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod browser;
+mod gateways;
 mod http;
 mod process;
 mod rust;

@@ -193,7 +193,7 @@ impl Drop for Redis {
 }
 
 /// A port that is free now and outside of those that the kernel hands out for outgoing connections.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 8_000;

@@ -90,7 +90,7 @@ impl Scenario {
 
 /// An authority, a certificate from it for this machine, and certificates of clients: one of the authority, one that
 /// signed itself, and one of another authority that says the same of itself.
-fn issue_certificates(folder: &TempDir) -> String {
+pub(crate) fn issue_certificates(folder: &TempDir) -> String {
     let write = |name: &str, pem: String| std::fs::write(folder.path().join(name), pem).unwrap();
     let authority = |name: &str| {
         let mut authority = CertificateParams::default();

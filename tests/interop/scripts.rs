@@ -17,12 +17,12 @@ use crate::process::run;
 use crate::scenario::{Scenario, Store};
 
 /// How long a registry may take.
-const INSTALLING: Duration = Duration::from_mins(10);
+pub(crate) const INSTALLING: Duration = Duration::from_mins(10);
 /// How long a program may take.
 pub(crate) const CHECKING: Duration = Duration::from_mins(3);
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop");
-const KEPT: &str = env!("CARGO_TARGET_TMPDIR");
+pub(crate) const KEPT: &str = env!("CARGO_TARGET_TMPDIR");
 
 macro_rules! over_both_stores {
     ($($name:ident: $runner:ident($script:literal) == $checks:literal;)*) => {$(
@@ -78,7 +78,7 @@ pub(crate) fn expect(output: &str, checks: u32) {
 }
 
 /// Does `make` once for all tests of this program, and while no other program does the same.
-fn once(name: &str, done: &OnceLock<PathBuf>, make: impl FnOnce(&Path)) -> PathBuf {
+pub(crate) fn once(name: &str, done: &OnceLock<PathBuf>, make: impl FnOnce(&Path)) -> PathBuf {
     let make_locked = || {
         let folder = Path::new(KEPT).join(name);
         fs::create_dir_all(&folder).unwrap();
@@ -91,7 +91,7 @@ fn once(name: &str, done: &OnceLock<PathBuf>, make: impl FnOnce(&Path)) -> PathB
 }
 
 /// An environment with the libraries in it, made anew when their list has changed.
-fn python_environment() -> PathBuf {
+pub(crate) fn python_environment() -> PathBuf {
     static DONE: OnceLock<PathBuf> = OnceLock::new();
     let list = Path::new(SOURCES).join("python/requirements.txt");
     let folder = once("interop-python", &DONE, |folder| {
@@ -116,10 +116,14 @@ fn python_environment() -> PathBuf {
 /// A folder with the packages in it and our programs beside them, where they are looked for.
 pub(crate) fn npm_packages() -> PathBuf {
     static DONE: OnceLock<PathBuf> = OnceLock::new();
-    let sources = Path::new(SOURCES).join("npm");
-    once("interop-npm", &DONE, |folder| {
+    npm_folder("interop-npm", &DONE, &Path::new(SOURCES).join("npm"))
+}
+
+/// A folder with the files of another in it, and the packages that its list names.
+pub(crate) fn npm_folder(name: &str, done: &OnceLock<PathBuf>, sources: &Path) -> PathBuf {
+    once(name, done, |folder| {
         let (list, stamp) = (fs::read(sources.join("package-lock.json")).unwrap(), folder.join("installed.json"));
-        for entry in fs::read_dir(&sources).unwrap() {
+        for entry in fs::read_dir(sources).unwrap() {
             let entry = entry.unwrap();
             if entry.file_type().unwrap().is_file() {
                 fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
