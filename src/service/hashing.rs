@@ -512,7 +512,7 @@ mod tests {
         let pool = HashingPool::with_patience(1, 2, Priority::Background, patience).unwrap();
         let pool = Arc::new(pool);
         let (release, gate) = mpsc::channel::<()>();
-        let (begun, beginning) = tokio::sync::oneshot::channel();
+        let (begun, beginning) = oneshot::channel();
         tokio::spawn({
             let pool = Arc::clone(&pool);
             let job = move |_: &mut HashMemory| begun.send(()).is_ok() && gate.recv().is_ok();
