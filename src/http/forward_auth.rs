@@ -130,9 +130,10 @@ impl ForwardAuth {
 }
 
 /// Whether a path is the route itself, with or without the path of the issuer before it, and nothing below it: a path
-/// below may end as the route does.
+/// below may end as the route does. With a slash behind it, it counts: else a gateway that writes one would ask for
+/// nothing. The worst that a caller's own query can do there is to ask for more of his token.
 fn is_whole(path: &str) -> bool {
-    path.ends_with(ROUTE) && path.matches(ROUTE).count() == 1
+    path.strip_suffix('/').unwrap_or(path).ends_with(ROUTE) && path.matches(ROUTE).count() == 1
 }
 
 /// What a token must have.
@@ -232,7 +233,8 @@ mod tests {
         for (path, whole) in [
             ("/forward-auth", true),
             ("/tenant/forward-auth", true),
-            ("/forward-auth/", false),
+            ("/forward-auth/", true),
+            ("/forward-auth//", false),
             ("/forward-auth/orders", false),
             ("/forward-auth/orders/forward-auth", false),
             ("/tenant/forward-auth/forward-auth", false),

@@ -70,12 +70,15 @@ def revocation(folder: Path) -> Row:
 
 
 def beside_logins(folder: Path) -> Row:
-    """How much slower introspection is while many log in, where they share its only core."""
+    """How much slower introspection is while many log in, in the setting in which it is slowed down most."""
     told = read(folder / "login.json")
     windows = page.counting(told) if told and "flood" in told else []
-    first = windows[0]["setting"] if windows else None
-    flooded = [w for w in windows if w["kind"] == flood.FLOOD and (w["setting"], w["priority"]) == (first, flood.OWN)]
-    measured = figure(page.beside_idle(told, window, "p99") for window in flooded)
+    flooded = [window for window in windows if (window["kind"], window["priority"]) == (flood.FLOOD, flood.OWN)]
+    by_setting: dict[str, list[dict]] = {}
+    for window in flooded:
+        by_setting.setdefault(window["setting"], []).append(window)
+    of_each = [figure(page.beside_idle(told, window, "p99") for window in own) for own in by_setting.values()]
+    measured = max((one for one in of_each if one), key=lambda one: one.middle, default=None)
     verdict = Verdict("introspection's p99 during 200 logins a second, by that without", 2, 1, "x", measured)
     return row(verdict, 2, "bench/figures/login", "login.json", told)
 

@@ -2,8 +2,8 @@
 
 use super::{AccountError, KnownUser, to_bytes};
 use crate::service::Service;
-use crate::store::UserCreation;
-use crate::token::time::{Now, Stamp};
+use crate::store::{StoreError, StoreErrorKind, UserCreation};
+use crate::token::time::Now;
 use crate::user::id::UserId;
 use crate::user::name::{Email, NameKind, Username};
 use crate::user::password::{Password, PasswordFault};
@@ -61,6 +61,7 @@ impl Service {
         }
         tracing::info!(user = %id.to_text(), "a user was registered");
         // What the store stamped it with is told by reading it.
-        Ok(self.user(id).await?.unwrap_or(KnownUser { id, user, version: 0, created: Stamp(0) }))
+        let lost = || StoreError::new(StoreErrorKind::Unavailable, "a user who was just created is not there");
+        Ok(self.user(id).await?.ok_or_else(lost)?)
     }
 }

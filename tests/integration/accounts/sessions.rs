@@ -75,10 +75,6 @@ async fn asvs_7_2_4_every_login_is_a_new_session(kind: Kind) {
 }
 
 async fn asvs_7_3_1_and_7_3_2_sessions_end_when_idle_and_in_the_end(kind: Kind) {
-    if kind == Kind::Redis {
-        // Its clock is its own: what a node's says is shown over the other store, what Redis forgets elsewhere.
-        return;
-    }
     let settings = [("tokens.refresh_idle_lifetime", "1h"), ("tokens.refresh_lifetime", "3h")];
     let site = Site::start_with(kind, &settings).await;
     let idle = site.user("alice").await;
