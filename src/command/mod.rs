@@ -5,14 +5,17 @@
 //! - [`clients`], [`keys`], [`tokens`] talk to a running service; [`health`] asks whether it is well
 //! - [`members`] all that can be said of a client
 //! - [`caller`] the HTTP client behind them; [`output`] tables and JSON
+//! - [`manual`] pages for `man`; [`reference`](mod@reference) the page in docs
 
 pub mod caller;
 pub mod clients;
 pub mod dev;
 pub mod health;
 pub mod keys;
+pub mod manual;
 pub mod members;
 pub mod output;
+pub mod reference;
 pub mod serve;
 pub mod settings;
 pub mod tokens;
@@ -58,7 +61,7 @@ enum Verb {
         shell: clap_complete::Shell,
     },
     /// Print the manual page, in the form that `man` reads.
-    Man,
+    Man(manual::Manual),
 }
 
 /// What a verb that failed leaves behind.
@@ -94,7 +97,7 @@ impl CommandLine {
                 clap_complete::generate(shell, &mut Self::command(), "introspectd", &mut script);
                 print(&script)
             }
-            Verb::Man => manual(),
+            Verb::Man(manual) => manual.run(),
         };
         match outcome {
             Ok(()) => ExitCode::SUCCESS,
@@ -108,19 +111,6 @@ impl CommandLine {
             }
         }
     }
-}
-
-/// One page for the program, and one for each verb behind it.
-fn manual() -> Result<(), Failure> {
-    let mut page = Vec::new();
-    let mut command = CommandLine::command();
-    command.build();
-    let mut write = |command: &clap::Command| clap_mangen::Man::new(command.clone()).render(&mut page);
-    write(&command).map_err(Failure::failed)?;
-    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
-        write(verb).map_err(Failure::failed)?;
-    }
-    print(&page)
 }
 
 /// All of standard input: what others on the machine are not to see, or what is too long for a command line.
