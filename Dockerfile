@@ -38,7 +38,7 @@ ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z
 ARG BASE_IMAGE
 LABEL org.opencontainers.image.title="introspectd" \
-      org.opencontainers.image.description="Token introspection, issue and revocation for a fleet of APIs (RFC 7662, RFC 7009)" \
+      org.opencontainers.image.description="Token introspection, issue and revocation service for a fleet of APIs (RFC 7662, RFC 7009)" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
