@@ -65,6 +65,10 @@ class Setting:
     worker_threads: int
 
 
+# Settings in which a node does not hash as it would by itself.
+CHANGED = ["one core, two hashing threads"]
+
+
 def tool(binary: Path) -> OpenLoop:
     """What measures, ahead of all others where that is allowed."""
     return OpenLoop(binary, CONNECTIONS, REAL_TIME if ahead() else None)
@@ -82,7 +86,7 @@ def settings(cores: Cores) -> list[Setting]:
     priorities = [None, *others]
     return [
         Setting("one core, one hashing thread", 1, priorities, cores.one, 1),
-        Setting("one core, two hashing threads", 2, [None], cores.one, 1),
+        Setting(CHANGED[0], 2, [None], cores.one, 1),
         Setting("two cores, shared with the tools", 1, [None], cores.two, 2),
     ]
 
