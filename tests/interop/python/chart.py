@@ -15,7 +15,7 @@ import yaml
 
 OLDEST = (1, 27)
 # Their schemas are part of no Kubernetes; their shape is asserted in helm/introspectd/tests.
-WITHOUT_SCHEMA = {"ServiceMonitor", "PrometheusRule", "HTTPRoute"}
+WITHOUT_SCHEMA = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "HTTPRoute", "ScaledObject"}
 
 # Before this one the chart asks for no sleep, by the version that Helm says; this binding always says the newest.
 SLEEPS_FROM = (1, 30)
