@@ -253,10 +253,8 @@ mod tests {
             assert_eq!(Supervisor::of(&manager.environment).watchdog, None, "{id} {micros}");
         }
         for (name, value) in [("NOTIFY_SOCKET", "/nowhere/notify"), ("NOTIFY_SOCKET", ""), ("PATH", "/bin")] {
-            let environment = BTreeMap::from([
-                (name.to_owned(), value.to_owned()),
-                ("WATCHDOG_USEC".to_owned(), "20000".to_owned()),
-            ]);
+            let environment =
+                BTreeMap::from([(name.to_owned(), value.to_owned()), ("WATCHDOG_USEC".to_owned(), "20000".to_owned())]);
             let supervisor = Supervisor::of(&environment);
             assert!(supervisor.socket.is_none() && supervisor.watchdog.is_none(), "{name}={value}");
             assert_eq!(supervisor.while_reloading(async { 7 }).await, 7);

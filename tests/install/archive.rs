@@ -38,7 +38,10 @@ impl Archive {
     /// Unpacks it as whoever downloads it does; the folder that it makes.
     fn unpack(&self) -> PathBuf {
         let place = self.folder.path().to_str().unwrap();
-        assert!(runs_clean("tar", &["--extract", "--gzip", "--file", self.file.to_str().unwrap(), "--directory", place]));
+        assert!(runs_clean(
+            "tar",
+            &["--extract", "--gzip", "--file", self.file.to_str().unwrap(), "--directory", place]
+        ));
         let top = self.folder.path().join(&self.name);
         assert!(top.is_dir(), "everything is in one folder of its name");
         top
@@ -103,7 +106,8 @@ fn it_holds_what_a_machine_needs_and_checksums_of_it() {
     let listed = fs::read_to_string(top.join("SHA256SUMS")).unwrap();
     assert_eq!(listed.lines().count(), found.len() - 1, "all but the list itself");
     for (folder, list) in [(top.as_path(), "SHA256SUMS"), (archive.file.parent().unwrap(), "SHA256SUMS")] {
-        let checked = Command::new("sha256sum").args(["--check", "--strict", list]).current_dir(folder).output().unwrap();
+        let checked =
+            Command::new("sha256sum").args(["--check", "--strict", list]).current_dir(folder).output().unwrap();
         assert!(checked.status.success(), "{checked:?}");
     }
     let said = run(top.join("introspectd").to_str().unwrap(), &["--version"]).unwrap();
@@ -175,7 +179,8 @@ fn check_notices(text: &str) {
     for part in ["aws-lc-sys ", "hyper ", "tokio ", "rustls ", "redb ", "mimalloc "] {
         assert!(text.lines().any(|line| line.trim_start().starts_with(part)), "{part} is not named");
     }
-    for sentence in ["Apache License", "Permission is hereby granted, free of charge", "Redistributions of source code"] {
+    for sentence in ["Apache License", "Permission is hereby granted, free of charge", "Redistributions of source code"]
+    {
         assert!(text.contains(sentence), "{sentence}");
     }
     assert!(!text.contains("introspectd 0."), "ours is in LICENSE");

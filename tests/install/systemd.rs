@@ -119,7 +119,8 @@ fn the_drop_in_gives_the_service_what_it_lets_systemd_read() {
         })
         .collect();
     std::fs::write(folder.path().join("redis-url"), "redis://127.0.0.1").unwrap();
-    let environment: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let environment: Vec<(&str, &str)> =
+        variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let config = folder.path().join("nothing.toml");
     std::fs::write(&config, "").unwrap();
     let config = settings(&config, &environment).unwrap_or_else(|errors| panic!("{errors}"));

@@ -3,9 +3,11 @@
 //! - [`serve`] the service: how it starts, what it prints, how it ends
 //! - [`settings`] what is wrong with a configuration, and what is in force
 //! - [`verbs`] the verbs that talk to a running service
+//! - [`supervisor`] what the service tells systemd
 //! - [`pages`] completions, manual and help
 
 mod pages;
 mod serve;
 mod settings;
+mod supervisor;
 mod verbs;
