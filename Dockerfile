@@ -8,8 +8,17 @@
 ARG BUILD_IMAGE=docker.io/library/rust:1.95.0-slim-bookworm
 ARG BASE_IMAGE=gcr.io/distroless/static-debian12:nonroot
 
-FROM ${BUILD_IMAGE} AS build
-RUN apt-get update && apt-get install --yes --no-install-recommends musl-tools && rm -rf /var/lib/apt/lists/*
+# On the machine that builds, whatever it builds for: a compiler for the other processor is faster than emulating one.
+FROM --platform=${BUILDPLATFORM} ${BUILD_IMAGE} AS build
+ARG BUILDARCH
+ARG TARGETARCH
+RUN case "$BUILDARCH to $TARGETARCH" in \
+      "amd64 to arm64") packages="gcc-aarch64-linux-gnu musl-dev:arm64" ;; \
+      "arm64 to amd64") packages="gcc-x86-64-linux-gnu musl-dev:amd64" ;; \
+      *) packages=musl-tools ;; \
+    esac && \
+    dpkg --add-architecture "$TARGETARCH" && apt-get update && \
+    apt-get install --yes --no-install-recommends $packages && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY deploy deploy
@@ -18,11 +27,10 @@ COPY src src
 COPY bench bench
 COPY loadtest loadtest
 COPY tests tests
-ARG TARGETARCH
 # In CARGO_HOME: what is downloaded. In target: what was built before, for each architecture by itself.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target,id=introspectd-target-${TARGETARCH} \
-    deploy/build-static --out /out && deploy/notices >/out/THIRD-PARTY
+    deploy/build-static --target "$TARGETARCH" --out /out && deploy/notices "$TARGETARCH" >/out/THIRD-PARTY
 # A folder that the service may write to, for a volume to begin with.
 RUN install --directory --mode=700 /out/data
 
