@@ -89,12 +89,12 @@ async fn a_list_imported_twice_changes_nothing(kind: Kind) {
     let (app, other) = (node.application().await, node.application().await);
     let undated = json!({"token": "undated-token", "client_id": app.id, "exp": node.now() + 60});
     let list: Vec<Value> =
-        (0..40).map(|number| line(&node, &app, &format!("token-{number}"), json!({}))).chain([undated]).collect();
+        (0..40).map(|number| line(&node, &app, &format!("legacy-{number}"), json!({}))).chain([undated]).collect();
     assert!(outcomes(&node, &list).await.iter().all(|outcome| outcome == "imported"));
-    let before = node.api.introspect(app.pair(), "token-7").await;
+    let before = node.api.introspect(app.pair(), "legacy-7").await;
     node.pass(Duration::from_secs(1)).await;
     assert!(outcomes(&node, &list).await.iter().all(|outcome| outcome == "unchanged"));
-    assert_eq!(node.api.introspect(app.pair(), "token-7").await.whole(), before.whole());
+    assert_eq!(node.api.introspect(app.pair(), "legacy-7").await.whole(), before.whole());
     for changed in [
         json!({"sub": "mallory"}),
         json!({"scope": "read"}),
@@ -104,10 +104,10 @@ async fn a_list_imported_twice_changes_nothing(kind: Kind) {
         json!({"claims": {"admin": true}}),
         json!({"cnf": {"jkt": "x"}}),
     ] {
-        let result = &import(&node, &[line(&node, &app, "token-7", changed.clone())]).await[0];
+        let result = &import(&node, &[line(&node, &app, "legacy-7", changed.clone())]).await[0];
         assert_eq!((&result["outcome"], &result["member"]), (&json!("refused"), &json!("token")), "{changed}");
     }
-    assert_eq!(node.api.introspect(app.pair(), "token-7").await.whole(), before.whole());
+    assert_eq!(node.api.introspect(app.pair(), "legacy-7").await.whole(), before.whole());
     let twice = line(&node, &app, "twice-in-one", json!({}));
     let mut both = outcomes(&node, &[twice.clone(), twice]).await;
     both.sort();
@@ -117,7 +117,7 @@ async fn a_list_imported_twice_changes_nothing(kind: Kind) {
 async fn a_token_revoked_since_its_import_does_not_come_back(kind: Kind) {
     let node = Node::start(kind).await;
     let app = node.application().await;
-    let names = ["by-its-client", "by-an-operator", "by-user", "by-client-user", "by-client-id", "undated"];
+    let names = ["by-its-client", "by-an-operator", "by-its-user", "by-client-user", "by-client-id", "without-date"];
     let mut list: Vec<Value> = names.iter().map(|name| line(&node, &app, name, json!({"sub": name}))).collect();
     list[5].as_object_mut().unwrap().remove("iat");
     assert!(outcomes(&node, &list).await.iter().all(|outcome| outcome == "imported"));
@@ -162,7 +162,7 @@ async fn a_token_revoked_in_bulk_before_its_import_is_never_active(kind: Kind) {
     let second = node.now() - 500;
     node.operate("POST", "/admin/revocations", Some(json!({"sub": "bob", "before": second}))).await;
     let list = [second - 1, second].map(|iat| {
-        line(&node, &app, &format!("bob-{}", second - iat), json!({"sub": "bob", "iat": iat}))
+        line(&node, &app, &format!("of-bob-{}", second - iat), json!({"sub": "bob", "iat": iat}))
     });
     assert_eq!(outcomes(&node, &list).await, ["revoked", "imported"]);
     // One that comes after the import covers it, though its own clock said that it was issued a moment later.
@@ -233,7 +233,7 @@ async fn nothing_is_kept_of_a_dry_run(kind: Kind) {
     let list = [
         line(&node, &app, "legacy-token", json!({})),
         line(&node, &app, "token-of-bob", json!({"sub": "bob"})),
-        line(&node, &app, "bad-token", json!({"exp": "soon"})),
+        line(&node, &app, "third-token", json!({"exp": "soon"})),
     ];
     for _ in 0..2 {
         let answer = node.operate("POST", IMPORT, Some(json!({"tokens": list, "dry_run": true}))).await;
@@ -401,7 +401,7 @@ async fn the_switch_for_imports_covers_lists_too(kind: Kind) {
 async fn many_who_import_the_same_list_at_once_agree(kind: Kind) {
     let node = Node::start(kind).await;
     let app = node.application().await;
-    let list: Vec<Value> = (0..100).map(|number| line(&node, &app, &format!("token-{number}"), json!({}))).collect();
+    let list: Vec<Value> = (0..100).map(|number| line(&node, &app, &format!("legacy-{number}"), json!({}))).collect();
     let runs = futures_util::future::join_all((0..8).map(|_| outcomes(&node, &list))).await;
     for place in 0..list.len() {
         let imported = runs.iter().filter(|outcomes| outcomes[place] == "imported").count();
@@ -425,24 +425,25 @@ async fn many_who_import_the_same_list_at_once_agree(kind: Kind) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fleet_over_a_cluster_has_what_one_of_its_nodes_took_over() {
     let cluster = RedisCluster::start().await;
-    let nodes = json!(cluster.config().nodes.iter().map(ToString::to_string).collect::<Vec<_>>()).to_string();
-    let settings = [("redis.topology", "cluster"), ("redis.prefix", "import:")];
-    let start = async || Node::over(("redis.nodes", nodes.clone()), Clock::System, &settings).await;
+    let redis = cluster.config();
+    let nodes = redis.nodes.join(",");
+    let settings = [("redis.topology", "cluster"), ("redis.nodes", &*nodes)];
+    let start = async || Node::over(("redis.url", redis.url.expose().to_owned()), Clock::System, &settings).await;
     let (one, other) = (start().await, start().await);
     let app = one.application().await;
-    let list: Vec<Value> = (0..50).map(|number| line(&one, &app, &format!("token-{number}"), json!({}))).collect();
+    let list: Vec<Value> = (0..50).map(|number| line(&one, &app, &format!("legacy-{number}"), json!({}))).collect();
     assert!(outcomes(&one, &list).await.iter().all(|outcome| outcome == "imported"));
     for number in 0..50 {
-        assert!(other.api.is_active(app.pair(), &format!("token-{number}")).await);
+        assert!(other.api.is_active(app.pair(), &format!("legacy-{number}")).await);
     }
     for number in 0..25 {
-        assert_eq!(other.api.revoke(app.pair(), &format!("token-{number}")).await.status, 200);
+        assert_eq!(other.api.revoke(app.pair(), &format!("legacy-{number}")).await.status, 200);
     }
     let again = outcomes(&one, &list).await;
     for (number, outcome) in again.iter().enumerate() {
         assert_eq!(outcome, if number < 25 { "revoked" } else { "unchanged" });
         for node in [&one, &other] {
-            assert_eq!(node.api.is_active(app.pair(), &format!("token-{number}")).await, number >= 25);
+            assert_eq!(node.api.is_active(app.pair(), &format!("legacy-{number}")).await, number >= 25);
         }
     }
 }
