@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use introspectd::token::record::{Reason, State};
 use introspectd::token::time::Clock;
+use introspectd::token::value::Presented;
 use serde_json::{Value, json};
 
 use super::{HOSTILE, post_bytes};
@@ -179,9 +181,12 @@ async fn a_bulk_revocation_outlives_its_own_memory(kind: Kind) {
     let app = node.application().await;
     node.operate("POST", "/admin/revocations", Some(json!({"sub": "alice"}))).await;
     assert_eq!(outcomes(&node, &[line(&node, &app, "legacy-token", json!({}))]).await, ["revoked"]);
+    let records = node.service.records_of(Presented::new("legacy-token"), node.service.now()).await.unwrap();
+    let states: Vec<State> = records.iter().map(|record| record.state).collect();
+    assert_eq!(states, [State::Revoked(Reason::BULK)], "the token itself is revoked, and for good");
     let approve = json!({"token": "legacy-token"});
     let answer = node.api.admin(OPERATOR, "POST", "/admin/tokens/approve", Some(approve)).await;
-    assert_eq!(answer.status, 409, "{}: the token itself is revoked, and for good", answer.body);
+    assert_eq!(answer.status, 409, "{}", answer.body);
 }
 
 async fn an_imported_token_ends_as_any_other(kind: Kind) {
