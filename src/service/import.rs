@@ -103,16 +103,20 @@ impl Service {
             // Our clock may be ahead of the one that stamps, and a revocation of many that is still to come must cover it.
             record.stamp = record.stamp.min(self.store.clock(now).await.map_err(store)?);
         }
-        if let Some(found) = self.compare(&digests, &record, dated).await? {
-            return Ok(found);
+        let found = self.compare(&digests, &record, dated).await?;
+        // One without a date is later than all that has been revoked so far; one that is there has its own.
+        if let Some((_, Record { stamp, .. })) = &found {
+            record.stamp = *stamp;
         }
-        // One without a date is later than all that has been revoked so far.
-        if dated {
+        if dated || found.is_some() {
             let Surrounded { parents, .. } =
                 self.surround(&Identity::Opaque(digest), record.clone(), Freshness::Read).await.map_err(store)?;
             if let Some(epoch) = parents.epochs.covering(record.origin()) {
                 record.state = State::Revoked(epoch.reason);
             }
+        }
+        if let Some((found, _)) = found {
+            return Ok(if record.state == State::Approved { found } else { Import::Revoked });
         }
         let outcome = if record.state == State::Approved { Import::Imported } else { Import::Revoked };
         codec::encode(&record).map_err(|error| ImportError::Issue(IssueError::Unstorable(error)))?;
@@ -125,7 +129,10 @@ impl Service {
         match inserted.map_err(store)? {
             Insertion::Done => Ok(outcome),
             // Somebody else has taken it over at the same time.
-            Insertion::Exists => Ok(self.compare(&digests, &record, dated).await?.unwrap_or(Import::Expired)),
+            Insertion::Exists => {
+                let found = self.compare(&digests, &record, dated).await?;
+                Ok(found.map_or(Import::Expired, |(found, _)| found))
+            }
         }
     }
 
@@ -135,7 +142,7 @@ impl Service {
         digests: &[TokenDigest],
         record: &Record,
         dated: bool,
-    ) -> Result<Option<Import>, ImportError> {
+    ) -> Result<Option<(Import, Record)>, ImportError> {
         let Some((_, kept)) = self.store.token(digests).await.map_err(store)? else { return Ok(None) };
         let same = Record {
             state: kept.state,
@@ -149,7 +156,7 @@ impl Service {
         }
         // A token of a client that was deleted is not that of another one of the same id.
         let lives = kept.state == State::Approved && kept.owner_created == record.owner_created;
-        Ok(Some(if lives { Import::Unchanged } else { Import::Revoked }))
+        Ok(Some((if lives { Import::Unchanged } else { Import::Revoked }, kept)))
     }
 }
 

@@ -133,7 +133,7 @@ async fn a_token_revoked_since_its_import_does_not_come_back(kind: Kind) {
     node.operate("POST", "/admin/tokens/revoke", Some(json!({"token": names[5]}))).await;
     node.operate("POST", "/admin/revocations", Some(json!({"client_id": app.id}))).await;
     let again = outcomes(&node, &list).await;
-    assert_eq!((&*again[0], &*again[1], &*again[5]), ("revoked", "revoked", "revoked"));
+    assert!(again.iter().all(|outcome| outcome == "revoked"), "{again:?}");
     for name in names {
         assert!(!node.api.is_active(app.pair(), name).await, "{name} came back");
     }
