@@ -142,9 +142,7 @@ async fn take_over(
         Err(Trouble::Refused(Refusal { member: Some(member), reason })) => {
             Ok(json!({"outcome": "refused", "member": member, "reason": reason}))
         }
-        Err(Trouble::Refused(Refusal { member: None, reason })) => {
-            Ok(json!({"outcome": "refused", "reason": reason}))
-        }
+        Err(Trouble::Refused(Refusal { member: None, reason })) => Ok(json!({"outcome": "refused", "reason": reason})),
         Err(Trouble::Unavailable(error)) => Err(error),
     }
 }
@@ -180,7 +178,9 @@ async fn element(context: &Context, caller: &Caller, text: &RawValue) -> Result<
     // Who issued it, and what it was called there: here both are others.
     let _: (Option<String>, Option<String>) = (take(&mut members, "iss")?, take(&mut members, "jti")?);
     if !members.is_empty() {
-        return Err(general("a member that introspection answers do not have: further claims belong into claims").into());
+        return Err(
+            general("a member that introspection answers do not have: further claims belong into claims").into()
+        );
     }
     Ok(Element::Active(Box::new(ForeignToken {
         owner,

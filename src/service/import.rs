@@ -5,10 +5,10 @@
 //! later, too: it counts as taken in when it was issued, and one that is covered is kept as a revoked one, so that it
 //! stays revoked when the epoch that covers it has been forgotten.
 
-use super::{CLOCK_SKEW, Service};
 use super::issue::IssueError;
 use super::lookup::{Freshness, Surrounded};
 use super::registry::KnownClient;
+use super::{CLOCK_SKEW, Service};
 use crate::coherence::name::Name;
 use crate::store::Insertion;
 use crate::token::claims::Claims;

@@ -87,8 +87,7 @@ impl<'a> Registrar<'a> {
             None => return Err((Some("client_id"), "missing".to_owned())),
             Some(id) => id.as_str().and_then(ClientId::parse),
         };
-        let id =
-            id.ok_or_else(|| (Some("client_id"), "must have 1 to 128 printable ASCII characters".to_owned()))?;
+        let id = id.ok_or_else(|| (Some("client_id"), "must have 1 to 128 printable ASCII characters".to_owned()))?;
         if let Some(secret) = members.get("client_secret") {
             let secret = secret.as_str().ok_or_else(|| (Some("client_secret"), "must be a text".to_owned()))?;
             if HASHES.iter().any(|prefix| secret.starts_with(prefix)) {
@@ -164,7 +163,8 @@ impl<'a> Registrar<'a> {
         }
         let there = reply.into_success()?;
         let wanted = Value::Object(metadata::view(&asked.client, false));
-        let differs = |name: &&String| !NOT_ITS_OWN.contains(&name.as_str()) && there[name.as_str()] != wanted[name.as_str()];
+        let differs =
+            |name: &&String| !NOT_ITS_OWN.contains(&name.as_str()) && there[name.as_str()] != wanted[name.as_str()];
         let names = [&there, &wanted].into_iter().filter_map(Value::as_object).flat_map(Map::keys);
         Ok(match names.into_iter().find(differs) {
             None => Outcome::Unchanged,

@@ -163,9 +163,8 @@ async fn a_token_revoked_in_bulk_before_its_import_is_never_active(kind: Kind) {
     // Everything up to a second: those issued before it, whenever they are taken over.
     let second = node.now() - 500;
     node.operate("POST", "/admin/revocations", Some(json!({"sub": "bob", "before": second}))).await;
-    let list = [second - 1, second].map(|iat| {
-        line(&node, &app, &format!("of-bob-{}", second - iat), json!({"sub": "bob", "iat": iat}))
-    });
+    let list = [second - 1, second]
+        .map(|iat| line(&node, &app, &format!("of-bob-{}", second - iat), json!({"sub": "bob", "iat": iat})));
     assert_eq!(outcomes(&node, &list).await, ["revoked", "imported"]);
     // One that comes after the import covers it, though its own clock said that it was issued a moment later.
     let ahead = line(&node, &app, "clock-ahead", json!({"sub": "carol", "iat": node.now() + 30}));
@@ -192,8 +191,10 @@ async fn a_bulk_revocation_outlives_its_own_memory(kind: Kind) {
 async fn an_imported_token_ends_as_any_other(kind: Kind) {
     let node = Node::start(kind).await;
     let (app, other) = (node.application().await, node.application().await);
-    let list: Vec<Value> =
-        ["revoked", "approved", "of-client", "lasting-1"].iter().map(|name| line(&node, &app, name, json!({}))).collect();
+    let list: Vec<Value> = ["revoked", "approved", "of-client", "lasting-1"]
+        .iter()
+        .map(|name| line(&node, &app, name, json!({})))
+        .collect();
     assert_eq!(outcomes(&node, &list).await, ["refused", "imported", "imported", "imported"], "seven letters");
     assert_eq!(node.api.revoke(other.pair(), "approved").await.status, 400, "only its own client may");
     assert_eq!(node.api.revoke(app.pair(), "approved").await.status, 200);

@@ -129,7 +129,8 @@ fn hostile_lines_are_told_by_number_and_member_and_never_by_value() {
     // Without a file for them, they are told where the progress is.
     let (_, again) = place.import(&["tokens", &file]);
     assert!(again.stderr.contains("line 10: exp: invalid type: string, expected u64"), "{}", again.stderr);
-    for text in [&told, &finished.stdout, &finished.stderr, &again.stdout, &again.stderr, &place.service.program.log()] {
+    for text in [&told, &finished.stdout, &finished.stderr, &again.stdout, &again.stderr, &place.service.program.log()]
+    {
         assert!(!text.contains(secret) && !text.contains("good-token"), "{text}");
     }
     assert!(place.is_active("good-token") && !place.is_active(secret));
@@ -159,7 +160,8 @@ fn calls_that_cannot_be_meant_are_refused() {
         assert_eq!(finished.code, Some(2), "{arguments:?}: {finished:?}");
     }
     let refused = place.service.program.client("application");
-    let environment: Vec<(&str, &str)> = place.service.environment.iter().map(|(name, value)| (*name, &**value)).collect();
+    let environment: Vec<(&str, &str)> =
+        place.service.environment.iter().map(|(name, value)| (*name, &**value)).collect();
     let environment = [&environment[..2], &[("ITD_CLIENT_ID", refused.0), ("ITD_CLIENT_SECRET", refused.1)]].concat();
     let finished = crate::support::program::run(&["import", "tokens", &file], &environment);
     assert_eq!(finished.code, Some(1));
@@ -328,7 +330,8 @@ fn clients_are_imported_line_by_line_and_another_of_the_same_id_is_told() {
         assert!(!finished.stderr.contains(secret) && !finished.stdout.contains(secret), "{finished:?}");
     }
     let as_one: [(&str, &str); 2] = [("ITD_CLIENT_ID", "one"), ("ITD_CLIENT_SECRET", "one-secret-of-old")];
-    let environment: Vec<(&str, &str)> = place.service.environment[..2].iter().map(|(name, value)| (*name, &**value)).collect();
+    let environment: Vec<(&str, &str)> =
+        place.service.environment[..2].iter().map(|(name, value)| (*name, &**value)).collect();
     let asked = crate::support::program::run(
         &["token", "introspect", "no-such-token", "--format", "json"],
         &[&environment[..], &as_one].concat(),

@@ -6,7 +6,7 @@ pub(crate) mod cluster;
 pub(crate) mod jose;
 pub(crate) mod life;
 pub(crate) mod node;
-mod port;
+pub(crate) mod port;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod raw;
