@@ -155,7 +155,7 @@ async fn element(context: &Context, caller: &Caller, text: &RawValue) -> Result<
     if take::<bool>(&mut members, "active")? == Some(false) {
         return Ok(Element::Inactive);
     }
-    let value = TokenValue::import(&text).map_err(|error| about("token", error))?;
+    let value = TokenValue::import(&text).map_err(|error| about("token", error.to_string()))?;
     let id: String = required(&mut members, "client_id")?;
     let find = ClientId::parse(&id).ok_or_else(|| of("client_id", &tokens::unknown_client()))?;
     let owner = context.service.registry.find(&find).await.map_err(|error| Trouble::Unavailable(error.into()))?;
@@ -210,7 +210,7 @@ fn claims(members: &mut Map<String, Value>) -> Result<Claims, Refusal> {
     Claims::build(confirmation.as_ref(), details.as_ref(), &further).map_err(|error| match error {
         // The names were sent by somebody, and may hold what belongs elsewhere.
         crate::token::claims::ClaimsError::Null(_) => about("claims", "a claim is null: leave it out instead"),
-        error => about("claims", error),
+        error => about("claims", error.to_string()),
     })
 }
 
@@ -246,8 +246,8 @@ fn required(members: &mut Map<String, Value>, name: &'static str) -> Result<Stri
     take(members, name)?.ok_or_else(|| about(name, "missing"))
 }
 
-fn about(member: &'static str, reason: impl ToString) -> Refusal {
-    Refusal { member: Some(member), reason: reason.to_string() }
+fn about(member: &'static str, reason: impl Into<String>) -> Refusal {
+    Refusal { member: Some(member), reason: reason.into() }
 }
 
 fn general(reason: impl Into<String>) -> Refusal {
@@ -269,5 +269,5 @@ fn refuse(error: ImportError) -> Trouble {
             return Trouble::Unavailable(tokens::refuse(error));
         }
     };
-    about(member, error).into()
+    about(member, error.to_string()).into()
 }

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use introspectd::token::time::Clock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -47,7 +48,7 @@ impl Place {
 }
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    Clock::System.now().seconds().0
 }
 
 fn token(name: &str) -> Value {
@@ -55,6 +56,12 @@ fn token(name: &str) -> Value {
         "active": true, "token": name, "client_id": "dev-application", "sub": "alice", "scope": "read",
         "aud": ["https://api.example.com"], "iat": now() / 1000 * 1000 - 5000, "exp": now() / 1000 * 1000 + 6000
     })
+}
+
+/// Each of them with this behind it.
+fn joined(lines: &[Value], end: &str) -> String {
+    let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    lines.join(end) + end
 }
 
 fn counts(summary: &Value) -> [u64; 7] {
@@ -69,7 +76,7 @@ fn tokens_are_imported_once_and_what_was_revoked_stays_so() {
     let inactive = json!({"token": "inactive-token", "active": false});
     let mut lines: Vec<Value> = (0..5).map(|number| token(&format!("legacy-{number}"))).collect();
     lines.extend([expired, inactive]);
-    let text: String = lines.iter().map(|line| format!("{line}\r\n\n")).collect();
+    let text = joined(&lines, "\r\n\n");
     let file = place.write("tokens.jsonl", &text);
     let (summary, finished) = place.import(&["tokens", "--dry-run", &file]);
     assert_eq!((counts(&summary), finished.code), ([14, 5, 0, 0, 1, 1, 0], Some(0)), "{finished:?}");
@@ -77,7 +84,7 @@ fn tokens_are_imported_once_and_what_was_revoked_stays_so() {
     let (summary, finished) = place.import(&["tokens", &file]);
     assert_eq!((counts(&summary), finished.code), ([14, 5, 0, 0, 1, 1, 0], Some(0)), "{finished:?}");
     assert!((0..5).all(|number| place.is_active(&format!("legacy-{number}"))));
-    assert!(finished.stderr.contains("5 imported") && !finished.stderr.contains("\x1b"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("5 imported") && !finished.stderr.contains('\x1b'), "{}", finished.stderr);
     place.service.json(&["token", "revoke", "legacy-1"]);
     let from_input = place.service.run_with(&["import", "tokens", "-", "--format", "json"], &text);
     assert_eq!(counts(&from_input.json()), [14, 0, 4, 1, 1, 1, 0]);
@@ -172,7 +179,7 @@ fn calls_that_cannot_be_meant_are_refused() {
 fn an_import_that_was_killed_goes_on_where_it_was() {
     const LINES: usize = 20_000;
     let place = Place::new();
-    let text: String = (0..LINES).map(|number| format!("{}\n", token(&format!("legacy-{number:05}")))).collect();
+    let text = joined(&(0..LINES).map(|number| token(&format!("legacy-{number:05}"))).collect::<Vec<_>>(), "\n");
     let file = place.write("tokens.jsonl", &text);
     let checkpoint = place.path("checkpoint");
     let mut command = Command::new(env!("CARGO_BIN_EXE_introspectd"));
@@ -181,7 +188,7 @@ fn an_import_that_was_killed_goes_on_where_it_was() {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let begun = Instant::now();
     while !PathBuf::from(&checkpoint).exists() {
-        assert!(begun.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none());
+        assert!(begun.elapsed() < Duration::from_mins(1) && child.try_wait().unwrap().is_none());
         std::thread::sleep(Duration::from_millis(2));
     }
     child.kill().unwrap();
@@ -212,7 +219,7 @@ fn an_import_that_was_killed_goes_on_where_it_was() {
     assert_eq!(place.import(&["tokens", "--resume", &checkpoint, &file]).1.code, Some(2));
 }
 
-/// What `hydra list oauth2-clients --format json` prints: the members are those of Hydra's OAuth2Client.
+/// What `hydra list oauth2-clients --format json` prints: the members are those of Hydra's `OAuth2Client`.
 fn hydra_list() -> Value {
     let usual = json!({
         "allowed_cors_origins": [], "audience": [], "client_name": "", "client_secret_expires_at": 0, "client_uri": "",
@@ -321,7 +328,7 @@ fn clients_are_imported_line_by_line_and_another_of_the_same_id_is_told() {
         json!({"client_id": "bad", "client_secret": "$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"}),
         json!({"client_id": "bad", "token_endpoint_auth_method": "none", "client_secret": "long-enough"}),
     ];
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let text = joined(&lines, "\n");
     let file = place.write("clients.jsonl", format!("{text}{{\"client_id\":\"a\",\"client_id\":\"b\"}}\n[]\nx\n"));
     let checkpoint = place.path("checkpoint");
     let (summary, finished) = place.import(&["clients", "--resume", &checkpoint, &file]);
