@@ -128,10 +128,10 @@ impl Service {
         self.store.coherence().heard(Name::Token(digest).text().as_bytes());
         match inserted.map_err(store)? {
             Insertion::Done => Ok(outcome),
-            // Somebody else has taken it over at the same time.
+            // Somebody else has taken it over at the same time; or its record was lost, and its revocation was not.
             Insertion::Exists => {
                 let found = self.compare(&digests, &record, dated).await?;
-                Ok(found.map_or(Import::Expired, |(found, _)| found))
+                Ok(found.map_or(Import::Revoked, |(found, _)| found))
             }
         }
     }

@@ -1,6 +1,8 @@
 //! `import`: files of clients and tokens, good and hostile, once and again, and interrupted.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -40,6 +42,12 @@ impl Place {
     fn import(&self, arguments: &[&str]) -> (Value, Finished) {
         let finished = self.service.run(&[&["import"], arguments, &["--format", "json"]].concat());
         (serde_json::from_str(&finished.stdout).unwrap_or_default(), finished)
+    }
+
+    /// From now on the first answers are lost on their way.
+    fn lose_answers(&mut self, server: SocketAddr, lost: usize) {
+        let address = losing_answers(server, lost);
+        self.service.environment[1] = ("ITD_ADMIN_URL", format!("http://{address}"));
     }
 
     fn is_active(&self, token: &str) -> bool {
@@ -217,6 +225,78 @@ fn an_import_that_was_killed_goes_on_where_it_was() {
     assert_eq!(finished.code, Some(2), "{finished:?}");
     place.write("checkpoint", "{}");
     assert_eq!(place.import(&["tokens", "--resume", &checkpoint, &file]).1.code, Some(2));
+}
+
+/// A way to a server on which the answers to the first requests get lost.
+fn losing_answers(server: SocketAddr, lost: usize) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for (number, near) in listener.incoming().enumerate() {
+            let (Ok(mut near), Ok(mut far)) = (near, TcpStream::connect(server)) else { return };
+            let (mut asks, mut asked) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut asks, &mut asked));
+            std::thread::spawn(move || {
+                let mut answer = [0; 65_536];
+                while let Ok(length @ 1..) = far.read(&mut answer) {
+                    if number < lost || near.write_all(&answer[..length]).is_err() {
+                        break;
+                    }
+                }
+                let _ = (near.shutdown(std::net::Shutdown::Both), far.shutdown(std::net::Shutdown::Both));
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn an_answer_that_is_lost_is_asked_for_again() {
+    let mut place = Place::new();
+    let server: SocketAddr = place.service.program.text("/admin").strip_prefix("http://").unwrap().parse().unwrap();
+    place.lose_answers(server, 3);
+    let file = place.write("tokens.jsonl", joined(&[token("legacy-1"), token("legacy-2")], "\n"));
+    let (summary, finished) = place.import(&["tokens", &file]);
+    assert_eq!((counts(&summary), finished.code), ([2, 0, 2, 0, 0, 0, 0], Some(0)), "{finished:?}");
+    assert!(place.is_active("legacy-1") && place.is_active("legacy-2"));
+    // Of a client that has its secret nothing is lost either; a secret that was made is, and that is said.
+    place.lose_answers(server, 1);
+    let file = place.write("clients.jsonl", "{\"client_id\":\"known\",\"client_secret\":\"its-own-secret\"}\n");
+    let (summary, finished) = place.import(&["clients", &file]);
+    assert_eq!((counts(&summary), finished.code), ([1, 0, 1, 0, 0, 0, 0], Some(0)), "{finished:?}");
+    place.lose_answers(server, 1);
+    let file = place.write("made.jsonl", "{\"client_id\":\"made\"}\n");
+    let secrets = place.path("secrets.jsonl");
+    let (_, finished) = place.import(&["clients", "--secrets", &secrets, &file]);
+    assert_eq!(finished.code, Some(1));
+    assert!(finished.stderr.contains("not known whether made was created"), "{}", finished.stderr);
+    let (summary, _) = place.import(&["clients", "--secrets", &secrets, &file]);
+    assert_eq!(counts(&summary)[2], 1, "it is there");
+    assert_eq!(place.read("secrets.jsonl"), "");
+    // Nobody there at all: it gives up, and says so.
+    place.service.environment[1] = ("ITD_ADMIN_URL", "http://127.0.0.1:9".to_owned());
+    let (_, finished) = place.import(&["tokens", &place.path("made.jsonl")]);
+    assert_eq!(finished.code, Some(1));
+    assert!(finished.stderr.contains("cannot reach"), "{}", finished.stderr);
+}
+
+/// Whatever is in a file, the import takes no more memory than for another.
+#[test]
+fn memory_is_bounded_whatever_is_in_the_file() {
+    let place = Place::new();
+    let mut text = vec![b'['; 64 << 20];
+    text.push(b'\n');
+    text.extend(b"{}\n".repeat(100_000));
+    let file = place.write("hostile.jsonl", &text);
+    let mut command = Command::new("bash");
+    // The whole address space, which has room for threads and the program itself.
+    let program = env!("CARGO_BIN_EXE_introspectd");
+    command.args(["-c", "ulimit -v 400000; exec \"$@\"", "bash", program, "import", "tokens", "--dry-run", &file]);
+    command.envs(place.service.environment.iter().map(|(name, value)| (*name, &**value)));
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("line 1: longer than 128 KiB") && told.contains("100001 lines were refused"), "{told}");
 }
 
 /// What `hydra list oauth2-clients --format json` prints: the members are those of Hydra's `OAuth2Client`.
