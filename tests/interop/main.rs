@@ -3,6 +3,8 @@
 //! - [`rust`], [`scripts`] client libraries in Rust, Python and JavaScript, each through a list of checks
 //! - [`browser`] a real browser in front of a page that logs its user in, and attacks on both
 //! - [`gateways`] nginx, haproxy, Envoy, Apache, Spring Security and Express with the configurations of our examples
+//! - [`rolling`] three nodes behind haproxy that are restarted under load
+//! - [`chart`] Helm and the schemas of Kubernetes, over the chart
 //! - [`scenario`] what they meet: a node over TLS, on either store, with clients and tokens of all kinds
 //! - [`secrets`] what a run leaves behind holds no secret: every byte of the store, the logs and the answers
 //! - [`process`], [`http`] starting programs, and one request at a time
@@ -15,9 +17,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod browser;
+mod chart;
 mod gateways;
 mod http;
 mod process;
+mod rolling;
 mod rust;
 mod scenario;
 mod scripts;
