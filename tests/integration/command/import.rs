@@ -237,7 +237,7 @@ fn losing_answers(server: SocketAddr, lost: usize) -> SocketAddr {
             let (mut asks, mut asked) = (near.try_clone().unwrap(), far.try_clone().unwrap());
             std::thread::spawn(move || std::io::copy(&mut asks, &mut asked));
             std::thread::spawn(move || {
-                let mut answer = [0; 65_536];
+                let mut answer = [0; 4096];
                 while let Ok(length @ 1..) = far.read(&mut answer) {
                     if number < lost || near.write_all(&answer[..length]).is_err() {
                         break;

@@ -1,6 +1,5 @@
 //! The command line: the built program in a process of its own, as people and scripts run it.
 //!
-//! - [`rolling`] nodes behind a balancer that are restarted one after the other
 //! - [`serve`] the service: how it starts, what it prints, how it ends
 //! - [`settings`] what is wrong with a configuration, and what is in force
 //! - [`verbs`] the verbs that talk to a running service
@@ -9,7 +8,6 @@
 
 mod import;
 mod pages;
-mod rolling;
 mod serve;
 mod settings;
 mod verbs;

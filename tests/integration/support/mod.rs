@@ -6,7 +6,7 @@ pub(crate) mod cluster;
 pub(crate) mod jose;
 pub(crate) mod life;
 pub(crate) mod node;
-pub(crate) mod port;
+mod port;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod raw;
@@ -57,7 +57,7 @@ use introspectd::token::time::{Stamp, UnixSeconds};
 use introspectd::token::value::TokenKind;
 
 /// How long a condition may take to come true: far longer than it ever should, on the slowest machine.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until a condition holds.
 ///

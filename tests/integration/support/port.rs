@@ -5,15 +5,15 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// A port that nobody else takes as long as this is held, even while no server listens there.
-pub(crate) struct Port {
-    pub(crate) number: u16,
+pub(super) struct Port {
+    pub(super) number: u16,
     /// The same port of another loopback address: what test runs beside each other keep away by.
     _claim: Option<TcpListener>,
 }
 
 impl Port {
     /// One that is free now and is not handed out for outgoing connections.
-    pub(crate) fn claim() -> Self {
+    pub(super) fn claim() -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         const FIRST: u16 = 20_000;
         const COUNT: u16 = 12_000;

@@ -82,12 +82,7 @@ pub(crate) struct Program {
 impl Program {
     /// Starts `serve` on free ports with further arguments, and waits until it says that it listens.
     pub(crate) fn serve(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        Self::serve_on(0, arguments, environment)
-    }
-
-    /// The same with its public listener on this port.
-    pub(crate) fn serve_on(port: u16, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let (mut program, line) = Self::start(port, &[&["--print", "json"], arguments].concat(), environment, "\n", 1);
+        let (mut program, line) = Self::start(&[&["--print", "json"], arguments].concat(), environment, "\n", 1);
         program.line =
             serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?} {}", program.log()));
         let address = |name: &str| program.text(name).strip_prefix("http://").unwrap().parse().unwrap();
@@ -97,7 +92,7 @@ impl Program {
 
     /// Starts `serve` so that it prints what is for people; gives that too.
     pub(crate) fn serve_as_text(arguments: &[&str]) -> (Self, String) {
-        let (mut program, text) = Self::start(0, arguments, &[], "/introspect\n\n", 2);
+        let (mut program, text) = Self::start(arguments, &[], "/introspect\n\n", 2);
         let words = || text.split([' ', ',', ')', '\n']).filter_map(|word| word.strip_prefix("http://"));
         let mut addresses = words().filter_map(|word| word.trim_end_matches('.').parse().ok());
         program.api = Some(Api::new(addresses.next().unwrap(), addresses.next().unwrap()));
@@ -105,10 +100,9 @@ impl Program {
     }
 
     /// Starts `serve` and reads its standard output until this has come so many times.
-    fn start(port: u16, arguments: &[&str], environment: &[(&str, &str)], end: &str, times: usize) -> (Self, String) {
-        let public = format!("127.0.0.1:{port}");
+    fn start(arguments: &[&str], environment: &[(&str, &str)], end: &str, times: usize) -> (Self, String) {
         let stderr = NamedTempFile::new().unwrap();
-        let mut command = command(&["serve", "--public", &public, "--admin", "127.0.0.1:0"], environment);
+        let mut command = command(&["serve", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0"], environment);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr.reopen().unwrap());
         let mut child = command.spawn().unwrap();
         let mut stdout = child.stdout.take().unwrap();
