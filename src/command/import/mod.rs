@@ -1,8 +1,8 @@
 //! `import clients|tokens`: what others know, taken over line by line by a running service.
 //!
-//! - [`lines`] a file as batches of lines, bounded in memory whatever is in it
-//! - [`tokens`] a batch of tokens; [`clients`] one client, and [`hydra`] how Ory Hydra writes it
-//! - [`checkpoint`] how far it came; [`report`] what is said of it
+//! - `lines` a file as batches of lines, bounded in memory whatever is in it
+//! - `tokens` a batch of tokens; `clients` one client, and `hydra` how Ory Hydra writes it
+//! - `checkpoint` how far it came; `report` what is said of it
 //!
 //! A line has the same effect however often it is sent. So an import that was interrupted can begin again anywhere, and
 //! the checkpoint only saves time.
