@@ -79,8 +79,8 @@ impl From<Refusal> for Trouble {
 /// Takes over tokens.
 ///
 /// # Errors
-/// The caller's, the caller's right, the body's, the store's, in this order: the body may be large, and nobody else's is
-/// read.
+/// The caller's, the caller's right, the body's, the store's, in this order: the body may be large, and nobody else's
+/// is read.
 pub async fn tokens(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
     request::expect_media_type(request, MediaType::Json)?;
     let now = context.service.now();

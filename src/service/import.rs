@@ -100,7 +100,7 @@ impl Service {
         let dated = token.issued_at.is_some();
         let mut record = record_of(token, now);
         if dated && record.issued_at.plus(CLOCK_SKEW) > now.seconds() {
-            // Our clock may be ahead of the one that stamps, and a revocation of many that is still to come must cover it.
+            // Our clock may be ahead of the one that stamps, and a revocation of many that is to come must cover it.
             record.stamp = record.stamp.min(self.store.clock(now).await.map_err(store)?);
         }
         let found = self.compare(&digests, &record, dated).await?;

@@ -1,7 +1,7 @@
 //! Clients as Ory Hydra lists them.
 //!
-//! `hydra list oauth2-clients --format json` prints `{"items": [...], "is_last_page": ..., "next_page_token": ...}`, and
-//! version 1 a list. What of a client has no meaning here is left behind: redirect URIs, consent, pages for people.
+//! `hydra list oauth2-clients --format json` prints `{"items": [...], "is_last_page": ..., "next_page_token": ...}`,
+//! and version 1 a list. What of a client has no meaning here is left behind: redirect URIs, consent, pages for people.
 
 use serde_json::{Map, Value, json};
 

@@ -25,6 +25,7 @@ use self::report::{Outcome, Report};
 use super::Failure;
 use super::caller::Caller;
 use super::output::{self, Format};
+use crate::admin::import::MOST_TOKENS;
 
 /// Take over clients and live tokens.
 #[derive(Debug, Args)]
@@ -50,7 +51,7 @@ struct ImportClients {
     /// What the file was written by.
     #[arg(long, value_enum, default_value_t = Origin::Lines)]
     from: Origin,
-    /// A new file for the secrets that are made for clients whose own are not in the file: a line of JSON for each.
+    /// A file to add the secrets to that are made for clients whose own are not given: a line of JSON for each.
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
 }
@@ -60,7 +61,7 @@ struct ImportTokens {
     #[command(flatten)]
     options: Options,
     /// How many lines are sent at once.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=crate::admin::import::MOST_TOKENS as u64))]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=MOST_TOKENS as u64))]
     batch_size: u64,
 }
 
@@ -75,8 +76,8 @@ struct Options {
     /// A file that notes how far the import came, and from which it goes on when it is started again.
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     resume: Option<PathBuf>,
-    /// A file for the lines that were refused: number, member and reason of each, as a line of JSON. Without it they are
-    /// told on standard error.
+    /// A file for the lines that were refused: number, member and reason of each, as a line of JSON. Without it they
+    /// are told on standard error.
     #[arg(long, value_name = "FILE")]
     errors: Option<PathBuf>,
     /// How many requests are under way at once.

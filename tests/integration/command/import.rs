@@ -399,7 +399,9 @@ fn clients_come_over_from_the_list_that_hydra_prints() {
 fn clients_are_imported_line_by_line_and_another_of_the_same_id_is_told() {
     let place = Place::new();
     let lines = [
-        json!({"client_id": "one", "client_secret": "one-secret-of-old", "scope": "read write", "rights": ["introspect"]}),
+        json!({
+            "client_id": "one", "client_secret": "one-secret-of-old", "scope": "read write", "rights": ["introspect"]
+        }),
         json!({"client_id": "two", "token_endpoint_auth_method": "none"}),
         json!({"client_name": "nameless"}),
         json!({"client_id": "bad", "client_secret": "short"}),
