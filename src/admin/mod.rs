@@ -4,6 +4,7 @@
 //! | route | right | file |
 //! |---|---|---|
 //! | `POST /admin/tokens` | `issue` or `admin` | [`tokens`] |
+//! | `POST /admin/tokens/import` | `import` or `admin` | [`import`] |
 //! | `POST /admin/tokens/revoke` | `revoke` or `admin` | [`revocations`] |
 //! | `POST /admin/tokens/approve`, `/admin/revocations` | `admin` | [`revocations`] |
 //! | `GET, POST /admin/clients` | `admin` | [`clients`] |
@@ -17,6 +18,7 @@
 //! | `GET /metrics`, `/livez`, `/readyz` | none | [`operations`] |
 
 pub mod clients;
+pub mod import;
 pub mod keys;
 pub mod operations;
 pub mod paging;
@@ -65,6 +67,7 @@ impl AdminFace {
             Route::Client(id) => clients::one(context, &id, request, peer).await,
             Route::ClientAction(id, action) => clients::act(context, &id, action, request, peer).await,
             Route::Tokens => tokens::issue(context, request, peer).await,
+            Route::TokenImport => import::tokens(context, request, peer).await,
             Route::TokenRevocation => revocations::revoke(context, request, peer).await,
             Route::TokenApproval => revocations::approve(context, request, peer).await,
             Route::Revocations => revocations::revoke_all(context, request, peer).await,
@@ -108,6 +111,7 @@ enum Route {
     Readiness,
     Revocations,
     TokenApproval,
+    TokenImport,
     TokenRevocation,
     Tokens,
     Unknown,
@@ -123,6 +127,7 @@ impl Route {
             "/admin/revocations" => Self::Revocations,
             "/admin/tokens" => Self::Tokens,
             "/admin/tokens/approve" => Self::TokenApproval,
+            "/admin/tokens/import" => Self::TokenImport,
             "/admin/tokens/revoke" => Self::TokenRevocation,
             "/livez" => Self::Liveness,
             "/metrics" => Self::Metrics,
@@ -170,6 +175,7 @@ impl Route {
             | Self::KeyRotation
             | Self::Revocations
             | Self::TokenApproval
+            | Self::TokenImport
             | Self::TokenRevocation
             | Self::Tokens => (&[Method::POST], "POST, OPTIONS"),
             Self::Liveness | Self::Metrics | Self::Readiness => (&[Method::GET, Method::HEAD], "GET, HEAD, OPTIONS"),

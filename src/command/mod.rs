@@ -3,6 +3,7 @@
 //! - [`serve`] runs the service; [`dev`] what `--dev` adds to it
 //! - [`settings`] `config check|print|schema`
 //! - [`clients`], [`keys`], [`tokens`] talk to a running service; [`health`] asks whether it is well
+//! - [`import`] clients and tokens from elsewhere, line by line
 //! - [`members`] all that can be said of a client
 //! - [`caller`] the HTTP client behind them; [`output`] tables and JSON
 //! - [`manual`] pages for `man`; [`reference`](mod@reference) the page in docs
@@ -11,6 +12,7 @@ pub mod caller;
 pub mod clients;
 pub mod dev;
 pub mod health;
+pub mod import;
 pub mod keys;
 pub mod manual;
 pub mod members;
@@ -49,6 +51,8 @@ enum Verb {
     Client(clients::ClientCommand),
     /// Issue, introspect, revoke and approve tokens of a running service.
     Token(tokens::TokenCommand),
+    /// Take over clients and live tokens from files of one JSON object per line.
+    Import(import::ImportCommand),
     /// Revoke every token of a client, of a user, or of a client for a user.
     Revoke(tokens::BulkRevocation),
     /// List, rotate, retire and remove the signing keys of a running service.
@@ -79,6 +83,12 @@ impl Failure {
     pub fn failed(message: impl ToString) -> Self {
         Self::Failed(message.to_string())
     }
+
+    /// What to print of it.
+    pub fn into_message(self) -> String {
+        let (Self::Usage(message) | Self::Failed(message)) = self;
+        message
+    }
 }
 
 impl CommandLine {
@@ -90,6 +100,7 @@ impl CommandLine {
             Verb::Client(command) => on_runtime(command.run(self.format)),
             Verb::Keys(command) => on_runtime(command.run(self.format)),
             Verb::Token(command) => on_runtime(command.run(self.format)),
+            Verb::Import(command) => on_runtime(command.run(self.format)),
             Verb::Revoke(revocation) => on_runtime(revocation.run(self.format)),
             Verb::Health(health) => on_runtime(health.run()),
             Verb::Completions { shell } => {

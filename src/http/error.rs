@@ -242,6 +242,11 @@ impl ApiError {
         self.0.code
     }
 
+    /// What the peer is told.
+    pub fn description(&self) -> &str {
+        &self.0.description
+    }
+
     /// Whether a 503 is due to too much work, and not to the store.
     pub fn is_overload(&self) -> bool {
         self.0.overload

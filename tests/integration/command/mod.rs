@@ -4,8 +4,10 @@
 //! - [`settings`] what is wrong with a configuration, and what is in force
 //! - [`verbs`] the verbs that talk to a running service
 //! - [`supervisor`] what the service tells systemd
+//! - [`import`] clients and tokens from files
 //! - [`pages`] completions, manual and help
 
+mod import;
 mod pages;
 mod serve;
 mod settings;
