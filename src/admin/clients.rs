@@ -147,7 +147,7 @@ async fn refuse_what_cannot_be_changed(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RotateRequest {
+pub(crate) struct RotateRequest {
     overlap_seconds: Option<u64>,
 }
 

@@ -113,7 +113,7 @@ pub async fn answer(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewUserBody {
+pub(crate) struct NewUserBody {
     username: String,
     email: String,
     password: String,
@@ -128,7 +128,7 @@ async fn create(service: &Service, sent: &[u8], now: Now) -> Result<Answer, ApiE
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PasswordBody {
+pub(crate) struct PasswordBody {
     password: String,
 }
 

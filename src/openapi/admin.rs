@@ -132,7 +132,7 @@ fn create_client() -> Operation {
         .link("rotateSecret", "client_id", id);
     with(OPERATOR, Method::POST, "createClient", "Makes a client (RFC 7591 section 2)")
         .text("Members that are not known are ignored, as RFC 7591 has it.")
-        .json("NewClient")
+        .optional_json("NewClient")
         .answers(created)
         .refuses(metadata())
 }
@@ -149,7 +149,7 @@ const CHANGE: &str = "A record that was read may be sent back whole: `client_id`
 fn replace_client() -> Operation {
     with(OPERATOR, Method::PUT, "replaceClient", "Sets all members of a client")
         .text(CHANGE)
-        .json("ClientMetadata")
+        .optional_json("ClientMetadata")
         .answers(Answer::json(StatusCode::OK, "Client", "The client as it is now."))
         .refuses(metadata())
         .refuses([ApiError::not_found()])
@@ -158,7 +158,7 @@ fn replace_client() -> Operation {
 fn change_client() -> Operation {
     with(OPERATOR, Method::PATCH, "changeClient", "Changes the members of a client that are given")
         .text(CHANGE)
-        .json("ClientMetadata")
+        .optional_json("ClientMetadata")
         .answers(Answer::json(StatusCode::OK, "Client", "The client as it is now."))
         .refuses(metadata())
         .refuses([ApiError::not_found()])

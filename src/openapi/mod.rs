@@ -29,6 +29,7 @@ use self::operation::Operation;
 use crate::admin::PATHS as ADMIN;
 use crate::config::Config;
 use crate::http::accounts::Route as Account;
+use crate::http::forward_auth;
 use crate::http::metadata::MetadataDocument;
 use crate::http::{PATHS as PUBLIC, Route};
 
@@ -72,7 +73,8 @@ pub fn public(features: Features, issuer: &str) -> Value {
     }
     let title = "introspectd";
     let text = "Token introspection (RFC 7662), revocation (RFC 7009) and issue for a fleet of APIs. `OPTIONS` is answered \
-         at each path but those of documents, `HEAD` wherever `GET` is; neither is listed. A client that cannot send a \
+         at each path but those of documents, `HEAD` wherever `GET` is; neither is listed. A head that is no HTTP, or is \
+         longer than `http.max_header_bytes`, is answered 400 or 431 without a body. A client that cannot send a \
          header authenticates in the form of the body: by `client_id` with `client_secret`, with an assertion, with a \
          certificate, or alone where it is a public one.";
     let mut document = write(title, text, &public_places(features, issuer), components);
@@ -97,15 +99,15 @@ fn public_places(features: Features, issuer: &str) -> Vec<Place> {
     // This one stands behind the path of the issuer, which is a part of the server's URL here.
     routes.push((by_openid.strip_prefix(issuer_path).unwrap_or(&by_openid).to_owned(), Route::Metadata));
     if features.forward_auth {
-        routes.push(("/forward-auth".to_owned(), Route::ForwardAuth));
-        routes.push(("/forward-auth/{path}".to_owned(), Route::ForwardAuth));
+        routes.push((forward_auth::ROUTE.to_owned(), Route::ForwardAuth));
+        routes.push((format!("{}/{{path}}", forward_auth::ROUTE), Route::ForwardAuth));
     }
     if features.accounts {
         routes.extend(Account::PATHS.iter().map(|(path, route)| ((*path).to_owned(), Route::Account(*route))));
     }
     let mut places: Vec<Place> = Vec::new();
     for (path, route) in routes {
-        let (tag, operations) = public::describe(route);
+        let (tag, operations) = public::describe(route, &path);
         let same = |place: &&Place| place.operations.first().map(|one| one.id) == operations.first().map(|one| one.id);
         let alias_of = places.iter().find(same).map(|place| place.path.clone());
         let base = issuer.trim_end_matches('/');
@@ -137,7 +139,7 @@ fn write(title: &str, text: &str, places: &[Place], components: Vec<(&str, Value
         let operations = place.operations.iter().map(|operation| {
             let mut written = operation.to_json(&place.path, place.tag, place.alias_of.is_some());
             if let Some(usual) = &place.alias_of {
-                written["summary"] = format!("The same as {usual}").into();
+                written["summary"] = format!("{}{usual}", page::ALIAS).into();
             }
             (operation.method.as_str().to_ascii_lowercase(), written)
         });
@@ -179,6 +181,14 @@ fn security_schemes() -> Value {
         "bearer": {
             "type": "http", "scheme": "bearer",
             "description": "An access token. For what a client has a right to, one that carries the scope of that right.",
+        },
+        "userToken": {
+            "type": "http", "scheme": "bearer",
+            "description": "An access token of a user, issued to an application of the operator's own.",
+        },
+        "callerToken": {
+            "type": "http", "scheme": "bearer",
+            "description": "The access token of whoever a gateway asks about, as it came.",
         },
         "mutualTls": {
             "type": "mutualTLS",

@@ -39,7 +39,8 @@ impl Callers {
                 {"basic": []}, {"bearer": scopes(right.as_slice())}, {"mutualTls": []}
             ]),
             Self::Header(rights) => json!([{"basic": []}, {"bearer": scopes(rights)}]),
-            Self::User | Self::Gateway => json!([{"bearer": []}]),
+            Self::User => json!([{"userToken": []}]),
+            Self::Gateway => json!([{"callerToken": []}]),
             Self::Session => json!([{"refreshToken": []}, {"refreshCookie": []}]),
         }
     }

@@ -13,14 +13,14 @@ use crate::http::error::ApiError;
 use crate::token::scope::Scope;
 
 /// The operations of a route, and what kind of thing it is.
-pub(super) fn describe(route: Route) -> (&'static str, Vec<Operation>) {
+pub(super) fn describe(route: Route, path: &str) -> (&'static str, Vec<Operation>) {
     match route {
         Route::Introspect => ("Tokens", vec![introspect()]),
         Route::Batch => ("Tokens", vec![batch()]),
         Route::Revoke => ("Tokens", vec![revoke()]),
         Route::Token => ("Tokens", vec![token()]),
         Route::Account(route) => ("Accounts", vec![accounts::describe(route)]),
-        Route::ForwardAuth => ("Gateways", vec![forward_auth()]),
+        Route::ForwardAuth => ("Gateways", vec![forward_auth(path.ends_with('}'))]),
         Route::Keys => ("Documents", vec![keys()]),
         Route::Metadata => ("Documents", vec![metadata()]),
         Route::Description => ("Documents", vec![description()]),
@@ -117,20 +117,26 @@ fn token() -> Operation {
         ])
 }
 
-fn forward_auth() -> Operation {
-    let mut operation =
-        Operation::new(Method::GET, "forwardAuth", "Says to a gateway whether a request may pass")
+/// With every method; below the path, the query is that of the request which is asked about, and says nothing.
+fn forward_auth(below: bool) -> Operation {
+    let id = if below { "forwardAuthBelow" } else { "forwardAuth" };
+    let mut operation = Operation::new(Method::GET, id, "Says to a gateway whether a request may pass")
             .text(
                 "For nginx `auth_request`, Traefik `ForwardAuth`, Envoy `ext_authz` and haproxy: every method is answered, \
-                 with the headers of the request that is asked about. Below this path the query is that request's own, and \
-                 says nothing.",
+                 with the headers of the request that is asked about. Below `/forward-auth` the query is that request's \
+                 own, and says nothing.",
             )
             .callers(Callers::Gateway)
             .header("X-Forward-Auth-Secret", "The gateway's secret, where one is set.")
             .header("X-Forward-Auth-Scope", "What the token must carry.")
-            .header("X-Forward-Auth-Audience", "What the token must be made for.")
-            .query("scope", super::schema::scope(), "What the token must carry.")
-            .query("audience", text(), "What the token must be made for.");
+            .header("X-Forward-Auth-Audience", "What the token must be made for.");
+    if !below {
+        operation = operation.query("scope", super::schema::scope(), "What the token must carry.").query(
+            "audience",
+            text(),
+            "What the token must be made for.",
+        );
+    }
     let known = [
         ("x-auth-subject", "`sub`, percent-encoded as all of these."),
         ("x-auth-username", "`username`."),

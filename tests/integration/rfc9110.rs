@@ -53,7 +53,7 @@ fn routes(node: &Node) -> Vec<(String, &'static str)> {
 async fn section_15_5_6_a_method_that_is_not_there_is_told_which_are(kind: Kind) {
     let node = Node::start(kind).await;
     for (url, allow) in routes(&node) {
-        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE"] {
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "QUERY"] {
             if allow.split(", ").any(|allowed| allowed == method) {
                 continue;
             }
