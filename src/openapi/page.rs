@@ -29,6 +29,10 @@ fn listener(page: &mut String, title: &str, document: &Value) {
     }
     write(page, format_args!("\n## Objects of {}\n", title.to_lowercase()));
     for (name, schema) in map(&document["components"]["schemas"]) {
+        // Both listeners have some of them.
+        if page.contains(&format!("\n### `{name}`\n")) {
+            continue;
+        }
         let closed = schema["additionalProperties"] == Value::Bool(false);
         let rest = if closed { "Anything else is refused." } else { "There may be more." };
         write(page, format_args!("\n### `{name}`\n\n{rest}\n\n| member | type | | meaning |\n|---|---|---|---|\n"));
@@ -82,11 +86,11 @@ fn answer(page: &mut String, status: &str, response: &Value) {
             other => format!("`{other}`"),
         })
         .collect();
-    let body = if kinds.is_empty() { String::new() } else { format!(" Body: {}.", kinds.join(" or ")) };
+    let body = if kinds.is_empty() { String::new() } else { format!("<br>Body: {}.", kinds.join(" or ")) };
     let usual = |header: &Value| header["$ref"].is_string();
     let headers: Vec<String> =
         map(&response["headers"]).filter(|(_, header)| !usual(header)).map(|(name, _)| format!("`{name}`")).collect();
-    let headers = if headers.is_empty() { String::new() } else { format!(" Headers: {}.", headers.join(", ")) };
+    let headers = if headers.is_empty() { String::new() } else { format!("<br>Headers: {}.", headers.join(", ")) };
     write(page, format_args!("| {status} | {words}{body}{headers} |\n"));
 }
 

@@ -34,10 +34,16 @@ fn routes(node: &Node) -> Vec<(String, &'static str)> {
     for path in ["/introspect", "/oauth2/introspect", "/revoke", "/oauth2/revoke", "/token", "/oauth2/token"] {
         routes.push((node.api.url(path), "POST, OPTIONS"));
     }
-    for path in ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "/livez", "/readyz"] {
+    for path in [
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+        "/openapi.json",
+        "/livez",
+        "/readyz",
+    ] {
         routes.push((node.api.url(path), "GET, HEAD"));
     }
-    for path in ["/livez", "/readyz", "/metrics"] {
+    for path in ["/livez", "/readyz", "/metrics", "/openapi.json"] {
         routes.push((node.api.admin_url(path), "GET, HEAD, OPTIONS"));
     }
     routes.push((node.api.admin_url("/admin/clients"), "GET, POST, OPTIONS"));

@@ -2,6 +2,7 @@
 //!
 //! - [`rust`], [`scripts`] client libraries in Rust, Python and JavaScript, each through a list of checks
 //! - [`browser`] a real browser in front of a page that logs its user in, and attacks on both
+//! - [`contract`] the description of both listeners, and schemathesis that holds the node against it
 //! - [`gateways`] nginx, haproxy, Envoy, Apache, Spring Security and Express with the configurations of our examples
 //! - [`scenario`] what they meet: a node over TLS, on either store, with clients and tokens of all kinds
 //! - [`secrets`] what a run leaves behind holds no secret: every byte of the store, the logs and the answers
@@ -15,6 +16,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod browser;
+mod contract;
 mod gateways;
 mod http;
 mod process;
