@@ -51,12 +51,13 @@ class Questions:
 class OpenLoop:
     """The tool, wherever it is."""
 
-    def __init__(self, binary: Path, connections: int):
+    def __init__(self, binary: Path, connections: int, through: list[str] | None = None):
+        """`through` is a command that starts another one, as `chrt` does."""
         self.binary = binary
         self.connections = connections
         # Measuring is a command of its own where the tool has several.
         asked = subprocess.run([binary, "run", "--help"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
-        self.command = [str(binary)] + (["run"] if asked.returncode == 0 else [])
+        self.command = [*(through or []), str(binary)] + (["run"] if asked.returncode == 0 else [])
 
     def run(self, site: Site, rate: int, seconds: float, folder: Path, cores: list[int]) -> Run:
         """One window at this rate."""

@@ -139,7 +139,7 @@ impl PublicFace {
             if route == Route::Unknown {
                 return Err(ApiError::not_found());
             }
-            request::expect_method(request.method(), &[Method::GET, Method::HEAD], READ_ONLY)?;
+            request::expect_method(request.method(), &[Method::GET, Method::HEAD], route.allow())?;
             let answer = match route {
                 Route::Metadata => self.metadata.answer(request.headers()),
                 Route::Keys => jwks::answer(context, request.headers(), context.service.now()).await?,
@@ -150,7 +150,7 @@ impl PublicFace {
             return Ok((answer, Outcome::Done));
         }
         if request.method() == Method::OPTIONS {
-            return Ok((respond::options(POST_ONLY), Outcome::Done));
+            return Ok((respond::options(route.allow()), Outcome::Done));
         }
         request::expect_method(request.method(), &[Method::POST], POST_ONLY)?;
         match route {

@@ -180,6 +180,6 @@ pub enum UserCreation {
         /// The version to name in the first replacement.
         version: u64,
     },
-    /// Not created: this name is another user's, or is about to become one's. Of two that are, either may be told.
+    /// Not created: this name is another user's. Of two that are, either may be told.
     Taken(NameKind),
 }

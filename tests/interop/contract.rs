@@ -144,13 +144,15 @@ impl<'a> Operator<'a> {
             "CALLER_TOKEN": node["tokens"]["active"],
         });
         let tokens = json!([node["tokens"]["active"], node["tokens"]["revoked"], grant["access_token"]]);
+        let new_users = ["carol", "dave", "erin"].map(user);
+        let new_registrations = ["frank", "grace", "heidi"].map(user);
         let there = json!({
             "parameters": {"client_id": [client], "user_id": [bob["id"]]},
             "bodies": {
                 "NewClient": [metadata, {}, {"client_name": "App", "access_token_format": "jwt"}],
                 "ClientMetadata": [{"client_name": "App"}, {"scope": "read", "rights": []}],
-                "NewUser": ["carol", "dave", "erin"].map(user),
-                "Registration": ["frank", "grace", "heidi"].map(user),
+                "NewUser": new_users,
+                "Registration": new_registrations,
             },
             "members": {
                 "IntrospectionForm": {"token": tokens, "scope": ["read", "write"]},

@@ -4,6 +4,8 @@
 //! - [`browser`] a real browser in front of a page that logs its user in, and attacks on both
 //! - [`contract`] the description of both listeners, and schemathesis that holds the node against it
 //! - [`gateways`] nginx, haproxy, Envoy, Apache, Spring Security and Express with the configurations of our examples
+//! - [`rolling`] three nodes behind haproxy that are restarted under load
+//! - [`chart`] Helm and the schemas of Kubernetes, over the chart
 //! - [`scenario`] what they meet: a node over TLS, on either store, with clients and tokens of all kinds
 //! - [`secrets`] what a run leaves behind holds no secret: every byte of the store, the logs and the answers
 //! - [`process`], [`http`] starting programs, and one request at a time
@@ -16,10 +18,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod browser;
+<<<<<<< HEAD
 mod contract;
+=======
+mod chart;
+>>>>>>> main
 mod gateways;
 mod http;
 mod process;
+mod rolling;
 mod rust;
 mod scenario;
 mod scripts;

@@ -82,10 +82,15 @@ pub(crate) struct Node {
 impl Node {
     /// Starts the program with these arguments and variables, and no others, and waits until it listens.
     pub(crate) fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_at("127.0.0.1:0", arguments, variables)
+    }
+
+    /// The same with a public listener at this address.
+    pub(crate) fn start_at(public: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let stderr = folder.path().join("stderr");
         let mut command = Command::new(env!("CARGO_BIN_EXE_introspectd"));
-        command.args(["serve", "--print", "json", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        command.args(["serve", "--print", "json", "--public", public, "--admin", "127.0.0.1:0"]);
         command.args(arguments).env_clear().envs(variables.iter().copied()).current_dir(folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&stderr).unwrap());
         let mut child = command.spawn().unwrap();

@@ -9,7 +9,6 @@ from argparse import Namespace
 from pathlib import Path
 
 from ground import machine, results
-from ground.open_loop import OpenLoop
 from ground.process import Failed, in_order
 
 from . import flood, options, page, selftest, timing
@@ -57,7 +56,8 @@ def measure(asked: Namespace, arguments: list[str]) -> dict:
                 say(f"{asked.samples} logins of each kind")
                 run[part] = timing.run(folder, asked.introspectd, cores, asked.samples)
             else:
-                tool = OpenLoop(asked.load, flood.CONNECTIONS)
+                run["tool_is_ahead"] = flood.ahead()
+                tool = flood.tool(asked.load)
                 run[part] = flood.run(flood.Bench(folder, cores, asked.introspectd, tool, asked), say)
             run["took_seconds"] = round(time.monotonic() - begun)
             (asked.output / FILE).write_text(json.dumps(run, indent=1) + "\n")

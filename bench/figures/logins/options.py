@@ -57,7 +57,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def missing(asked: argparse.Namespace) -> list[str]:
     """A line for each thing that is missing, with how to get it."""
-    programs = {"redis-server": "redis-server", "taskset": "util-linux", "setpriv": "util-linux"}
+    programs = {"redis-server": "redis-server", "taskset": "util-linux", "setpriv": "util-linux", "chrt": "util-linux"}
     lines = [
         f"{name} is missing: sudo apt-get install {package}"
         for name, package in programs.items()

@@ -7,6 +7,12 @@ from .flood import CONTROL, FLOOD, IDLE
 from .timing import BASE, SUCCESS, quartiles, ratio
 
 PAGE, PICTURE = "login.md", "login-times.svg"
+TOOL = {
+    True: "What measures has a real-time priority: it waits for no other program, so that all that it sees is a wait for "
+    "the service.",
+    False: "What measures had the usual priority (another one is for root): where it shares a core with the service, it "
+    "waits for hashes itself, and that is in the figures.",
+}
 # What is drawn of the times of a kind, in hundredths of it.
 DRAWN = range(2, 99, 4)
 
@@ -86,7 +92,7 @@ def floods(run: dict) -> list[str]:
         f"half of them right, a quarter with a wrong password, a quarter with a name that nobody has. {run['rounds']} "
         f"windows of {run['seconds']} s each, by turns; medians, least and greatest. `{CONTROL}` are as many requests "
         "of the same program, which are refused before anything is looked up. Others: what else ran on the machine "
-        "meanwhile, as a share of one core.",
+        "meanwhile, as a share of one core. " + TOOL[run["tool_is_ahead"]],
         "",
         "| where | beside | priority of hashing | p50 us | p99 us | p99.9 us | p99 by idle | node | hashing | others |",
         "|---|---|---|---|---|---|---|---|---|---|",

@@ -34,7 +34,8 @@ def run_of(**parts) -> dict:
     """A run with these."""
     facts = {"cores": 2, "processor": "p", "kernel": "6", "load_before": 0.0}
     return {
-        "form": 1, "date": "", "machine": facts, "redis": "7", "commit": "c", "command": "login", **options.FULL,
+        "form": 1, "date": "", "machine": facts, "redis": "7", "commit": "c", "command": "login",
+        "tool_is_ahead": True, **options.FULL,
         **parts,
     }  # fmt: skip
 

@@ -70,10 +70,15 @@ def revocation(folder: Path) -> Row:
 
 
 def beside_logins(folder: Path) -> Row:
-    """How much slower introspection is while many log in, in the setting in which it is slowed down most."""
+    """How much slower introspection is while many log in, in the setting in which it is slowed down most, of those with
+    as many hashing threads as a node has unless it is told otherwise."""
     told = read(folder / "login.json")
     windows = page.counting(told) if told and "flood" in told else []
-    flooded = [window for window in windows if (window["kind"], window["priority"]) == (flood.FLOOD, flood.OWN)]
+    flooded = [
+        window
+        for window in windows
+        if (window["kind"], window["priority"]) == (flood.FLOOD, flood.OWN) and window["setting"] not in flood.CHANGED
+    ]
     by_setting: dict[str, list[dict]] = {}
     for window in flooded:
         by_setting.setdefault(window["setting"], []).append(window)

@@ -60,7 +60,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* The fewest nodes that are meant to be there. */}}
 {{- define "introspectd.fewest" -}}
-{{- ternary .Values.autoscaling.minReplicas .Values.replicaCount .Values.autoscaling.enabled }}
+{{- ternary .Values.autoscaling.minReplicas .Values.replicaCount (or .Values.autoscaling.enabled .Values.keda.enabled) }}
 {{- end }}
 
 {{/* The seconds that the kubelet sleeps before it tells a node to end: none before Kubernetes 1.30, which does not know how. */}}
@@ -134,7 +134,7 @@ limits: { memory: 64Mi, ephemeral-storage: 16Mi }
 
 {{/* What would only fail once it runs is said before it is installed. */}}
 {{- define "introspectd.check" -}}
-{{- if not (dig "issuer" "" .Values.config) }}
+{{- if not (or .Values.existingConfigMap (dig "issuer" "" .Values.config)) }}
 {{- fail "config.issuer must be set: tokens carry it, and no node knows its own public address" }}
 {{- end }}
 {{- if not (or .Values.redis.url .Values.redis.existingSecret .Values.valkey.enabled) }}
@@ -165,7 +165,13 @@ limits: { memory: 64Mi, ephemeral-storage: 16Mi }
 {{- if eq (int .Values.ports.public) (int .Values.ports.admin) }}
 {{- fail "ports.public and ports.admin must differ" }}
 {{- end }}
-{{- if and .Values.autoscaling.enabled (lt (int .Values.autoscaling.maxReplicas) (int .Values.autoscaling.minReplicas)) }}
+{{- if and .Values.autoscaling.enabled .Values.keda.enabled }}
+{{- fail "autoscaling.enabled and keda.enabled exclude each other: KEDA makes a HorizontalPodAutoscaler of its own" }}
+{{- end }}
+{{- if and .Values.keda.enabled (not .Values.keda.triggers) }}
+{{- fail "keda.triggers must be set: without any, nothing says how many nodes there should be" }}
+{{- end }}
+{{- if and (or .Values.autoscaling.enabled .Values.keda.enabled) (lt (int .Values.autoscaling.maxReplicas) (int .Values.autoscaling.minReplicas)) }}
 {{- fail "autoscaling.maxReplicas must not be less than autoscaling.minReplicas" }}
 {{- end }}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}

@@ -10,6 +10,7 @@ use crate::support::node::Kind;
 
 over_both_stores! {
     asvs_6_3_8_every_failed_login_looks_the_same
+    asvs_6_3_8_the_right_password_of_a_disabled_account_counts_as_a_wrong_one
     asvs_6_3_1_failures_for_one_account_from_one_source_make_it_wait
     asvs_6_3_1_known_and_unknown_accounts_are_throttled_alike
     asvs_6_3_1_many_sources_guessing_at_one_account_must_wait
@@ -19,6 +20,7 @@ over_both_stores! {
     a_wrong_old_password_counts_as_a_failed_login
     guesses_at_the_same_time_are_all_counted
     a_full_queue_is_answered_and_nothing_is_compared
+    who_tries_out_tokens_must_wait
 }
 
 const PROXY: (&str, &str) = ("authentication.trusted_proxies", "127.0.0.1");
@@ -56,6 +58,38 @@ async fn asvs_6_3_8_every_failed_login_looks_the_same(kind: Kind) {
         let answer = site.log_in_with(username, password).await;
         assert_eq!(answer.seen(), wrong.seen(), "{username:.20} {password:.20}");
     }
+}
+
+async fn asvs_6_3_8_the_right_password_of_a_disabled_account_counts_as_a_wrong_one(kind: Kind) {
+    let site = Site::start_with(kind, &[("accounts.failures_per_account_and_source", "3")]).await;
+    let disabled = site.user("disabled").await;
+    let id = site.introspect(&disabled.access).await["sub"].as_str().unwrap().to_owned();
+    site.node.operate("POST", &format!("/admin/users/{id}/disable"), Some(json!({}))).await;
+    let statuses = async |username: &str| {
+        let mut statuses = Vec::new();
+        for password in [PASSWORD, "not the right password", PASSWORD, PASSWORD] {
+            statuses.push(site.log_in_with(username, password).await.status);
+        }
+        statuses
+    };
+    assert_eq!(statuses("disabled").await, [401, 401, 401, 429]);
+    assert_eq!(statuses("nobody").await, [401, 401, 401, 429]);
+}
+
+async fn who_tries_out_tokens_must_wait(kind: Kind) {
+    let site = Site::start_with(kind, &[("authentication.unknown_tokens_per_second", "1")]).await;
+    let own = site.user("alice").await;
+    for (method, path) in [("GET", "/sessions/"), ("POST", "/refresh/"), ("POST", "/logout/")] {
+        let mut last = 0;
+        for _ in 0..200 {
+            last = site.bear(method, path, "itd_at_no-token-of-anybody", None).await.status;
+            if last == 429 {
+                break;
+            }
+        }
+        assert_eq!(last, 429, "{path}");
+    }
+    assert_eq!(site.sessions(&own.access).await.len(), 1, "who has a token does not wait");
 }
 
 async fn asvs_6_3_1_failures_for_one_account_from_one_source_make_it_wait(kind: Kind) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{API, PASSWORD, Site, Tokens};
-use crate::support::node::{Kind, OPERATOR};
+use crate::support::node::{Kind, OPERATOR, Registered};
 
 over_both_stores! {
     login_answers_a_short_token_and_a_long_one
@@ -21,6 +21,7 @@ over_both_stores! {
     rfc9700_4_14_2_a_refresh_token_that_is_used_twice_ends_the_session
     rfc9700_2_4_login_is_no_password_grant
     only_tokens_of_first_party_clients_count_here
+    a_bound_token_is_no_bearer_token_here
     routes_are_off_unless_asked_for
 }
 
@@ -256,6 +257,23 @@ async fn only_tokens_of_first_party_clients_count_here(kind: Kind) {
     assert_eq!(site.bear("POST", "/logout?all=true", refresh, None).await.status, 401);
     assert_eq!(site.log_out(refresh).await.status, 204, "as of every token that is none");
     assert!(site.is_active(access).await && site.is_active(&own.access).await);
+}
+
+async fn a_bound_token_is_no_bearer_token_here(kind: Kind) {
+    let site = Site::start(kind).await;
+    let own = site.user("alice").await;
+    let subject = site.introspect(&own.access).await["sub"].clone();
+    let phone = Registered { id: "phone".to_owned(), secret: String::new() };
+    let issued = async |members: Value| {
+        let issued = site.node.issue(&phone, members).await;
+        issued["access_token"].as_str().unwrap().to_owned()
+    };
+    let bound = issued(json!({"sub": subject, "cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}})).await;
+    let unbound = issued(json!({"sub": subject})).await;
+    assert!(site.is_active(&bound).await);
+    assert_eq!(site.bear("GET", "/sessions", &unbound, None).await.status, 200);
+    assert_eq!(site.bear("GET", "/sessions", &bound, None).await.status, 401);
+    assert_eq!(site.change_password(&bound, PASSWORD, "another battery of staples").await.status, 401);
 }
 
 async fn routes_are_off_unless_asked_for(kind: Kind) {

@@ -135,8 +135,10 @@ impl RedisServer {
             Err(error) => panic!("redis-server does not start: {error}"),
         });
         eventually("redis-server takes connections", async || {
-            // Any reply will do: a server that asks for a password is up as well.
-            self.try_command::<redis::Value>(&["PING"]).await.map_or_else(|error| error.code().is_some(), |_| true)
+            // Nearly any reply will do: a server that asks for a password is up as well, one that still reads its file
+            // is not.
+            let reply = self.try_command::<redis::Value>(&["PING"]).await;
+            reply.map_or_else(|error| error.code().is_some_and(|code| code != "LOADING"), |_| true)
         })
         .await;
     }

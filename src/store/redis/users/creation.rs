@@ -1,6 +1,8 @@
 //! How a user comes to be: both names and the record, or nothing.
 //!
-//! 1. Both names are claimed, for a while. One that somebody else has, or claims, ends it.
+//! 1. Both names are claimed, for a while. One that somebody else has ends it. One that somebody else claims is waited
+//!    for a little: either it becomes theirs, or it is free again. Where it does not come to either, it is not known
+//!    whether it is taken.
 //! 2. The record is kept, for a while, and under a version that nobody is shown.
 //! 3. Both names become this user's, for good. One that is no longer claimed ends it.
 //! 4. The record gets its first version, for good: from then on there is such a user.
@@ -14,10 +16,11 @@
 //! there is always one that finds the rest of its names free: the one that has got the last name which any of them has.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::bytes::Bytes;
 
-use super::{Holder, release, unlist};
+use super::{Holder, present, release, unlist};
 use crate::store::UserCreation;
 use crate::store::redis::call::Call;
 use crate::store::redis::fault::Fault;
@@ -32,6 +35,29 @@ use crate::user::name::{NameKind, UniqueName};
 const PENDING: u64 = 120_000;
 /// How often a name is claimed that was given back, or taken over, between two looks.
 const ATTEMPTS: usize = 3;
+
+/// How many milliseconds a claim of somebody else is waited for at most, each time that it is found not to be settled:
+/// in all some times what a creation takes.
+const WAITS: [u64; 7] = [10, 20, 40, 80, 160, 320, 640];
+
+/// What has become of claiming a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// It is this creation's.
+    Ours,
+    /// It is somebody's.
+    Theirs,
+    /// Somebody else's creation is under way, or was cut off.
+    Unsettled,
+}
+
+/// How far the steps up to the last one got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Prepared {
+    All,
+    Taken(NameKind),
+    Unsettled,
+}
 
 /// One creation.
 pub(super) struct Creation {
@@ -61,32 +87,48 @@ impl Creation {
         Self { fleet: Arc::clone(fleet), keys: keys.clone(), id, record, index, names }
     }
 
-    /// All steps.
+    /// All steps, from the beginning for as long as a claim of somebody else is worth waiting for.
     pub(super) async fn run(self, body: Bytes) -> Result<UserCreation, Fault> {
+        // Those that wait for each other are not to come back together: an id is random.
+        for (wait, chance) in WAITS.into_iter().zip(self.id.0) {
+            if let Some(outcome) = self.attempt(body.clone()).await? {
+                return Ok(outcome);
+            }
+            tokio::time::sleep(Duration::from_millis(wait * u64::from(chance) / u64::from(u8::MAX))).await;
+        }
+        let unsettled = || Fault::unavailable("a name is claimed by a registration that has not come to its end");
+        self.attempt(body).await?.ok_or_else(unsettled)
+    }
+
+    /// All steps; nothing when a claim of somebody else is not settled.
+    async fn attempt(&self, body: Bytes) -> Result<Option<UserCreation>, Fault> {
         let call = Call::begin(&self.fleet)?;
         let mut progress = Progress::default();
         let prepared = self.prepare(&call, body, &mut progress).await;
-        if !matches!(prepared, Ok(None)) {
+        if !matches!(prepared, Ok(Prepared::All)) {
             self.give_back(&progress).await;
         }
-        if let Some(kind) = prepared? {
-            return Ok(UserCreation::Taken(kind));
+        match prepared? {
+            Prepared::All => {}
+            Prepared::Taken(kind) => return Ok(Some(UserCreation::Taken(kind))),
+            Prepared::Unsettled => return Ok(None),
         }
         // Where it is not known how this ends, nothing is given back: there may be such a user.
         if self.finish(&call).await? {
-            return Ok(UserCreation::Done { version: document::FIRST_VERSION });
+            return Ok(Some(UserCreation::Done { version: document::FIRST_VERSION }));
         }
         self.give_back(&progress).await;
         Err(Fault::unavailable("the new user's record was lost before it was complete"))
     }
 
-    /// The steps up to the last one; the name that is somebody else's.
-    async fn prepare(&self, call: &Call, body: Bytes, progress: &mut Progress) -> Result<Option<NameKind>, Fault> {
+    /// The steps up to the last one.
+    async fn prepare(&self, call: &Call, body: Bytes, progress: &mut Progress) -> Result<Prepared, Fault> {
         for (name, kind) in &self.names {
             progress.names += 1;
-            if !self.claim(call, name).await? {
+            let claim = self.claim(call, name).await?;
+            if claim != Claim::Ours {
                 progress.names -= 1;
-                return Ok(Some(*kind));
+                return Ok(if claim == Claim::Theirs { Prepared::Taken(*kind) } else { Prepared::Unsettled });
             }
         }
         progress.has_record = true;
@@ -94,16 +136,16 @@ impl Creation {
             progress.has_record = false;
             return Err(Fault::refused("a user of this id is there already"));
         }
-        self.keep_names(call).await
+        Ok(self.keep_names(call).await?.map_or(Prepared::All, Prepared::Taken))
     }
 
-    /// Claims a name; `false` when it is somebody's.
-    pub(super) async fn claim(&self, call: &Call, name: &str) -> Result<bool, Fault> {
+    /// Claims a name.
+    pub(super) async fn claim(&self, call: &Call, name: &str) -> Result<Claim, Fault> {
         let mut from = Vec::new();
         for _ in 0..ATTEMPTS {
             let arguments = [self.id.0.to_vec(), from, decimal(PENDING)];
             if is_done(call.script(scripts::users::CLAIM.on([name.to_owned()], arguments)).await?)? {
-                return Ok(true);
+                return Ok(Claim::Ours);
             }
             let Some(row) = call.value(name.to_owned()).await? else {
                 from = Vec::new();
@@ -111,17 +153,18 @@ impl Creation {
             };
             let holder = Holder::decode(&row)?;
             if !holder.is_theirs {
-                return Ok(false);
+                return Ok(Claim::Unsettled);
             }
-            let reading = call.read(vec![self.keys.user(holder.id)]).await?;
-            if reading.values.iter().any(Option::is_some) {
-                return Ok(false);
+            let mut reading = call.read(vec![self.keys.user(holder.id)]).await?;
+            if let Some(record) = reading.values.pop().flatten() {
+                let is_there = present(Some(record))?.is_some();
+                return Ok(if is_there { Claim::Theirs } else { Claim::Unsettled });
             }
             // Whoever has just come by way of another primary is not to lose the name.
             call.confirm(&reading).await?;
             from = row;
         }
-        Ok(false)
+        Ok(Claim::Unsettled)
     }
 
     /// Keeps the record for a while; `false` when there is one.
