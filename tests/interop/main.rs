@@ -18,11 +18,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod browser;
-<<<<<<< HEAD
-mod contract;
-=======
 mod chart;
->>>>>>> main
+mod contract;
 mod gateways;
 mod http;
 mod process;
