@@ -125,8 +125,8 @@ pub(crate) enum Route {
 /// How a route is made of what stands in its path; `None` when nothing of the kind has that name.
 type Filled = fn([&str; template::MOST]) -> Option<Route>;
 
-/// Every path, the longer ones before those that would take them for something to be filled in. Their description is made
-/// from this list.
+/// Every path, the longer ones before those that would take them for something to be filled in. Their description is
+/// made from this list.
 pub(crate) const PATHS: [(&str, Filled); 24] = [
     ("/admin/tokens", |_| Some(Route::Tokens)),
     ("/admin/tokens/revoke", |_| Some(Route::TokenRevocation)),

@@ -14,8 +14,8 @@
 //! | `GET /livez`, `/readyz` | [`health`] |
 //!
 //! [`request`] and [`certificate`] read what a peer sent, [`accept`] which form of answer it wants, [`confirmation`]
-//! what its token is bound to, [`json`] a body of JSON, [`template`] a path; [`respond`] writes what it gets, [`published`] what everybody
-//! may read, [`error`] is every way to refuse it.
+//! what its token is bound to, [`json`] a body of JSON, [`template`] a path; [`respond`] writes what it gets,
+//! [`published`] what everybody may read, [`error`] is every way to refuse it.
 
 pub mod accept;
 pub mod accounts;
@@ -170,8 +170,8 @@ fn done(answer: Answer) -> (Answer, Outcome) {
     (answer, Outcome::Done)
 }
 
-/// The paths that are the same whatever is configured, those first that are asked for most. Their description is made from
-/// this list.
+/// The paths that are the same whatever is configured, those first that are asked for most. Their description is made
+/// from this list.
 pub(crate) const PATHS: [(&str, Route); 12] = [
     ("/introspect", Route::Introspect),
     ("/oauth2/introspect", Route::Introspect),

@@ -64,8 +64,8 @@ pub(super) fn user_faults() -> Vec<ApiError> {
     refusals
 }
 
-const FROM_A_PAGE: &str = "A browser whose refresh token is a cookie sends `X-Requested-With`, from a page of the application. A \
-     slash at the end of the path changes nothing.";
+const FROM_A_PAGE: &str = "A browser whose refresh token is a cookie sends `X-Requested-With`, from a page of the \
+     application. A slash at the end of the path changes nothing.";
 
 fn register() -> Operation {
     Operation::new(Method::POST, "register", "Makes a user, who is logged in at once")
@@ -116,8 +116,8 @@ fn refresh() -> Operation {
 fn logout() -> Operation {
     Operation::new(Method::POST, "logout", "Ends a session with every token of it, or all of a user")
         .text(
-            "204 also when there is no session, or it has ended. An access token of the session will do as well. Only who \
-             has a live session may end all of them.",
+            "204 also when there is no session, or it has ended. An access token of the session will do as well. Only \
+             who has a live session may end all of them.",
         )
         .callers(Callers::Session)
         .header("X-Requested-With", "Anything: it shows that a script of the page has sent the request.")

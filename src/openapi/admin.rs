@@ -143,8 +143,8 @@ fn show_client() -> Operation {
         .refuses([ApiError::not_found()])
 }
 
-const CHANGE: &str = "A record that was read may be sent back whole: `client_id` and `state` are refused only where they say \
-     something else. The secret is changed by rotating it.";
+const CHANGE: &str = "A record that was read may be sent back whole: `client_id` and `state` are refused only where \
+     they say something else. The secret is changed by rotating it.";
 
 fn replace_client() -> Operation {
     with(OPERATOR, Method::PUT, "replaceClient", "Sets all members of a client")

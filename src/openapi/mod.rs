@@ -72,11 +72,11 @@ pub fn public(features: Features, issuer: &str) -> Value {
         components.extend(components::accounts());
     }
     let title = "introspectd";
-    let text = "Token introspection (RFC 7662), revocation (RFC 7009) and issue for a fleet of APIs. `OPTIONS` is answered \
-         at each path but those of documents, `HEAD` wherever `GET` is; neither is listed. A head that is no HTTP, or is \
-         longer than `http.max_header_bytes`, is answered 400 or 431 without a body. A client that cannot send a \
-         header authenticates in the form of the body: by `client_id` with `client_secret`, with an assertion, with a \
-         certificate, or alone where it is a public one.";
+    let text = "Token introspection (RFC 7662), revocation (RFC 7009) and issue for a fleet of APIs. `OPTIONS` is \
+         answered at each path but those of documents, `HEAD` wherever `GET` is; neither is listed. A head that is no \
+         HTTP, or is longer than `http.max_header_bytes`, is answered 400 or 431 without a body. A client that cannot \
+         send a header authenticates in the form of the body: by `client_id` with `client_secret`, with an assertion, \
+         with a certificate, or alone where it is a public one.";
     let mut document = write(title, text, &public_places(features, issuer), components);
     if !issuer.is_empty() {
         document["servers"] = json!([{"url": issuer.trim_end_matches('/')}]);
@@ -86,8 +86,9 @@ pub fn public(features: Features, issuer: &str) -> Value {
 
 /// The description of the admin listener, which is not told to anybody by what name it is reached.
 pub fn admin() -> Value {
-    let text = "The listener for operators. `OPTIONS` is answered at each path, `HEAD` wherever `GET` is; neither is listed. \
-         Callers authenticate by the `Authorization` header: Basic, or a Bearer token with the scope of the right.";
+    let text = "The listener for operators. `OPTIONS` is answered at each path, `HEAD` wherever `GET` is; neither is \
+         listed. Callers authenticate by the `Authorization` header: Basic, or a Bearer token with the scope of the \
+         right.";
     write("introspectd, admin listener", text, &admin_places(), components::admin())
 }
 
@@ -117,6 +118,10 @@ fn public_places(features: Features, issuer: &str) -> Vec<Place> {
     }
     places
 }
+
+/// Of the paths and objects, which stay as they are when programs go on to work with them. Which release answers is
+/// nobody's business (RFC 9110 section 17.12).
+const VERSION: &str = "1";
 
 /// What can stand for any identifier in a path.
 const SAMPLE: &str = "p6enp6enp6enp6enp6enpw";
@@ -157,7 +162,7 @@ fn write(title: &str, text: &str, places: &[Place], components: Vec<(&str, Value
         "openapi": "3.1.1",
         "info": {
             "title": title,
-            "version": env!("CARGO_PKG_VERSION"),
+            "version": VERSION,
             "description": text,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -176,11 +181,11 @@ fn security_schemes() -> Value {
     json!({
         "basic": {
             "type": "http", "scheme": "basic",
-            "description": "Identifier and secret of a client, form-encoded before they are joined (RFC 6749 section 2.3.1).",
+            "description": "Identifier and secret of a client, form-encoded and joined (RFC 6749 section 2.3.1).",
         },
         "bearer": {
             "type": "http", "scheme": "bearer",
-            "description": "An access token. For what a client has a right to, one that carries the scope of that right.",
+            "description": "An access token, for what a client has a right to: one with the scope of that right.",
         },
         "userToken": {
             "type": "http", "scheme": "bearer",

@@ -33,16 +33,14 @@ pub(super) fn describe(route: Route, path: &str) -> (&'static str, Vec<Operation
 fn introspect() -> Operation {
     Operation::new(Method::POST, "introspect", "Says whether a token is active, and what it allows (RFC 7662)")
         .text(
-            "A token that is not active, or not for this caller, is answered `{\"active\":false}` and nothing else. With \
-             `Cache-Control: no-cache` the state is read, and not taken from memory. A client that is registered for it, \
-             or that asks for it with `Accept`, gets a signed answer (RFC 9701).",
+            "A token that is not active, or not for this caller, is answered `{\"active\":false}` and nothing else. \
+             With `Cache-Control: no-cache` the state is read, and not taken from memory. A client that is registered \
+             for it, or that asks for it with `Accept`, gets a signed answer (RFC 9701).",
         )
         .form("IntrospectionForm")
         .callers(Callers::Client(Some(Right::Introspect)))
         .header("Cache-Control", "`no-cache` reads the state anew.")
-        .answers(
-            Answer::json(StatusCode::OK, "Introspection", "What is known of the token.").or(SIGNED, text()),
-        )
+        .answers(Answer::json(StatusCode::OK, "Introspection", "What is known of the token.").or(SIGNED, text()))
         .refuses([
             ApiError::bad_request("invalid_client", "Client authentication is required"),
             ApiError::insufficient_scope(StatusCode::UNAUTHORIZED, Right::Introspect),
@@ -75,8 +73,8 @@ fn batch() -> Operation {
 fn revoke() -> Operation {
     Operation::new(Method::POST, "revoke", "Revokes a token with everything of its grant (RFC 7009)")
         .text(
-            "200 also when there was nothing to revoke. A client revokes its own tokens; with the right `revoke`, those \
-             of any client. 200 says that no node says active any more, and 503 that this is not certain: ask again.",
+            "200 also when there was nothing to revoke. A client revokes its own tokens; with the right `revoke`, \
+             those of any client. 200 says that no node says active any more, and 503 that this is not certain.",
         )
         .form("RevocationForm")
         .callers(Callers::Client(None))
@@ -92,8 +90,8 @@ fn token() -> Operation {
     let bad = ApiError::bad_request;
     Operation::new(Method::POST, "token", "Issues tokens to the client that asks for them (RFC 6749 section 3.2)")
         .text(
-            "A proof of possession in `DPoP` binds what is issued to its key (RFC 9449); a certificate binds it where the \
-             client is registered for that (RFC 8705). A client without authentication names itself by `client_id`.",
+            "A proof of possession in `DPoP` binds what is issued to its key (RFC 9449); a certificate binds it where \
+             the client is registered for that (RFC 8705). A client without authentication names itself by `client_id`.",
         )
         .form("TokenForm")
         .callers(Callers::Client(None))
@@ -121,15 +119,15 @@ fn token() -> Operation {
 fn forward_auth(below: bool) -> Operation {
     let id = if below { "forwardAuthBelow" } else { "forwardAuth" };
     let mut operation = Operation::new(Method::GET, id, "Says to a gateway whether a request may pass")
-            .text(
-                "For nginx `auth_request`, Traefik `ForwardAuth`, Envoy `ext_authz` and haproxy: every method is answered, \
-                 with the headers of the request that is asked about. Below `/forward-auth` the query is that request's \
-                 own, and says nothing.",
-            )
-            .callers(Callers::Gateway)
-            .header("X-Forward-Auth-Secret", "The gateway's secret, where one is set.")
-            .header("X-Forward-Auth-Scope", "What the token must carry.")
-            .header("X-Forward-Auth-Audience", "What the token must be made for.");
+        .text(
+            "For nginx `auth_request`, Traefik `ForwardAuth`, Envoy `ext_authz` and haproxy: every method is \
+                 answered, with the headers of the request that is asked about. Below `/forward-auth` the query is \
+                 that request's own, and says nothing.",
+        )
+        .callers(Callers::Gateway)
+        .header("X-Forward-Auth-Secret", "The gateway's secret, where one is set.")
+        .header("X-Forward-Auth-Scope", "What the token must carry.")
+        .header("X-Forward-Auth-Audience", "What the token must be made for.");
     if !below {
         operation = operation.query("scope", super::schema::scope(), "What the token must carry.").query(
             "audience",

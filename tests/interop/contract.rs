@@ -24,8 +24,8 @@ const EXAMPLES_OF_THE_LONG_FORM: u32 = 200;
 const LIMIT: Duration = Duration::from_mins(8);
 const LIMIT_OF_THE_LONG_FORM: Duration = Duration::from_mins(60);
 
-/// Ways to be slowed down are off: they are tested elsewhere, and would be all that is left to see. A longer head is not
-/// ours to answer: what reads heads refuses it without a body (tests/wire).
+/// Ways to be slowed down are off: they are tested elsewhere, and would be all that is left to see. A longer head is
+/// not ours to answer: what reads heads refuses it without a body (tests/wire).
 const SETTINGS: [(&str, &str); 13] = [
     ("INTROSPECTD_ACCOUNTS__ENABLED", "true"),
     ("INTROSPECTD_ACCOUNTS__REGISTRATIONS_PER_HOUR", "0"),
