@@ -20,7 +20,7 @@ pub(super) fn describe(route: Route) -> Operation {
         Route::Sessions => sessions(),
         Route::Session(_) => end_session(),
     };
-    operation.shared(VARY)
+    operation.shared(&VARY)
 }
 
 const TOKENS: &str = "The tokens; where the application is set up for it, the refresh token as a cookie.";

@@ -190,16 +190,17 @@ impl Operation {
     }
 
     /// Something that may be in the query.
+    #[expect(clippy::needless_pass_by_value, reason = "schemas are written inside each other")]
     pub(super) fn query(self, name: &'static str, schema: Value, meaning: &str) -> Self {
-        self.parameter("query", name, schema, meaning)
+        self.parameter("query", name, &schema, meaning)
     }
 
     /// A header that may be there.
     pub(super) fn header(self, name: &'static str, meaning: &str) -> Self {
-        self.parameter("header", name, json!({"type": "string"}), meaning)
+        self.parameter("header", name, &json!({"type": "string"}), meaning)
     }
 
-    fn parameter(mut self, place: &str, name: &str, schema: Value, meaning: &str) -> Self {
+    fn parameter(mut self, place: &str, name: &str, schema: &Value, meaning: &str) -> Self {
         self.parameters.push(json!({"name": name, "in": place, "schema": schema, "description": meaning}));
         self
     }
@@ -211,7 +212,7 @@ impl Operation {
     }
 
     /// Each answer has this header.
-    pub(super) fn shared(mut self, name: HeaderName) -> Self {
+    pub(super) fn shared(mut self, name: &HeaderName) -> Self {
         let meaning = "Which pages may read it.";
         self.answers = self.answers.into_iter().map(|answer| answer.always(name.clone(), meaning)).collect();
         self

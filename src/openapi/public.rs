@@ -170,7 +170,7 @@ pub(super) fn document(id: &'static str, schema: &'static str, summary: &'static
 }
 
 fn shared(id: &'static str, schema: &'static str, summary: &'static str) -> Operation {
-    document(id, schema, summary).text("Pages of every origin may read it.").shared(ACCESS_CONTROL_ALLOW_ORIGIN)
+    document(id, schema, summary).text("Pages of every origin may read it.").shared(&ACCESS_CONTROL_ALLOW_ORIGIN)
 }
 
 fn keys() -> Operation {

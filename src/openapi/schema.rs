@@ -1,5 +1,7 @@
 //! The words that schemas are written in (JSON Schema 2020-12, which OpenAPI 3.1 takes over whole).
 
+#![expect(clippy::needless_pass_by_value, reason = "schemas are written inside each other")]
+
 use serde_json::{Map, Value, json};
 
 /// A member of an object: its name, whether it must be there, its schema and what it means.

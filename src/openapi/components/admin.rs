@@ -17,7 +17,7 @@ use crate::token::claims::RESERVED;
 
 /// Those of the admin listener.
 pub(in crate::openapi) fn admin() -> Vec<(&'static str, Value)> {
-    vec![
+    let mut objects = vec![
         ("Error", error()),
         ("IssueRequest", issue_request()),
         (
@@ -46,6 +46,30 @@ pub(in crate::openapi) fn admin() -> Vec<(&'static str, Value)> {
             ]),
         ),
         ("Changed", open(vec![must("changed", flag(), "Whether anything is now otherwise than before.")])),
+        ("Liveness", open(vec![must("status", one_of(["alive"]), "The process answers.")])),
+        (
+            "Readiness",
+            open(vec![
+                must("status", one_of(STATUSES), "Whether requests should be sent here."),
+                may("findings", list(named("Finding")), "What is worth knowing of the store's servers."),
+            ]),
+        ),
+        (
+            "Finding",
+            open(vec![
+                must("id", text(), "What was found; the log says what it means."),
+                must("unsafe", flag(), "Whether a revocation may be lost by it."),
+            ]),
+        ),
+        ("Description", description()),
+    ];
+    objects.extend(clients_and_keys());
+    objects.extend(users());
+    objects
+}
+
+fn clients_and_keys() -> Vec<(&'static str, Value)> {
+    vec![
         ("NewClient", open(new_client())),
         ("ClientMetadata", open(client_metadata())),
         ("Client", open(client())),
@@ -85,6 +109,11 @@ pub(in crate::openapi) fn admin() -> Vec<(&'static str, Value)> {
                 or_null("use", purpose(), "What they sign; else access tokens."),
             ]),
         ),
+    ]
+}
+
+fn users() -> Vec<(&'static str, Value)> {
+    vec![
         ("NewUser", closed(user_members())),
         ("NewPassword", closed(vec![must("password", password(), "The password as it is to be.")])),
         (
@@ -111,22 +140,6 @@ pub(in crate::openapi) fn admin() -> Vec<(&'static str, Value)> {
         ),
         ("Session", open(session())),
         ("Sessions", open(vec![must("sessions", list(named("Session")), "The oldest first.")])),
-        ("Liveness", open(vec![must("status", one_of(["alive"]), "The process answers.")])),
-        (
-            "Readiness",
-            open(vec![
-                must("status", one_of(STATUSES), "Whether requests should be sent here."),
-                may("findings", list(named("Finding")), "What is worth knowing of the store's servers."),
-            ]),
-        ),
-        (
-            "Finding",
-            open(vec![
-                must("id", text(), "What was found; the log says what it means."),
-                must("unsafe", flag(), "Whether a revocation may be lost by it."),
-            ]),
-        ),
-        ("Description", description()),
     ]
 }
 
