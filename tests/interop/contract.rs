@@ -22,7 +22,7 @@ const EXAMPLES: u32 = 10;
 const EXAMPLES_OF_THE_LONG_FORM: u32 = 200;
 /// How long it may take for one listener; on an idle machine, it takes half a minute.
 const LIMIT: Duration = Duration::from_mins(8);
-const LIMIT_OF_THE_LONG_FORM: Duration = Duration::from_mins(60);
+const LIMIT_OF_THE_LONG_FORM: Duration = Duration::from_hours(1);
 
 /// Ways to be slowed down are off: they are tested elsewhere, and would be all that is left to see. A longer head is
 /// not ours to answer: what reads heads refuses it without a body (tests/wire).
