@@ -5,9 +5,9 @@
 //! routes that the configuration has on, since it is what this server answers; what is printed names all.
 //!
 //! - `public`, `accounts`, `admin` what each route does: found by the routes that the routers look up
-//! - [`mod@operation`] one thing that a route does; `refusals` what each step of it is refused with
+//! - `operation` one thing that a route does; `refusals` what each step of it is refused with
 //! - `components` the objects; `schema` the words that they are written in
-//! - [`mod@page`] the page for people
+//! - `page` the page for people
 //!
 //! It cannot drift: paths come from the tables that the routers look up, methods are compared with theirs, each refusal
 //! is made by the function that the route makes it with, and objects that are read are compared with their types.
