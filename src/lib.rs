@@ -34,6 +34,7 @@
 //! - [`form`] the one wire format that all of OAuth shares, [`json`] the one that its texts are written in
 //! - [`jose`] signed texts: keys and signatures, pure
 //! - [`http`] the public face, [`admin`] the operators' face
+//! - [`openapi`] what both of them answer, written down
 //! - [`server`] bytes and connections, [`shutdown`] how they end
 //! - [`config`] what can be set, [`telemetry`] what can be seen
 //! - [`watch`] one value that many tasks wait for
@@ -53,6 +54,7 @@ pub mod form;
 pub mod http;
 pub mod jose;
 pub mod json;
+pub mod openapi;
 pub mod reload;
 pub mod server;
 pub mod service;

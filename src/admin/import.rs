@@ -34,6 +34,9 @@ use crate::token::value::{TokenKind, TokenValue};
 /// The most tokens in one request.
 pub const MOST_TOKENS: usize = 1_000;
 
+/// What can become of one.
+pub(crate) const OUTCOMES: [&str; 6] = ["imported", "unchanged", "revoked", "expired", "inactive", "refused"];
+
 /// How many of them are read and written at a time.
 const AT_ONCE: usize = 32;
 
@@ -43,7 +46,7 @@ const CLAIMS: [&str; 7] = ["act", "may_act", "acr", "amr", "auth_time", "ext", "
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Question<'a> {
+pub(crate) struct Question<'a> {
     #[serde(borrow)]
     tokens: Vec<&'a RawValue>,
     #[serde(default)]

@@ -24,7 +24,7 @@ use crate::token::value::{TokenKind, TokenValue};
 /// What may be said of a token to be issued.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct IssueRequest {
+pub(crate) struct IssueRequest {
     client_id: String,
     sub: Option<String>,
     username: Option<String>,

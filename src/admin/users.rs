@@ -51,24 +51,6 @@ pub enum Action {
 }
 
 impl Route {
-    /// The route of what stands behind `/admin/users`; `None` when there is none.
-    pub fn of(rest: &str) -> Option<Self> {
-        if rest.is_empty() {
-            return Some(Self::All);
-        }
-        let mut parts = rest.strip_prefix('/')?.split('/');
-        let id = UserId::from_text(parts.next()?)?;
-        Some(match (parts.next(), parts.next(), parts.next()) {
-            (None, _, _) => Self::One(id),
-            (Some("disable"), None, _) => Self::Act(id, Action::Disable),
-            (Some("enable"), None, _) => Self::Act(id, Action::Enable),
-            (Some("password"), None, _) => Self::Act(id, Action::Password),
-            (Some("sessions"), None, _) => Self::Sessions(id),
-            (Some("sessions"), Some(session), None) => Self::Session(id, GrantId::from_text(session)?),
-            _ => return None,
-        })
-    }
-
     /// Its methods.
     pub fn methods(self) -> (&'static [Method], &'static str) {
         match self {
@@ -131,7 +113,7 @@ pub async fn answer(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewUserBody {
+pub(crate) struct NewUserBody {
     username: String,
     email: String,
     password: String,
@@ -146,7 +128,7 @@ async fn create(service: &Service, sent: &[u8], now: Now) -> Result<Answer, ApiE
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PasswordBody {
+pub(crate) struct PasswordBody {
     password: String,
 }
 

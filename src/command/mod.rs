@@ -4,12 +4,14 @@
 //! - [`settings`] `config check|print|schema`
 //! - [`clients`], [`keys`], [`tokens`] talk to a running service; [`health`] asks whether it is well
 //! - [`import`] clients and tokens from elsewhere, line by line
+//! - [`description`] prints what a listener answers
 //! - [`members`] all that can be said of a client
 //! - [`caller`] the HTTP client behind them; [`output`] tables and JSON
 //! - [`manual`] pages for `man`; [`reference`](mod@reference) the page in docs
 
 pub mod caller;
 pub mod clients;
+pub mod description;
 pub mod dev;
 pub mod health;
 pub mod import;
@@ -59,6 +61,8 @@ enum Verb {
     Keys(keys::KeyCommand),
     /// Ask a running service whether it is well; exit code 0 if it is.
     Health(health::Health),
+    /// Print what a listener answers, as OpenAPI 3.1 in JSON.
+    Openapi(description::Description),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -103,6 +107,7 @@ impl CommandLine {
             Verb::Import(command) => on_runtime(command.run(self.format)),
             Verb::Revoke(revocation) => on_runtime(revocation.run(self.format)),
             Verb::Health(health) => on_runtime(health.run()),
+            Verb::Openapi(description) => description.run(),
             Verb::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "introspectd", &mut script);

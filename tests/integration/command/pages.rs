@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::support::program::{run, run_with};
 
-const VERBS: [&str; 7] = ["serve", "config", "client", "token", "health", "completions", "man"];
+const VERBS: [&str; 8] = ["serve", "config", "client", "token", "health", "openapi", "completions", "man"];
 
 #[test]
 fn completions_are_scripts_that_know_every_verb() {
@@ -74,4 +74,19 @@ fn help_names_every_verb_and_a_wrong_call_is_told_apart() {
         assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{wrong:?}");
         assert!(finished.stderr.contains("Usage"), "{}", finished.stderr);
     }
+}
+
+#[test]
+fn the_description_of_each_listener_is_printed() {
+    let printed = |arguments: &[&str]| {
+        let finished = run(arguments, &[]);
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        serde_json::from_str::<serde_json::Value>(&finished.stdout).unwrap()
+    };
+    let public = printed(&["openapi"]);
+    assert_eq!(public, printed(&["openapi", "--public"]));
+    assert!(public["paths"]["/login"].is_object() && public["paths"]["/admin/clients"].is_null());
+    let admin = printed(&["openapi", "--admin"]);
+    assert!(admin["paths"]["/admin/clients"].is_object() && admin["paths"]["/introspect"].is_null());
+    assert_eq!(run(&["openapi", "--admin", "--public"], &[]).code, Some(2));
 }
