@@ -127,7 +127,7 @@ type Filled = fn([&str; template::MOST]) -> Option<Route>;
 
 /// Every path, the longer ones before those that would take them for something to be filled in. Their description is
 /// made from this list.
-pub(crate) const PATHS: [(&str, Filled); 24] = [
+pub(crate) static PATHS: [(&str, Filled); 24] = [
     ("/admin/tokens", |_| Some(Route::Tokens)),
     ("/admin/tokens/revoke", |_| Some(Route::TokenRevocation)),
     ("/admin/tokens/approve", |_| Some(Route::TokenApproval)),
