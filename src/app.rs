@@ -195,6 +195,11 @@ impl App {
         &self.drain
     }
 
+    /// Whether it should be sent requests.
+    pub fn readiness(&self) -> &Readiness {
+        &self.context.readiness
+    }
+
     /// What of it can be changed while it runs.
     pub fn parts(&self) -> Parts {
         Parts {

@@ -38,7 +38,7 @@
 //! - [`server`] bytes and connections, [`shutdown`] how they end
 //! - [`config`] what can be set, [`telemetry`] what can be seen
 //! - [`watch`] one value that many tasks wait for
-//! - [`reload`] what of it can be changed while it runs
+//! - [`reload`] what of it can be changed while it runs, [`supervisor`] who started it and wants to know how it fares
 //! - [`app`] puts it together, [`command`] is the command line
 
 pub mod admin;
@@ -60,6 +60,7 @@ pub mod server;
 pub mod service;
 pub mod shutdown;
 pub mod store;
+pub mod supervisor;
 pub mod telemetry;
 pub mod token;
 pub mod user;

@@ -4,6 +4,7 @@
 //! | route | right | file |
 //! |---|---|---|
 //! | `POST /admin/tokens` | `issue` or `admin` | [`tokens`] |
+//! | `POST /admin/tokens/import` | `import` or `admin` | [`import`] |
 //! | `POST /admin/tokens/revoke` | `revoke` or `admin` | [`revocations`] |
 //! | `POST /admin/tokens/approve`, `/admin/revocations` | `admin` | [`revocations`] |
 //! | `GET, POST /admin/clients` | `admin` | [`clients`] |
@@ -17,6 +18,7 @@
 //! | `GET /metrics`, `/livez`, `/readyz`, `/openapi.json` | none | [`operations`] |
 
 pub mod clients;
+pub mod import;
 pub mod keys;
 pub mod operations;
 pub mod paging;
@@ -70,6 +72,7 @@ impl AdminFace {
             Route::Client(id) => clients::one(context, &id, request, peer).await,
             Route::ClientAction(id, action) => clients::act(context, &id, action, request, peer).await,
             Route::Tokens => tokens::issue(context, request, peer).await,
+            Route::TokenImport => import::tokens(context, request, peer).await,
             Route::TokenRevocation => revocations::revoke(context, request, peer).await,
             Route::TokenApproval => revocations::approve(context, request, peer).await,
             Route::Revocations => revocations::revoke_all(context, request, peer).await,
@@ -116,6 +119,7 @@ pub(crate) enum Route {
     Readiness,
     Revocations,
     TokenApproval,
+    TokenImport,
     TokenRevocation,
     Tokens,
     Unknown,
@@ -127,9 +131,10 @@ type Filled = fn([&str; template::MOST]) -> Option<Route>;
 
 /// Every path, the longer ones before those that would take them for something to be filled in. Their description is
 /// made from this list.
-pub(crate) static PATHS: [(&str, Filled); 24] = [
+pub(crate) static PATHS: [(&str, Filled); 25] = [
     ("/admin/tokens", |_| Some(Route::Tokens)),
     ("/admin/tokens/revoke", |_| Some(Route::TokenRevocation)),
+    ("/admin/tokens/import", |_| Some(Route::TokenImport)),
     ("/admin/tokens/approve", |_| Some(Route::TokenApproval)),
     ("/admin/revocations", |_| Some(Route::Revocations)),
     ("/admin/clients", |_| Some(Route::Clients)),
@@ -201,6 +206,7 @@ impl Route {
             | Self::KeyRotation
             | Self::Revocations
             | Self::TokenApproval
+            | Self::TokenImport
             | Self::TokenRevocation
             | Self::Tokens => (&[Method::POST], "POST, OPTIONS"),
             Self::Description | Self::Liveness | Self::Metrics | Self::Readiness => {

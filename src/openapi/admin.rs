@@ -16,6 +16,7 @@ pub(super) fn describe(route: &Route) -> (&'static str, Vec<Operation>) {
     match route {
         Route::Tokens => ("Tokens", vec![issue()]),
         Route::TokenRevocation => ("Tokens", vec![revoke()]),
+        Route::TokenImport => ("Tokens", vec![import()]),
         Route::TokenApproval => ("Tokens", vec![approve()]),
         Route::Revocations => ("Tokens", vec![revoke_all()]),
         Route::Clients => ("Clients", vec![list_clients(), create_client()]),
@@ -64,6 +65,19 @@ fn issue() -> Operation {
             ApiError::bad_request("invalid_scope", "A scope stands for a right that cannot be given"),
             ApiError::conflict("The token exists already"),
             ApiError::internal("issuing"),
+        ])
+}
+
+fn import() -> Operation {
+    let callers = Callers::Header(&[Right::Import, Right::Admin]);
+    with(callers, Method::POST, "importTokens", "Takes over up to 1,000 access tokens that were issued elsewhere")
+        .text("Each is judged for itself. To send all of it again does no harm: what was revoked since is not brought back.")
+        .json("ImportQuestion")
+        .answers(Answer::json(StatusCode::OK, "ImportAnswer", "What became of each."))
+        .refuses([
+            ApiError::invalid_request("tokens.imports is off"),
+            ApiError::invalid_request("There are more than 1000 tokens"),
+            ApiError::internal("importing"),
         ])
 }
 

@@ -9,7 +9,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
 use super::*;
-use crate::admin::{clients, keys, revocations, tokens, users};
+use crate::admin::{clients, import, keys, revocations, tokens, users};
 use crate::client::metadata::{ClientMetadata, blank, view};
 use crate::client::{ClientId, is_vschar};
 use crate::http::accounts::{login, logout, password, refresh, register};
@@ -120,6 +120,7 @@ fn objects_that_are_read_have_the_members_of_their_types() {
         (&public, "Logout", members::<logout::Body>()),
         (&public, "PasswordChange", members::<password::Body>()),
         (&admin, "IssueRequest", members::<tokens::IssueRequest>()),
+        (&admin, "ImportQuestion", members::<import::Question<'_>>()),
         (&admin, "TokenReference", members::<revocations::TokenRequest>()),
         (&admin, "BulkRevocation", members::<revocations::BulkRequest>()),
         (&admin, "SecretRotation", members::<clients::RotateRequest>()),

@@ -46,6 +46,21 @@ fn the_manual_is_troff_and_knows_every_verb() {
 }
 
 #[test]
+fn the_manual_has_a_page_for_each_verb() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = run(&["man", "--folder", folder.path().to_str().unwrap()], &[]);
+    assert_eq!((written.code, written.stdout.as_str()), (Some(0), ""), "{}", written.stderr);
+    for page in ["introspectd", "introspectd-serve", "introspectd-client", "introspectd-client-rotate-secret"] {
+        let text = std::fs::read_to_string(folder.path().join(format!("{page}.1"))).unwrap();
+        assert!(text.contains(&format!(".TH {page} 1")), "{page}: {text}");
+    }
+    assert!(!folder.path().join("introspectd-help.1").exists());
+    let nowhere = run(&["man", "--folder", "/nowhere/at/all"], &[]);
+    assert_eq!(nowhere.code, Some(1));
+    assert!(nowhere.stderr.contains("/nowhere/at/all"), "{}", nowhere.stderr);
+}
+
+#[test]
 fn help_names_every_verb_and_a_wrong_call_is_told_apart() {
     let help = run(&["--help"], &[]);
     assert_eq!(help.code, Some(0));
