@@ -71,7 +71,7 @@ fn issue() -> Operation {
 fn import() -> Operation {
     let callers = Callers::Header(&[Right::Import, Right::Admin]);
     with(callers, Method::POST, "importTokens", "Takes over up to 1,000 access tokens that were issued elsewhere")
-        .text("Each is judged for itself. To send all of it again does no harm: what was revoked since is not brought back.")
+        .text("Each is judged for itself. To send them again does no harm: what was revoked is not brought back.")
         .json("ImportQuestion")
         .answers(Answer::json(StatusCode::OK, "ImportAnswer", "What became of each."))
         .refuses([
