@@ -26,14 +26,17 @@ pub mod users;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{Method, Request, StatusCode};
 
 use crate::auth::{Caller, Method as Proof};
 use crate::client::{ClientId, Right};
 use crate::form::{self, Form};
 use crate::http::error::ApiError;
+use crate::http::trail::{self, Trail};
 use crate::http::{Answer, Context, health, request, respond};
 use crate::server::{Handler, Peer, Refusal, RequestBody, ServerStatistics};
+use crate::service::Service;
+use crate::telemetry::audit::{Act, Actor};
 use crate::telemetry::metrics::{Endpoint, Outcome};
 use crate::token::time::Now;
 
@@ -48,6 +51,26 @@ impl AdminFace {
     /// A face over `context`, which shows these counters of the server among its metrics.
     pub fn new(context: Arc<Context>, statistics: Arc<ServerStatistics>) -> Self {
         Self { context, statistics }
+    }
+
+    /// Answers a request, and records what was done or refused.
+    async fn recorded(&self, route: Route, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
+        let context = &self.context;
+        let act = route.act(request.method()).filter(|_| context.audit.is_on());
+        let Some(act) = act else { return self.answer(route, request, peer).await };
+        // Until the line is there.
+        let _room = context.audit.admit(act).map_err(ApiError::unavailable)?;
+        let now = context.service.now();
+        let trail = Trail::of(request);
+        trail.act = Some(act);
+        route.name(&context.service, trail);
+        let answer = self.answer(route, request, peer).await;
+        let mut trail = std::mem::take(Trail::of(request));
+        if trail.actor == Actor::Unknown {
+            trail.actor = trail::claimed(&context.service, request.headers()).await;
+        }
+        context.record(trail, request.headers(), peer, answer.as_ref(), now);
+        answer
     }
 
     async fn answer(&self, route: Route, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
@@ -84,10 +107,11 @@ impl Handler for AdminFace {
     async fn handle(&self, request: &mut Request<RequestBody>, peer: &Peer) -> Answer {
         let watch = self.context.observer.begin();
         let route = Route::of(request.uri().path());
-        let endpoint = route.endpoint();
+        let (endpoint, template) = (route.endpoint(), route.template());
         // Seldom called, and as large as the largest of its routes.
-        let answer = Box::pin(self.answer(route, request, peer)).await;
-        watch.end(endpoint, answer.map(|answer| (answer, Outcome::Done)))
+        let answer = Box::pin(self.recorded(route, request, peer)).await;
+        let describe = || self.context.describe(template, request, peer);
+        watch.end(endpoint, answer.map(|answer| (answer, Outcome::Done)), describe)
     }
 
     fn refuse(&self, refusal: Refusal) -> Answer {
@@ -177,6 +201,70 @@ impl Route {
         }
     }
 
+    /// Its path, as the log has it.
+    fn template(&self) -> &'static str {
+        match self {
+            Self::Client(_) => "/admin/clients/{client_id}",
+            Self::ClientAction(_, clients::Action::Approve) => "/admin/clients/{client_id}/approve",
+            Self::ClientAction(_, clients::Action::Revoke) => "/admin/clients/{client_id}/revoke",
+            Self::ClientAction(_, clients::Action::RotateSecret) => "/admin/clients/{client_id}/rotate-secret",
+            Self::Clients => "/admin/clients",
+            Self::Key(_, keys::Action::Remove) => "/admin/keys/{kid}",
+            Self::Key(_, keys::Action::Retire) => "/admin/keys/{kid}/retire",
+            Self::KeyRotation => "/admin/keys/rotate",
+            Self::Keys => "/admin/keys",
+            Self::Liveness => "/livez",
+            Self::Metrics => "/metrics",
+            Self::Readiness => "/readyz",
+            Self::Revocations => "/admin/revocations",
+            Self::TokenApproval => "/admin/tokens/approve",
+            Self::TokenRevocation => "/admin/tokens/revoke",
+            Self::Tokens => "/admin/tokens",
+            Self::Unknown => "",
+            Self::Users(route) => route.template(),
+        }
+    }
+
+    /// What a request to it does, in the words of the audit log; `None` where nothing is recorded.
+    fn act(&self, method: &Method) -> Option<Act> {
+        let (methods, _) = self.methods();
+        if !methods.contains(method) {
+            return None;
+        }
+        Some(match self {
+            Self::Client(_) => match *method {
+                Method::GET => Act::ClientRead,
+                Method::DELETE => Act::ClientDelete,
+                _ => Act::ClientUpdate,
+            },
+            Self::ClientAction(_, clients::Action::Approve) => Act::ClientApprove,
+            Self::ClientAction(_, clients::Action::Revoke) => Act::ClientRevoke,
+            Self::ClientAction(_, clients::Action::RotateSecret) => Act::ClientRotateSecret,
+            Self::Clients if *method == Method::GET => Act::ClientList,
+            Self::Clients => Act::ClientCreate,
+            Self::Key(_, keys::Action::Remove) => Act::KeyRemove,
+            Self::Key(_, keys::Action::Retire) => Act::KeyRetire,
+            Self::KeyRotation => Act::KeyRotate,
+            Self::Keys => Act::KeyList,
+            Self::Revocations => Act::TokenRevokeAll,
+            Self::TokenApproval => Act::TokenApprove,
+            Self::TokenRevocation => Act::TokenRevoke,
+            Self::Tokens => Act::TokenIssue,
+            Self::Users(route) => route.act(method),
+            Self::Liveness | Self::Metrics | Self::Readiness | Self::Unknown => return None,
+        })
+    }
+
+    /// Names what its path names.
+    fn name(&self, service: &Service, trail: &mut Trail) {
+        match self {
+            Self::Client(id) | Self::ClientAction(id, _) => trail.name(service, "client_id", id.as_str()),
+            Self::Key(kid, _) => trail.name(service, "kid", kid),
+            Self::Users(route) => route.name(&mut trail.target),
+            _ => {}
+        }
+    }
+
     fn endpoint(&self) -> Endpoint {
         match self {
             Self::Liveness | Self::Metrics | Self::Readiness => Endpoint::Operations,
@@ -189,12 +277,15 @@ impl Route {
 /// Decides who is calling, and that it has one of `rights`.
 async fn authorise(
     context: &Context,
-    headers: &HeaderMap,
+    request: &mut Request<RequestBody>,
     peer: &Peer,
     now: Now,
     rights: &[Right],
 ) -> Result<Caller, ApiError> {
-    let caller = context.authenticate(headers, &Form::default(), peer, now).await?;
+    let caller = context.authenticate(request.headers(), &Form::default(), peer, now).await?;
+    if context.audit.is_on() {
+        Trail::of(request).actor = trail::actor(&caller);
+    }
     if rights.iter().any(|right| caller.has(*right)) {
         return Ok(caller);
     }

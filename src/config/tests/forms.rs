@@ -357,7 +357,7 @@ fn check_everything(config: &Config) {
     assert_eq!(config.drain, DrainConfig { min: Duration::ZERO, max: Duration::from_mins(1) });
     assert_eq!(
         config.log,
-        LogConfig { format: LogFormat::Json, level: "warn,introspectd::store=debug".into(), access: AccessLog::Off }
+        LogConfig { format: LogFormat::Json, level: "warn,introspectd::store=debug".into(), access: AccessLog::Off, access_ratio: 0.25 }
     );
     assert_eq!(config.metrics.latency_buckets, [1, 10, 1000].map(Duration::from_millis));
 }

@@ -23,7 +23,7 @@ pub mod refresh;
 pub mod register;
 pub mod sessions;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
@@ -31,6 +31,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
 use super::request::{self, MediaType};
+use super::trail::Trail;
 use super::{Answer, Context, json, respond};
 use crate::auth::budget::Budget;
 use crate::auth::throttle::Source;
@@ -106,6 +107,19 @@ impl Route {
         }
     }
 
+    /// Its path, as the log has it.
+    pub fn template(self) -> &'static str {
+        match self {
+            Self::Login => "/login",
+            Self::Logout => "/logout",
+            Self::Password => "/password/change",
+            Self::Refresh => "/refresh",
+            Self::Register => "/register",
+            Self::Session(_) => "/sessions/{id}",
+            Self::Sessions => "/sessions",
+        }
+    }
+
     fn methods(self) -> (Method, &'static str) {
         match self {
             Self::Session(_) => (Method::DELETE, "DELETE, OPTIONS"),
@@ -123,7 +137,10 @@ pub(super) struct Asked<'a> {
     pub(super) query: Option<&'a str>,
     pub(super) body: &'a Bytes,
     pub(super) source: Source,
+    pub(super) peer: &'a Peer,
     pub(super) now: Now,
+    /// What is to be recorded of it.
+    pub(super) trail: Mutex<Trail>,
 }
 
 impl AccountsFace {
@@ -191,9 +208,11 @@ impl AccountsFace {
             query: request.uri().query(),
             body: &body,
             source: request::source(request.headers(), peer, &context.authentication.trusted_proxies),
+            peer,
             now: context.service.now(),
+            trail: Mutex::default(),
         };
-        match route {
+        let answer = match route {
             Route::Login => login::log_in(&asked).await,
             Route::Logout => logout::log_out(&asked).await,
             Route::Password => password::change(&asked).await,
@@ -201,7 +220,11 @@ impl AccountsFace {
             Route::Register => register::register(&asked).await,
             Route::Session(id) => sessions::end(&asked, id).await,
             Route::Sessions => sessions::list(&asked).await,
-        }
+        };
+        let now = asked.now;
+        let trail = asked.trail.into_inner().unwrap_or_else(PoisonError::into_inner);
+        context.record(trail, request.headers(), peer, answer.as_ref(), now);
+        answer
     }
 
     /// The first-party client of this id.
@@ -223,6 +246,13 @@ impl AccountsFace {
 }
 
 impl Asked<'_> {
+    /// Notes what is to be recorded, once it is known who asks.
+    fn note(&self, change: impl FnOnce(&mut Trail)) {
+        if self.context.audit.is_on() {
+            change(&mut self.trail.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
     /// The body as JSON; an empty one counts as `{}`.
     fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         json::read(self.body)
