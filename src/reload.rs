@@ -127,6 +127,7 @@ impl Reloader {
             actor: Actor::Host,
             origin: None,
             target,
+            promised: false,
         });
     }
 

@@ -58,11 +58,11 @@ impl AdminFace {
         let context = &self.context;
         let act = route.act(request.method()).filter(|_| context.audit.is_on());
         let Some(act) = act else { return self.answer(route, request, peer).await };
-        // Until the line is there.
-        let _room = context.audit.admit(act).map_err(ApiError::unavailable)?;
+        // Held until the line is there.
+        let room = context.audit.admit(act).map_err(ApiError::unavailable)?;
         let now = context.service.now();
         let trail = Trail::of(request);
-        trail.act = Some(act);
+        (trail.act, trail.promised) = (Some(act), room.is_promised());
         route.name(&context.service, trail);
         let answer = self.answer(route, request, peer).await;
         let mut trail = std::mem::take(Trail::of(request));
@@ -70,6 +70,7 @@ impl AdminFace {
             trail.actor = trail::claimed(&context.service, request.headers()).await;
         }
         context.record(trail, request.headers(), peer, answer.as_ref(), now);
+        drop(room);
         answer
     }
 

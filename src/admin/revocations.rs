@@ -67,7 +67,7 @@ pub async fn revoke(context: &Context, request: &mut Request<RequestBody>, peer:
     authorise(context, request, peer, now, &[Right::Revoke, Right::Admin]).await?;
     let asked: TokenRequest = body::read(&body)?;
     let mut touched = Vec::new();
-    let changed = context.service.revoke_named(asked.named()?, asked.cascade, &mut touched, now).await;
+    let changed = context.service.revoke_named_and_tell(asked.named()?, asked.cascade, &mut touched, now).await;
     note(request, &touched, asked.cascade);
     let changed = changed?.ok_or_else(ApiError::not_found)?;
     Trail::of(request).changed = Some(changed);
@@ -87,7 +87,7 @@ pub async fn approve(context: &Context, request: &mut Request<RequestBody>, peer
     authorise(context, request, peer, now, &[Right::Admin]).await?;
     let asked: TokenRequest = body::read(&body)?;
     let mut touched = Vec::new();
-    let changed = context.service.approve_named(asked.named()?, asked.cascade, &mut touched, now).await;
+    let changed = context.service.approve_named_and_tell(asked.named()?, asked.cascade, &mut touched, now).await;
     note(request, &touched, asked.cascade);
     let changed = changed.map_err(refuse)?;
     Trail::of(request).changed = Some(changed);

@@ -121,7 +121,7 @@ pub async fn seed(service: &Arc<Service>) -> Result<Seeds, Failure> {
     let expired = issue(service, &owner, 60, past).await?;
     let active = issue(service, &owner, 86_400, now).await?;
     let revoked = issue(service, &owner, 86_400, now).await?;
-    service.revoke(&owner.client, revoked.as_presented(), &mut Vec::new(), now).await.map_err(Failure::failed)?;
+    service.revoke(&owner.client, revoked.as_presented(), now).await.map_err(Failure::failed)?;
     Ok(Seeds { active, expired, revoked })
 }
 

@@ -47,7 +47,7 @@ async fn revoke(
     // From here on: who has not proved who it is writes no line.
     *trail = Trail::of_caller(Act::TokenRevoke, &caller);
     let mut touched = Vec::new();
-    let outcome = context.service.revoke(caller.client(), Presented::new(token), &mut touched, now).await;
+    let outcome = context.service.revoke_and_tell(caller.client(), Presented::new(token), &mut touched, now).await;
     trail.name_tokens(&touched);
     let outcome = outcome?;
     trail.changed = Some(outcome == Revocation::Revoked);

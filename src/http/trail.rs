@@ -27,6 +27,8 @@ pub struct Trail {
     pub target: Details,
     /// Whether it has changed anything, where that is known.
     pub changed: Option<bool>,
+    /// Whether its line has been promised room.
+    pub promised: bool,
 }
 
 impl Trail {
@@ -110,7 +112,7 @@ fn is_nameable(service: &Service, text: &str) -> bool {
 impl Context {
     /// Records how an act ended, if it is one.
     pub fn record(&self, trail: Trail, headers: &HeaderMap, peer: &Peer, answer: Result<&Answer, &ApiError>, now: Now) {
-        let Trail { act: Some(act), actor, target, changed } = trail else { return };
+        let Trail { act: Some(act), actor, target, changed, promised } = trail else { return };
         let (status, code) = answer.map_or_else(|error| (error.status(), error.code()), |ok| (ok.status(), ""));
         if act.reads() && status.is_success() {
             return;
@@ -124,6 +126,7 @@ impl Context {
             actor,
             origin: Some(self.origin(headers, peer)),
             target,
+            promised,
         });
     }
 
@@ -146,6 +149,7 @@ impl Context {
             actor: Actor::Unknown,
             origin: Some(self.origin(headers, peer)),
             target,
+            promised: false,
         });
     }
 }

@@ -63,7 +63,15 @@ impl Service {
     ///
     /// # Errors
     /// [`ApproveError`]. After one of its refusals nothing has changed.
-    pub async fn approve_named(
+    pub async fn approve_named(&self, named: Named<'_>, cascade: bool, now: Now) -> Result<bool, ApproveError> {
+        self.approve_named_and_tell(named, cascade, &mut Vec::new(), now).await
+    }
+
+    /// The same, and what was found is added to `touched`.
+    ///
+    /// # Errors
+    /// Those of [`Service::approve_named`].
+    pub async fn approve_named_and_tell(
         &self,
         named: Named<'_>,
         cascade: bool,

@@ -75,12 +75,24 @@ impl Touched {
 impl Service {
     /// Revokes the token that was presented, and with it every token of its grant (RFC 7009 section 2.1).
     ///
-    /// Once begun it is carried through, even if the caller goes away and this future is dropped. What was found is added to
-    /// `touched`, whether or not it can be revoked.
+    /// Once begun it is carried through, even if the caller goes away and this future is dropped.
     ///
     /// # Errors
     /// [`StoreError`] when it cannot be said that the token is revoked.
     pub async fn revoke(
+        self: &Arc<Self>,
+        caller: &Client,
+        presented: Presented<'_>,
+        now: Now,
+    ) -> Result<Revocation, StoreError> {
+        self.revoke_and_tell(caller, presented, &mut Vec::new(), now).await
+    }
+
+    /// The same, and what was found is added to `touched`, whether or not it could be revoked.
+    ///
+    /// # Errors
+    /// Those of [`Service::revoke`].
+    pub async fn revoke_and_tell(
         self: &Arc<Self>,
         caller: &Client,
         presented: Presented<'_>,
@@ -109,12 +121,24 @@ impl Service {
         Ok(outcome)
     }
 
-    /// Revokes a token for an operator; `None` when there is none of that name, else whether anything changed. What was
-    /// found is added to `touched`.
+    /// Revokes a token for an operator; `None` when there is none of that name, else whether anything changed.
     ///
     /// # Errors
     /// [`StoreError`] when it cannot be said that the token is revoked.
     pub async fn revoke_named(
+        self: &Arc<Self>,
+        named: Named<'_>,
+        cascade: bool,
+        now: Now,
+    ) -> Result<Option<bool>, StoreError> {
+        self.revoke_named_and_tell(named, cascade, &mut Vec::new(), now).await
+    }
+
+    /// The same, and what was found is added to `touched`.
+    ///
+    /// # Errors
+    /// Those of [`Service::revoke_named`].
+    pub async fn revoke_named_and_tell(
         self: &Arc<Self>,
         named: Named<'_>,
         cascade: bool,

@@ -3,6 +3,7 @@
 //! - [`accounts`] users who register and log in here
 //! - [`admin`] the admin listener: clients, tokens, health, metrics, draining
 //! - [`approval`] revoking tokens and bringing them back
+//! - [`audit`] who did what is recorded, and never a secret
 //! - [`authentication`] guessing and slow hashes: who must wait, and what a flood can reach
 //! - [`bulk`] revoking many tokens at once
 //! - [`command`] the command line: the built program in a process of its own
@@ -43,6 +44,7 @@ mod support;
 mod accounts;
 mod admin;
 mod approval;
+mod audit;
 mod authentication;
 mod bulk;
 mod command;

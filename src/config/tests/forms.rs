@@ -7,7 +7,7 @@ use crate::client::certificate::CertificateName;
 use crate::client::secret::Secret;
 use crate::client::{AuthenticationMethod, GrantType, Right, Rights};
 use crate::config::{
-    AccountsConfig, Acknowledge, Delivery, Durability, ForwardAuthConfig, RedisConfig, RedisTopology, Registration,
+    AccountsConfig, Acknowledge, AuditConfig, AuditFailure, Delivery, Durability, ForwardAuthConfig, RedisConfig, RedisTopology, Registration,
     RevocationConfig, UnsafeSettings, WebOrigin,
 };
 use crate::jose::algorithm::Algorithm;
@@ -183,6 +183,13 @@ interval = "15s"
 format = "json"
 level = "warn,introspectd::store=debug"
 access = "off"
+access_ratio = 0.25
+
+[audit]
+enabled = true
+path = "/var/log/introspectd/audit.log"
+queue = 100
+on_failure = "refuse"
 
 [metrics]
 latency_buckets = ["1ms", "10ms", "1s"]
@@ -359,6 +366,8 @@ fn check_everything(config: &Config) {
         config.log,
         LogConfig { format: LogFormat::Json, level: "warn,introspectd::store=debug".into(), access: AccessLog::Off, access_ratio: 0.25 }
     );
+    let path = Some("/var/log/introspectd/audit.log".into());
+    assert_eq!(config.audit, AuditConfig { enabled: true, path, queue: 100, on_failure: AuditFailure::Refuse });
     assert_eq!(config.metrics.latency_buckets, [1, 10, 1000].map(Duration::from_millis));
 }
 

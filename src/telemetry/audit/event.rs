@@ -146,6 +146,8 @@ pub struct Event {
     pub origin: Option<Origin>,
     /// On what.
     pub target: Details,
+    /// Whether room for it was promised before it was done.
+    pub promised: bool,
 }
 
 impl Event {
@@ -220,6 +222,7 @@ mod tests {
             actor: Actor::Client { id: "operator".into(), method: "client_secret_basic" },
             origin: Some(Origin { peer: Some("127.0.0.1:4711".parse().unwrap()), forwarded_for: None }),
             target,
+            promised: false,
         }
     }
 

@@ -37,6 +37,13 @@ pub struct Unwritable;
 #[derive(Debug)]
 pub struct Room(Option<Arc<Writer>>);
 
+impl Room {
+    /// Whether there is any: none is needed where acts go on without a log.
+    pub fn is_promised(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
 impl Drop for Room {
     fn drop(&mut self) {
         if let Some(writer) = &self.0 {

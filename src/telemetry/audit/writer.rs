@@ -117,10 +117,12 @@ impl Writer {
     }
 
     pub(super) fn take(&self, event: Event) {
+        let promised = event.promised;
         let rest = event.render();
         let mut queue = self.shared.queue();
         queue.number += 1;
-        if queue.held() >= self.shared.capacity || queue.ended {
+        let for_others = if promised { 0 } else { queue.promised };
+        if queue.held() + for_others >= self.shared.capacity || queue.ended {
             queue.lost += 1;
             self.shared.metrics.audit_events.increment(AuditResult::Lost);
         } else {
@@ -308,5 +310,188 @@ impl<R: Fn() -> io::Result<Box<dyn Write + Send>>> Hand<R> {
         }
         drop(queue);
         self.shared.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::time::Instant;
+
+    use serde_json::Value;
+
+    use super::super::{Act, Actor, Details, Outcome};
+    use super::*;
+    use crate::config::MetricsConfig;
+    use crate::token::time::{Clock, UnixSeconds};
+
+    /// A place that can be made to fail, and takes a few bytes at a time.
+    #[derive(Clone, Default)]
+    struct Disk {
+        text: Arc<Mutex<Vec<u8>>>,
+        full: Arc<AtomicBool>,
+        /// After how many bytes it is full.
+        room: Arc<AtomicUsize>,
+    }
+
+    impl Disk {
+        fn new() -> Self {
+            let disk = Self::default();
+            disk.room.store(usize::MAX, Ordering::SeqCst);
+            disk
+        }
+
+        fn lines(&self) -> Vec<Value> {
+            let text = String::from_utf8(self.text.lock().unwrap().clone()).unwrap();
+            assert!(text.is_empty() || text.ends_with('\n'), "{text}");
+            text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+        }
+
+        fn numbers(&self) -> Vec<u64> {
+            self.lines().iter().map(|line| line["number"].as_u64().unwrap()).collect()
+        }
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(7).min(self.room.load(Ordering::SeqCst));
+            if self.full.load(Ordering::SeqCst) || count == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.room.fetch_sub(count, Ordering::SeqCst);
+            self.text.lock().unwrap().extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn writer(disk: &Disk, capacity: usize) -> Writer {
+        let metrics = Arc::new(Metrics::new(&MetricsConfig { latency_buckets: vec![PAUSE] }));
+        let other = disk.clone();
+        let reopen = move || Ok(Box::new(other.clone()) as Box<dyn Write + Send>);
+        Writer::over(Box::new(disk.clone()), reopen, capacity, true, metrics).unwrap()
+    }
+
+    fn event(promised: bool) -> Event {
+        Event {
+            now: Clock::manual(UnixSeconds(1_700_000_000)).now(),
+            act: Act::UserDisable,
+            outcome: Outcome::Done,
+            status: Some(200),
+            code: "",
+            actor: Actor::Host,
+            origin: None,
+            target: Details::default(),
+            promised,
+        }
+    }
+
+    fn eventually(what: &str, condition: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !condition() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "never happened: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn lines_are_written_whole_in_their_order_and_all_of_them_before_the_end() {
+        let disk = Disk::new();
+        let writer = Arc::new(writer(&disk, 10_000));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..500).for_each(|_| writer.take(event(false))));
+            }
+        });
+        writer.close();
+        assert_eq!(disk.numbers(), (1..=2_000).collect::<Vec<_>>());
+        assert_eq!(writer.shared.metrics.audit_events.value(AuditResult::Written), 2_000);
+        writer.take(event(false));
+        assert_eq!(writer.shared.metrics.audit_events.value(AuditResult::Lost), 1, "nobody writes it any more");
+    }
+
+    #[test]
+    fn a_full_disk_loses_nothing_that_the_queue_holds_and_the_rest_is_counted() {
+        let disk = Disk::new();
+        let writer = writer(&disk, 16);
+        writer.take(event(false));
+        eventually("the first line", || disk.numbers() == [1]);
+        // It is full in the middle of a line.
+        disk.room.store(30, Ordering::SeqCst);
+        assert!(writer.reserve());
+        writer.give_back();
+        for _ in 0..20 {
+            writer.take(event(false));
+        }
+        eventually("a failure", || writer.shared.queue().failing);
+        assert!(!writer.reserve(), "nothing is promised that cannot be kept");
+        assert_eq!(writer.waiting(), 16);
+        assert_eq!(writer.shared.metrics.audit_events.value(AuditResult::Lost), 4);
+        assert!(writer.shared.metrics.render().contains("introspect_audit_failing 1\n"));
+        disk.room.store(usize::MAX, Ordering::SeqCst);
+        eventually("the others", || writer.waiting() == 0);
+        writer.take(event(false));
+        writer.close();
+        assert_eq!(disk.numbers(), (1..=17).chain([22]).collect::<Vec<_>>(), "the gap is where lines were lost");
+        assert!(writer.shared.metrics.render().contains("introspect_audit_failing 0\n"));
+    }
+
+    #[test]
+    fn room_that_was_promised_is_kept() {
+        let disk = Disk::new();
+        disk.full.store(true, Ordering::SeqCst);
+        let writer = writer(&disk, 16);
+        for _ in 0..10 {
+            assert!(writer.reserve());
+        }
+        for _ in 0..10 {
+            writer.take(event(false));
+        }
+        assert_eq!(writer.waiting(), 6);
+        for _ in 0..10 {
+            writer.take(event(true));
+            writer.give_back();
+        }
+        assert_eq!(writer.waiting(), 16);
+        assert!(!writer.reserve());
+    }
+
+    #[test]
+    fn what_cannot_be_written_before_the_end_is_counted_as_lost() {
+        let disk = Disk::new();
+        disk.full.store(true, Ordering::SeqCst);
+        let writer = writer(&disk, 16);
+        (0..3).for_each(|_| writer.take(event(false)));
+        let begun = Instant::now();
+        writer.close();
+        assert!(begun.elapsed() < PATIENCE);
+        assert_eq!(writer.shared.metrics.audit_events.value(AuditResult::Lost), 3);
+    }
+
+    #[test]
+    fn a_renamed_file_is_left_and_a_new_one_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, old) = (folder.path().join("audit.log"), folder.path().join("audit.log.1"));
+        let metrics = Arc::new(Metrics::new(&MetricsConfig { latency_buckets: vec![PAUSE] }));
+        let writer = Writer::start(Place::File(path.clone()), 16, false, metrics).unwrap();
+        writer.take(event(false));
+        eventually("the first line", || std::fs::read_to_string(&path).unwrap().lines().count() == 1);
+        std::fs::rename(&path, &old).unwrap();
+        writer.take(event(false));
+        eventually("the second line", || std::fs::read_to_string(&old).unwrap().lines().count() == 2);
+        writer.reopen();
+        eventually("a new file", || path.exists());
+        writer.take(event(false));
+        writer.close();
+        assert_eq!(std::fs::read_to_string(&old).unwrap().lines().count(), 2);
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600, "who did what is for nobody else to read");
+        // A folder that is gone keeps what is open.
+        let nowhere = folder.path().join("missing/audit.log");
+        assert!(open(&Place::File(nowhere)).is_err());
     }
 }
