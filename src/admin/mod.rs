@@ -54,7 +54,12 @@ impl AdminFace {
     }
 
     /// Answers a request, and records what was done or refused.
-    async fn recorded(&self, route: Route, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
+    async fn recorded(
+        &self,
+        route: Route,
+        request: &mut Request<RequestBody>,
+        peer: &Peer,
+    ) -> Result<Answer, ApiError> {
         let context = &self.context;
         let act = route.act(request.method()).filter(|_| context.audit.is_on());
         let Some(act) = act else { return self.answer(route, request, peer).await };

@@ -8,8 +8,8 @@ use serde_json::{Value as Json, json};
 
 use super::tree::Value;
 use super::{
-    AccessLog, Acknowledge, AuditFailure, ClientCertificates, Delivery, Durability, LogFormat, Network, RedisTopology, Registration,
-    UnsafeSettings, WebOrigin,
+    AccessLog, Acknowledge, AuditFailure, ClientCertificates, Delivery, Durability, LogFormat, Network, RedisTopology,
+    Registration, UnsafeSettings, WebOrigin,
 };
 use crate::client::{AuthenticationMethod, ClientId, GrantType, Right};
 use crate::jose::algorithm::Algorithm;

@@ -176,7 +176,7 @@ impl PublicFace {
             Route::Introspect => introspect::handle(context, request, peer).await,
             // On the heap, as it would make the future of every introspection larger.
             Route::Batch => Box::pin(batch::handle(context, request, peer)).await.map(done),
-            Route::Revoke => revoke::handle(context, request, peer).await.map(done),
+            Route::Revoke => Box::pin(revoke::handle(context, request, peer)).await.map(done),
             _ => token::handle(context, request, peer).await.map(done),
         }
     }

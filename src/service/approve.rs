@@ -4,7 +4,7 @@
 //! and what belongs to a client that is itself revoked.
 
 use super::lookup::{Freshness, Located, Surrounded};
-use super::revoke::{ATTEMPTS, Named, kept_changing, Touched};
+use super::revoke::{ATTEMPTS, Named, Touched, kept_changing};
 use super::{Service, kept_until};
 use crate::store::{StoreError, StoreErrorKind, Transition};
 use crate::token::decision::{FinalReason, Standing, final_reason};

@@ -45,9 +45,8 @@ impl Recorded {
 
     /// The lines of an act, once there are so many.
     async fn of(&self, act: Act, count: usize) -> Vec<Value> {
-        let found = || -> Vec<Value> {
-            self.lines().into_iter().filter(|line| line["event"] == act.as_str()).collect()
-        };
+        let found =
+            || -> Vec<Value> { self.lines().into_iter().filter(|line| line["event"] == act.as_str()).collect() };
         eventually(act.as_str(), async || found().len() >= count).await;
         let found = found();
         assert_eq!(found.len(), count, "{found:?}");
@@ -200,9 +199,8 @@ async fn every_act_is_recorded_with_who_and_what_and_never_a_secret(kind: Kind) 
     let line = recorded.last(Act::UserPassword, 1).await;
     let user = line["actor"]["user_id"].as_str().unwrap().to_owned();
     assert_eq!(line["actor"]["type"], "user");
-    let login = async || {
-        recorded.account("/login", None, json!({"username": "alice", "password": NEXT_PASSWORD})).await
-    };
+    let login =
+        async || recorded.account("/login", None, json!({"username": "alice", "password": NEXT_PASSWORD})).await;
     for (path, act) in [("/logout", Act::SessionEnd), ("/logout?all=true", Act::SessionEndAll)] {
         let session = login().await;
         secrets.keep_of(&session);
@@ -245,7 +243,8 @@ async fn every_act_is_recorded_with_who_and_what_and_never_a_secret(kind: Kind) 
     recorded.last(Act::ClientDelete, 1).await;
 
     // Reading is not recorded, unless it is refused: another test.
-    let met: BTreeSet<String> = recorded.lines().iter().map(|line| line["event"].as_str().unwrap().to_owned()).collect();
+    let met: BTreeSet<String> =
+        recorded.lines().iter().map(|line| line["event"].as_str().unwrap().to_owned()).collect();
     for act in Act::ALL.iter().filter(|act| **act != Act::ConfigReload) {
         assert_eq!(met.contains(act.as_str()), !act.reads(), "{act:?}");
     }
@@ -301,7 +300,11 @@ async fn refused_attempts_are_recorded_on_every_route_of_operators(kind: Kind) {
         let swapped = node.api.admin((OPERATOR.1, OPERATOR.0), method, path, None).await;
         let wrong = node.api.admin((OPERATOR.0, "not-the-secret-of-it"), method, path, None).await;
         let forbidden = node.api.admin(caller.pair(), method, path, None).await;
-        assert_eq!([bare.status, swapped.status, wrong.status, forbidden.status], [401, 401, 401, 403], "{method} {path}");
+        assert_eq!(
+            [bare.status, swapped.status, wrong.status, forbidden.status],
+            [401, 401, 401, 403],
+            "{method} {path}"
+        );
     }
     let expected = before + 4 * routes.len();
     eventually("all of them", async || recorded.lines().len() >= expected).await;
@@ -345,7 +348,9 @@ async fn lines_of_peers_are_texts_in_ours(kind: Kind) {
         assert_eq!(line.get("target"), None, "{line}");
     }
     for token in [&access, &refresh, &signed] {
-        for (method, path) in [("DELETE", format!("/admin/keys/{token}")), ("DELETE", format!("/admin/clients/{token}"))] {
+        for (method, path) in
+            [("DELETE", format!("/admin/keys/{token}")), ("DELETE", format!("/admin/clients/{token}"))]
+        {
             node.api.admin(OPERATOR, method, &path, None).await;
         }
         let body = json!({"jti": token, "cascade": true});

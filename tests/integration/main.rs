@@ -1,5 +1,6 @@
 //! One binary for all integration tests: real servers on free ports, started and stopped by the tests themselves.
 //!
+//! - [`access_log`] lines of requests, and the audit log of the built program
 //! - [`accounts`] users who register and log in here
 //! - [`admin`] the admin listener: clients, tokens, health, metrics, draining
 //! - [`approval`] revoking tokens and bringing them back
@@ -41,6 +42,7 @@
 #[macro_use]
 mod support;
 
+mod access_log;
 mod accounts;
 mod admin;
 mod approval;

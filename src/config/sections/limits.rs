@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{DAY, HOUR, MINUTE, WholeSeconds, seconds};
 use crate::config::reader::Reader;
 use crate::config::{
-    AccessLog, AuditConfig, AuditFailure, AuthenticationConfig, DrainConfig, HttpConfig, LogConfig, LogFormat, MetricsConfig, ReloadConfig,
-    TokensConfig,
+    AccessLog, AuditConfig, AuditFailure, AuthenticationConfig, DrainConfig, HttpConfig, LogConfig, LogFormat,
+    MetricsConfig, ReloadConfig, TokensConfig,
 };
 use crate::telemetry::logging::parse_level;
 
@@ -324,8 +324,11 @@ pub(super) fn log(reader: &mut Reader<'_>) -> LogConfig {
             section.reject("level", error.to_string());
         }
         // Errors only: at thousands of requests a second, a line for each costs more than the answer.
-        let access =
-            section.value("access", AccessLog::Errors, "Which requests are logged; `errors` are those answered 5xx, `sampled` those and a share of all others.");
+        let access = section.value(
+            "access",
+            AccessLog::Errors,
+            "Which requests are logged; `errors` are those answered 5xx, `sampled` those and a share of all others.",
+        );
         let access_ratio = section.within(
             "access_ratio",
             ACCESS_RATIO,

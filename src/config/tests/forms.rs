@@ -7,8 +7,8 @@ use crate::client::certificate::CertificateName;
 use crate::client::secret::Secret;
 use crate::client::{AuthenticationMethod, GrantType, Right, Rights};
 use crate::config::{
-    AccountsConfig, Acknowledge, AuditConfig, AuditFailure, Delivery, Durability, ForwardAuthConfig, RedisConfig, RedisTopology, Registration,
-    RevocationConfig, UnsafeSettings, WebOrigin,
+    AccountsConfig, Acknowledge, AuditConfig, AuditFailure, Delivery, Durability, ForwardAuthConfig, RedisConfig,
+    RedisTopology, Registration, RevocationConfig, UnsafeSettings, WebOrigin,
 };
 use crate::jose::algorithm::Algorithm;
 use crate::token::grant::TokenFormat;
@@ -364,7 +364,12 @@ fn check_everything(config: &Config) {
     assert_eq!(config.drain, DrainConfig { min: Duration::ZERO, max: Duration::from_mins(1) });
     assert_eq!(
         config.log,
-        LogConfig { format: LogFormat::Json, level: "warn,introspectd::store=debug".into(), access: AccessLog::Off, access_ratio: 0.25 }
+        LogConfig {
+            format: LogFormat::Json,
+            level: "warn,introspectd::store=debug".into(),
+            access: AccessLog::Off,
+            access_ratio: 0.25
+        }
     );
     let path = Some("/var/log/introspectd/audit.log".into());
     assert_eq!(config.audit, AuditConfig { enabled: true, path, queue: 100, on_failure: AuditFailure::Refuse });

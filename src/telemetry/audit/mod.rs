@@ -79,7 +79,11 @@ impl Audit {
     pub fn admit(&self, act: Act) -> Result<Room, Unwritable> {
         match &self.0 {
             Some(writer) if writer.refuses() && !act.reads() && !act.takes_away() => {
-                if writer.reserve() { Ok(Room(Some(Arc::clone(writer)))) } else { Err(Unwritable) }
+                if writer.reserve() {
+                    Ok(Room(Some(Arc::clone(writer))))
+                } else {
+                    Err(Unwritable)
+                }
             }
             _ => Ok(Room(None)),
         }

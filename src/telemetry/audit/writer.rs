@@ -93,8 +93,7 @@ impl Writer {
         refuses: bool,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
-        let shared =
-            Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity, metrics });
+        let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity, metrics });
         let hand = Hand { shared: Arc::clone(&shared), sink, reopen, text: Vec::new(), written: 0, lines: 0 };
         std::thread::Builder::new().name("audit".into()).spawn(move || hand.run())?;
         Ok(Self { shared, refuses })

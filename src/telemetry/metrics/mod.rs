@@ -18,8 +18,8 @@ use std::time::Duration;
 
 pub use instrument::{Counter, Figure, Figures, Histogram, Mirror, Span, Switch};
 pub use label::{
-    AccountAction, AccountResult, AuditResult, ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Outcome, Protocol,
-    RefreshResult, ReloadResult, StoreResult,
+    AccountAction, AccountResult, AuditResult, ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Outcome,
+    Protocol, RefreshResult, ReloadResult, StoreResult,
 };
 pub use page::Kind;
 pub use reference::reference;
