@@ -151,31 +151,38 @@ pub struct Event {
 }
 
 impl Event {
-    /// The line without its number, its first brace and its end.
+    /// The line without its beginning, where its number stands, and its end.
     ///
     /// ASCII only: a terminal takes some other characters for commands, or shows them as what they are not, and many of
     /// them come from peers. What is no printable ASCII is escaped, line ends included.
     pub(super) fn render(self) -> String {
-        let mut members = Map::new();
-        members.insert("time".into(), json!(timestamp(self.now)));
-        members.insert("event".into(), json!(self.act.as_str()));
-        members.insert("outcome".into(), json!(self.outcome.as_str()));
-        members.extend(self.status.map(|status| ("status".into(), json!(status))));
-        if !self.code.is_empty() {
-            members.insert("reason".into(), json!(self.code));
+        // In the order in which people read it.
+        let mut text = String::new();
+        let mut add = |name: &str, value: Value| {
+            let _ = write!(text, ",\"{name}\":{value}");
+        };
+        add("time", json!(timestamp(self.now)));
+        add("event", json!(self.act.as_str()));
+        add("outcome", json!(self.outcome.as_str()));
+        if let Some(status) = self.status {
+            add("status", json!(status));
         }
-        members.insert("actor".into(), self.actor.view());
+        if !self.code.is_empty() {
+            add("reason", json!(self.code));
+        }
+        add("actor", self.actor.view());
         if let Some(Origin { peer, forwarded_for }) = self.origin {
-            members.insert("peer".into(), peer.map_or_else(|| json!("unix"), |peer| json!(peer.to_string())));
-            members.extend(forwarded_for.map(|address| ("forwarded_for".into(), json!(address.to_string()))));
+            add("peer", peer.map_or_else(|| json!("unix"), |peer| json!(peer.to_string())));
+            if let Some(address) = forwarded_for {
+                add("forwarded_for", json!(address.to_string()));
+            }
         }
         if !self.target.is_empty() {
-            members.insert("target".into(), Value::Object(self.target.0));
+            add("target", Value::Object(self.target.0));
         }
-        let text = Value::Object(members).to_string();
+        text.push('}');
         let mut line = String::with_capacity(text.len());
-        // Without the brace at its beginning, which the number comes behind.
-        for character in text.chars().skip(1) {
+        for character in text.chars() {
             if matches!(character, ' '..='~') {
                 line.push(character);
             } else {
@@ -245,7 +252,7 @@ mod tests {
         let hostile = "x\"}\r\n{\"event\":\"user.delete\"}\u{2028}\u{202e}\u{1b}[2J\u{7f}\u{9b}\u{1f600}\\";
         let mut target = Details::default();
         target.text("client_id", hostile);
-        let line = format!("{{{}", event(target).render());
+        let line = format!("{{\"number\":1{}", event(target).render());
         assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line}");
         let read: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(read["target"]["client_id"], hostile);

@@ -125,7 +125,7 @@ impl Writer {
             queue.lost += 1;
             self.shared.metrics.audit_events.increment(AuditResult::Lost);
         } else {
-            let line = format!("{{\"number\":{},{rest}\n", queue.number);
+            let line = format!("{{\"number\":{}{rest}\n", queue.number);
             queue.lines.push_back(line);
         }
         drop(queue);
