@@ -22,7 +22,9 @@ use crate::http::forward_auth::ForwardAuth;
 use crate::http::health::Readiness;
 use crate::http::metadata::{CertificateSupport, MetadataDocument};
 use crate::http::observe::Observer;
+use crate::http::published::Published;
 use crate::http::{Answer, Context, PublicFace};
+use crate::openapi::{self, Features};
 use crate::reload::Parts;
 use crate::server::{BindError, Bound, Handler, Peer, Refusal, RequestBody, Server};
 use crate::service::Service;
@@ -127,6 +129,7 @@ impl App {
         let declared = declared_clients(&config.clients, &config.accounts, &keys, clock.now());
         let drain = Drain::new(&config.drain);
         let certificates = CertificateSupport::of(&config);
+        let features = Features::of(&config);
         let server = Server::bind(&[(PUBLIC, &config.public), (ADMIN, &config.admin)], &config.http)?;
         let issuer = config.issuer.clone().unwrap_or_else(|| url(&server.bound()[0]));
         let signing =
@@ -167,7 +170,9 @@ impl App {
         });
         let guesses = context.authentication.unknown_tokens_per_second;
         let accounts = AccountsFace::new(&service, &config.accounts, guesses).map_err(StartError::Accounts)?;
-        let public = PublicFace::new(Arc::clone(&context), metadata, accounts, ForwardAuth::new(&config.forward_auth));
+        let gateways = ForwardAuth::new(&config.forward_auth);
+        let description = Published::new(openapi::public(features, &context.service.issuer).to_string());
+        let public = PublicFace::new(Arc::clone(&context), metadata, accounts, gateways, description);
         Ok(Self { service, context, public, drain, server })
     }
 
@@ -196,6 +201,11 @@ impl App {
         &self.drain
     }
 
+    /// Whether it should be sent requests.
+    pub fn readiness(&self) -> &Readiness {
+        &self.context.readiness
+    }
+
     /// What of it can be changed while it runs.
     pub fn parts(&self) -> Parts {
         Parts {
@@ -216,7 +226,8 @@ impl App {
         let keys = Arc::clone(&service.signing);
         let reader = tokio::spawn(async move { keys.watch().await });
         let audit = context.audit.clone();
-        let faces = Faces { public, admin: AdminFace::new(context, server.statistics()) };
+        let description = Published::new(openapi::admin().to_string());
+        let faces = Faces { public, admin: AdminFace::new(context, server.statistics(), description) };
         let outcome = server.serve(faces, &drain).await;
         prober.abort();
         reader.abort();

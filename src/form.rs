@@ -123,6 +123,11 @@ impl<'a> Form<'a> {
     }
 }
 
+/// The name of every parameter that any endpoint knows.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    KNOWN.iter().map(|(name, _)| *name).chain([RESOURCE])
+}
+
 impl std::fmt::Debug for Form<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Form(redacted)")

@@ -34,10 +34,11 @@
 //! - [`form`] the one wire format that all of OAuth shares, [`json`] the one that its texts are written in
 //! - [`jose`] signed texts: keys and signatures, pure
 //! - [`http`] the public face, [`admin`] the operators' face
+//! - [`openapi`] what both of them answer, written down
 //! - [`server`] bytes and connections, [`shutdown`] how they end
 //! - [`config`] what can be set, [`telemetry`] what can be seen
 //! - [`watch`] one value that many tasks wait for
-//! - [`reload`] what of it can be changed while it runs
+//! - [`reload`] what of it can be changed while it runs, [`supervisor`] who started it and wants to know how it fares
 //! - [`app`] puts it together, [`command`] is the command line
 
 pub mod admin;
@@ -53,11 +54,13 @@ pub mod form;
 pub mod http;
 pub mod jose;
 pub mod json;
+pub mod openapi;
 pub mod reload;
 pub mod server;
 pub mod service;
 pub mod shutdown;
 pub mod store;
+pub mod supervisor;
 pub mod telemetry;
 pub mod token;
 pub mod user;

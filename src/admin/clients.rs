@@ -28,18 +28,6 @@ pub enum Action {
     RotateSecret,
 }
 
-impl Action {
-    /// The action that a path ends with.
-    pub fn of(name: &str) -> Option<Self> {
-        match name {
-            "approve" => Some(Self::Approve),
-            "revoke" => Some(Self::Revoke),
-            "rotate-secret" => Some(Self::RotateSecret),
-            _ => None,
-        }
-    }
-}
-
 /// `POST` creates a client, `GET` lists them: `?limit=` up to 1000 at a time, `?after=` an identifier.
 ///
 /// # Errors
@@ -171,7 +159,7 @@ async fn refuse_what_cannot_be_changed(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RotateRequest {
+pub(crate) struct RotateRequest {
     overlap_seconds: Option<u64>,
 }
 

@@ -19,7 +19,7 @@ use crate::token::time::Now;
 /// Which keys are to be rotated: those for access tokens, of the usual algorithm, when nothing is said.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RotateRequest {
+pub(crate) struct RotateRequest {
     algorithm: Option<Algorithm>,
     #[serde(rename = "use")]
     purpose: Option<Purpose>,

@@ -4,6 +4,7 @@
 //! | route | right | file |
 //! |---|---|---|
 //! | `POST /admin/tokens` | `issue` or `admin` | [`tokens`] |
+//! | `POST /admin/tokens/import` | `import` or `admin` | [`import`] |
 //! | `POST /admin/tokens/revoke` | `revoke` or `admin` | [`revocations`] |
 //! | `POST /admin/tokens/approve`, `/admin/revocations` | `admin` | [`revocations`] |
 //! | `GET, POST /admin/clients` | `admin` | [`clients`] |
@@ -14,9 +15,10 @@
 //! | `GET, POST /admin/users`; `GET, DELETE /admin/users/{id}` | `admin` | [`users`] |
 //! | `POST /admin/users/{id}/disable`, `/enable`, `/password` | `admin` | [`users`] |
 //! | `GET, DELETE /admin/users/{id}/sessions`; `DELETE /admin/users/{id}/sessions/{id}` | `admin` | [`users`] |
-//! | `GET /metrics`, `/livez`, `/readyz` | none | [`operations`] |
+//! | `GET /metrics`, `/livez`, `/readyz`, `/openapi.json` | none | [`operations`] |
 
 pub mod clients;
+pub mod import;
 pub mod keys;
 pub mod operations;
 pub mod paging;
@@ -32,25 +34,30 @@ use crate::auth::{Caller, Method as Proof};
 use crate::client::{ClientId, Right};
 use crate::form::{self, Form};
 use crate::http::error::ApiError;
+use crate::http::published::Published;
 use crate::http::trail::{self, Trail};
-use crate::http::{Answer, Context, health, request, respond};
+use crate::http::{Answer, Context, health, request, respond, template};
 use crate::server::{Handler, Peer, Refusal, RequestBody, ServerStatistics};
 use crate::service::Service;
 use crate::telemetry::audit::{Act, Actor};
 use crate::telemetry::metrics::{Endpoint, Outcome};
+use crate::token::digest::GrantId;
 use crate::token::time::Now;
+use crate::user::id::UserId;
 
 /// The admin face.
 #[derive(Clone, Debug)]
 pub struct AdminFace {
     context: Arc<Context>,
     statistics: Arc<ServerStatistics>,
+    description: Arc<Published>,
 }
 
 impl AdminFace {
-    /// A face over `context`, which shows these counters of the server among its metrics.
-    pub fn new(context: Arc<Context>, statistics: Arc<ServerStatistics>) -> Self {
-        Self { context, statistics }
+    /// A face over `context`, which shows these counters of the server among its metrics; `description` is what
+    /// `/openapi.json` says of it.
+    pub fn new(context: Arc<Context>, statistics: Arc<ServerStatistics>, description: Published) -> Self {
+        Self { context, statistics, description: Arc::new(description) }
     }
 
     /// Answers a request, and records what was done or refused.
@@ -94,6 +101,7 @@ impl AdminFace {
             Route::Client(id) => clients::one(context, &id, request, peer).await,
             Route::ClientAction(id, action) => clients::act(context, &id, action, request, peer).await,
             Route::Tokens => tokens::issue(context, request, peer).await,
+            Route::TokenImport => import::tokens(context, request, peer).await,
             Route::TokenRevocation => revocations::revoke(context, request, peer).await,
             Route::TokenApproval => revocations::approve(context, request, peer).await,
             Route::Revocations => revocations::revoke_all(context, request, peer).await,
@@ -102,6 +110,7 @@ impl AdminFace {
             Route::Key(kid, keys::Action::Retire) => keys::retire(context, &kid, request, peer).await,
             Route::Key(kid, keys::Action::Remove) => keys::remove(context, &kid, request, peer).await,
             Route::Users(route) => users::answer(context, route, request, peer).await,
+            Route::Description => Ok(operations::description(&self.description, request.headers())),
             Route::Metrics => Ok(operations::metrics(context, &self.statistics)),
             Route::Liveness => Ok(health::live()),
             Route::Readiness | Route::Unknown => Ok(context.readiness.answer_in_detail()),
@@ -112,8 +121,8 @@ impl AdminFace {
 impl Handler for AdminFace {
     async fn handle(&self, request: &mut Request<RequestBody>, peer: &Peer) -> Answer {
         let watch = self.context.observer.begin();
-        let route = Route::of(request.uri().path());
-        let (endpoint, template) = (route.endpoint(), route.template());
+        let (template, route) = Route::of(request.uri().path());
+        let endpoint = route.endpoint();
         // Seldom called, and as large as the largest of its routes.
         let answer = Box::pin(self.recorded(route, request, peer)).await;
         let describe = || self.context.describe(template, request, peer);
@@ -125,11 +134,13 @@ impl Handler for AdminFace {
     }
 }
 
+/// What a path of the admin listener leads to.
 #[derive(Debug)]
-enum Route {
+pub(crate) enum Route {
     Client(ClientId),
     ClientAction(ClientId, clients::Action),
     Clients,
+    Description,
     Key(String, keys::Action),
     KeyRotation,
     Keys,
@@ -138,56 +149,84 @@ enum Route {
     Readiness,
     Revocations,
     TokenApproval,
+    TokenImport,
     TokenRevocation,
     Tokens,
     Unknown,
     Users(users::Route),
 }
 
+/// How a route is made of what stands in its path; `None` when nothing of the kind has that name.
+type Filled = fn([&str; template::MOST]) -> Option<Route>;
+
+/// Every path, the longer ones before those that would take them for something to be filled in. Their description is
+/// made from this list.
+pub(crate) const PATHS: [(&str, Filled); 25] = [
+    ("/admin/tokens", |_| Some(Route::Tokens)),
+    ("/admin/tokens/import", |_| Some(Route::TokenImport)),
+    ("/admin/tokens/revoke", |_| Some(Route::TokenRevocation)),
+    ("/admin/tokens/approve", |_| Some(Route::TokenApproval)),
+    ("/admin/revocations", |_| Some(Route::Revocations)),
+    ("/admin/clients", |_| Some(Route::Clients)),
+    ("/admin/clients/{client_id}", |[id, _]| client(id).map(Route::Client)),
+    ("/admin/clients/{client_id}/approve", |[id, _]| act_on_client(id, clients::Action::Approve)),
+    ("/admin/clients/{client_id}/revoke", |[id, _]| act_on_client(id, clients::Action::Revoke)),
+    ("/admin/clients/{client_id}/rotate-secret", |[id, _]| act_on_client(id, clients::Action::RotateSecret)),
+    ("/admin/keys", |_| Some(Route::Keys)),
+    ("/admin/keys/rotate", |_| Some(Route::KeyRotation)),
+    ("/admin/keys/{kid}", |[kid, _]| key(kid, keys::Action::Remove)),
+    ("/admin/keys/{kid}/retire", |[kid, _]| key(kid, keys::Action::Retire)),
+    ("/admin/users", |_| Some(Route::Users(users::Route::All))),
+    ("/admin/users/{user_id}", |[id, _]| user(id, users::Route::One)),
+    ("/admin/users/{user_id}/disable", |[id, _]| act_on_user(id, users::Action::Disable)),
+    ("/admin/users/{user_id}/enable", |[id, _]| act_on_user(id, users::Action::Enable)),
+    ("/admin/users/{user_id}/password", |[id, _]| act_on_user(id, users::Action::Password)),
+    ("/admin/users/{user_id}/sessions", |[id, _]| user(id, users::Route::Sessions)),
+    ("/admin/users/{user_id}/sessions/{session_id}", |[id, session]| {
+        let session = GrantId::from_text(session)?;
+        user(id, |id| users::Route::Session(id, session))
+    }),
+    ("/metrics", |_| Some(Route::Metrics)),
+    ("/livez", |_| Some(Route::Liveness)),
+    ("/readyz", |_| Some(Route::Readiness)),
+    ("/openapi.json", |_| Some(Route::Description)),
+];
+
+/// The identifier is percent-encoded where it needs to be.
+fn client(id: &str) -> Option<ClientId> {
+    // A plus sign in a path stands for itself; only in forms is it a space.
+    form::decode(id.replace('+', "%2B").as_bytes()).ok().and_then(|id| ClientId::parse(&id))
+}
+
+fn act_on_client(id: &str, action: clients::Action) -> Option<Route> {
+    Some(Route::ClientAction(client(id)?, action))
+}
+
+/// A thumbprint needs no encoding, and no other text names a key.
+fn key(kid: &str, action: keys::Action) -> Option<Route> {
+    let plain = kid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    plain.then(|| Route::Key(kid.to_owned(), action))
+}
+
+fn user(id: &str, route: impl FnOnce(UserId) -> users::Route) -> Option<Route> {
+    UserId::from_text(id).map(route).map(Route::Users)
+}
+
+fn act_on_user(id: &str, action: users::Action) -> Option<Route> {
+    user(id, |id| users::Route::Act(id, action))
+}
+
 impl Route {
-    fn of(path: &str) -> Self {
-        match path {
-            "/admin/clients" => Self::Clients,
-            "/admin/keys" => Self::Keys,
-            "/admin/keys/rotate" => Self::KeyRotation,
-            "/admin/revocations" => Self::Revocations,
-            "/admin/tokens" => Self::Tokens,
-            "/admin/tokens/approve" => Self::TokenApproval,
-            "/admin/tokens/revoke" => Self::TokenRevocation,
-            "/livez" => Self::Liveness,
-            "/metrics" => Self::Metrics,
-            "/readyz" => Self::Readiness,
-            path => {
-                let client = || path.strip_prefix("/admin/clients/").and_then(Self::of_client);
-                let user = || path.strip_prefix("/admin/users").and_then(users::Route::of).map(Self::Users);
-                let key = path.strip_prefix("/admin/keys/").and_then(Self::of_key);
-                key.or_else(client).or_else(user).unwrap_or(Self::Unknown)
-            }
-        }
+    /// The route of a path, and the path as it is listed.
+    fn of(path: &str) -> (&'static str, Self) {
+        let captured = |listed: &&'static str| template::captured(listed, path);
+        let mut fitting = PATHS.iter().filter_map(|(listed, filled)| Some((*listed, captured(listed)?, filled)));
+        let found = fitting.next().and_then(|(listed, captured, filled)| Some((listed, filled(captured)?)));
+        found.unwrap_or(("", Self::Unknown))
     }
 
-    /// `{kid}` or `{kid}/retire`: a thumbprint needs no encoding, and no other text names a key.
-    fn of_key(rest: &str) -> Option<Self> {
-        let (kid, action) = match rest.strip_suffix("/retire") {
-            Some(kid) => (kid, keys::Action::Retire),
-            None => (rest, keys::Action::Remove),
-        };
-        let plain = kid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        (plain && !kid.is_empty()).then(|| Self::Key(kid.to_owned(), action))
-    }
-
-    /// `{id}` or `{id}/{action}`, the identifier percent-encoded where it needs to be.
-    fn of_client(rest: &str) -> Option<Self> {
-        let (id, action) = rest.split_once('/').map_or((rest, None), |(id, action)| (id, Some(action)));
-        // A plus sign in a path stands for itself; only in forms is it a space.
-        let id = form::decode(id.replace('+', "%2B").as_bytes()).ok().and_then(|id| ClientId::parse(&id))?;
-        Some(match action {
-            None => Self::Client(id),
-            Some(name) => Self::ClientAction(id, clients::Action::of(name)?),
-        })
-    }
-
-    fn methods(&self) -> (&'static [Method], &'static str) {
+    /// Its methods, and what `Allow` says of them.
+    pub(crate) fn methods(&self) -> (&'static [Method], &'static str) {
         match self {
             Self::Client(_) => {
                 (&[Method::GET, Method::PUT, Method::PATCH, Method::DELETE], "GET, PUT, PATCH, DELETE, OPTIONS")
@@ -200,34 +239,13 @@ impl Route {
             | Self::KeyRotation
             | Self::Revocations
             | Self::TokenApproval
+            | Self::TokenImport
             | Self::TokenRevocation
             | Self::Tokens => (&[Method::POST], "POST, OPTIONS"),
-            Self::Liveness | Self::Metrics | Self::Readiness => (&[Method::GET, Method::HEAD], "GET, HEAD, OPTIONS"),
+            Self::Description | Self::Liveness | Self::Metrics | Self::Readiness => {
+                (&[Method::GET, Method::HEAD], "GET, HEAD, OPTIONS")
+            }
             Self::Unknown => (&[], ""),
-        }
-    }
-
-    /// Its path, as the log has it.
-    fn template(&self) -> &'static str {
-        match self {
-            Self::Client(_) => "/admin/clients/{client_id}",
-            Self::ClientAction(_, clients::Action::Approve) => "/admin/clients/{client_id}/approve",
-            Self::ClientAction(_, clients::Action::Revoke) => "/admin/clients/{client_id}/revoke",
-            Self::ClientAction(_, clients::Action::RotateSecret) => "/admin/clients/{client_id}/rotate-secret",
-            Self::Clients => "/admin/clients",
-            Self::Key(_, keys::Action::Remove) => "/admin/keys/{kid}",
-            Self::Key(_, keys::Action::Retire) => "/admin/keys/{kid}/retire",
-            Self::KeyRotation => "/admin/keys/rotate",
-            Self::Keys => "/admin/keys",
-            Self::Liveness => "/livez",
-            Self::Metrics => "/metrics",
-            Self::Readiness => "/readyz",
-            Self::Revocations => "/admin/revocations",
-            Self::TokenApproval => "/admin/tokens/approve",
-            Self::TokenRevocation => "/admin/tokens/revoke",
-            Self::Tokens => "/admin/tokens",
-            Self::Unknown => "",
-            Self::Users(route) => route.template(),
         }
     }
 
@@ -254,10 +272,11 @@ impl Route {
             Self::Keys => Act::KeyList,
             Self::Revocations => Act::TokenRevokeAll,
             Self::TokenApproval => Act::TokenApprove,
+            Self::TokenImport => Act::TokenImport,
             Self::TokenRevocation => Act::TokenRevoke,
             Self::Tokens => Act::TokenIssue,
             Self::Users(route) => route.act(method),
-            Self::Liveness | Self::Metrics | Self::Readiness | Self::Unknown => return None,
+            Self::Description | Self::Liveness | Self::Metrics | Self::Readiness | Self::Unknown => return None,
         })
     }
 
@@ -273,7 +292,7 @@ impl Route {
 
     fn endpoint(&self) -> Endpoint {
         match self {
-            Self::Liveness | Self::Metrics | Self::Readiness => Endpoint::Operations,
+            Self::Description | Self::Liveness | Self::Metrics | Self::Readiness => Endpoint::Operations,
             Self::Unknown => Endpoint::Unknown,
             _ => Endpoint::Admin,
         }

@@ -1,7 +1,13 @@
-//! `/metrics`.
+//! `/metrics` and `/openapi.json`.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
 
 use crate::cache::near::NearCache;
 use crate::cache::observe::CacheName;
+use crate::http::published::Published;
 use crate::http::{Answer, Context, respond};
 use crate::server::{self, ServerStatistics};
 use crate::telemetry::metrics::{self, Protocol};
@@ -38,4 +44,11 @@ pub fn metrics(context: &Context, statistics: &ServerStatistics) -> Answer {
         numbers.connections_accepted.set(label, statistics.connections_by_protocol(protocol));
     }
     respond::text(metrics::CONTENT_TYPE, numbers.render())
+}
+
+/// What this listener answers. Unlike the public one's, it is for no page of another origin.
+pub fn description(description: &Published, headers: &HeaderMap) -> Answer {
+    let mut answer = description.answer(headers, Duration::from_hours(1));
+    answer.headers_mut().remove(ACCESS_CONTROL_ALLOW_ORIGIN);
+    answer
 }

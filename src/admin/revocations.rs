@@ -23,7 +23,7 @@ use crate::token::value::Presented;
 /// Which token, and what else with it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TokenRequest {
+pub(crate) struct TokenRequest {
     token: Option<String>,
     jti: Option<String>,
     grant_id: Option<String>,
@@ -100,7 +100,7 @@ pub async fn approve(context: &Context, request: &mut Request<RequestBody>, peer
 /// Which tokens.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct BulkRequest {
+pub(crate) struct BulkRequest {
     client_id: Option<String>,
     sub: Option<String>,
     #[serde(default)]

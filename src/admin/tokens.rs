@@ -25,7 +25,7 @@ use crate::token::value::{TokenKind, TokenValue};
 /// What may be said of a token to be issued.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct IssueRequest {
+pub(crate) struct IssueRequest {
     client_id: String,
     sub: Option<String>,
     username: Option<String>,
@@ -47,7 +47,7 @@ struct IssueRequest {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Audience {
+pub(super) enum Audience {
     One(String),
     Several(Vec<String>),
 }
@@ -149,7 +149,7 @@ fn check(
     })
 }
 
-fn seconds(value: u64) -> Result<UnixSeconds, ApiError> {
+pub(super) fn seconds(value: u64) -> Result<UnixSeconds, ApiError> {
     let seconds = UnixSeconds(value);
     if seconds > UnixSeconds::MAX {
         return Err(ApiError::invalid_request("exp and nbf are seconds since 1970, not milliseconds"));
@@ -157,7 +157,7 @@ fn seconds(value: u64) -> Result<UnixSeconds, ApiError> {
     Ok(seconds)
 }
 
-fn text(name: &str, value: String) -> Result<Box<str>, ApiError> {
+pub(super) fn text(name: &str, value: String) -> Result<Box<str>, ApiError> {
     if value.is_empty() || value.len() > MAX_TEXT_BYTES || value.chars().any(char::is_control) {
         return Err(ApiError::invalid_request(format!(
             "{name} must have 1 to {MAX_TEXT_BYTES} bytes without control characters"
@@ -167,7 +167,7 @@ fn text(name: &str, value: String) -> Result<Box<str>, ApiError> {
 }
 
 /// Users and clients share the `sub` member: nobody may be issued a token that speaks for another client.
-fn subject(value: Option<String>, owner: &Client) -> Result<Option<Box<str>>, ApiError> {
+pub(super) fn subject(value: Option<String>, owner: &Client) -> Result<Option<Box<str>>, ApiError> {
     let Some(value) = value else { return Ok(None) };
     if value.strip_prefix("client:").is_some_and(|id| id != owner.client_id.as_str()) {
         return Err(ApiError::invalid_request("sub names another client"));
@@ -176,7 +176,7 @@ fn subject(value: Option<String>, owner: &Client) -> Result<Option<Box<str>>, Ap
 }
 
 /// A scope that stands for a right is issued only by an operator, and only for a client that has the right.
-fn scope(value: &str, owner: &Client, caller: &Caller) -> Result<Scope, ApiError> {
+pub(super) fn scope(value: &str, owner: &Client, caller: &Caller) -> Result<Scope, ApiError> {
     let scope = Scope::parse(value).map_err(|error| ApiError::bad_request("invalid_scope", error.to_string()))?;
     let rights = || scope.names().filter_map(Right::of_scope);
     if rights().any(|right| !owner.rights.contains(right) || !caller.has(Right::Admin)) {
@@ -185,7 +185,7 @@ fn scope(value: &str, owner: &Client, caller: &Caller) -> Result<Scope, ApiError
     Ok(scope)
 }
 
-fn audience(value: Option<Audience>) -> Result<Vec<Box<str>>, ApiError> {
+pub(super) fn audience(value: Option<Audience>) -> Result<Vec<Box<str>>, ApiError> {
     let names = match value {
         None => Vec::new(),
         Some(Audience::One(name)) => vec![name],
@@ -199,11 +199,11 @@ fn audience(value: Option<Audience>) -> Result<Vec<Box<str>>, ApiError> {
     Ok(names.into_iter().map(Into::into).collect())
 }
 
-fn unknown_client() -> ApiError {
+pub(super) fn unknown_client() -> ApiError {
     ApiError::invalid_request("client_id names no client")
 }
 
-fn refuse(error: IssueError) -> ApiError {
+pub(super) fn refuse(error: IssueError) -> ApiError {
     match error {
         IssueError::Exists => ApiError::conflict("The token exists already"),
         IssueError::NeverActive

@@ -53,37 +53,6 @@ pub enum Action {
 }
 
 impl Route {
-    /// The route of what stands behind `/admin/users`; `None` when there is none.
-    pub fn of(rest: &str) -> Option<Self> {
-        if rest.is_empty() {
-            return Some(Self::All);
-        }
-        let mut parts = rest.strip_prefix('/')?.split('/');
-        let id = UserId::from_text(parts.next()?)?;
-        Some(match (parts.next(), parts.next(), parts.next()) {
-            (None, _, _) => Self::One(id),
-            (Some("disable"), None, _) => Self::Act(id, Action::Disable),
-            (Some("enable"), None, _) => Self::Act(id, Action::Enable),
-            (Some("password"), None, _) => Self::Act(id, Action::Password),
-            (Some("sessions"), None, _) => Self::Sessions(id),
-            (Some("sessions"), Some(session), None) => Self::Session(id, GrantId::from_text(session)?),
-            _ => return None,
-        })
-    }
-
-    /// Its path, as the log has it.
-    pub fn template(self) -> &'static str {
-        match self {
-            Self::All => "/admin/users",
-            Self::One(_) => "/admin/users/{user_id}",
-            Self::Act(_, Action::Disable) => "/admin/users/{user_id}/disable",
-            Self::Act(_, Action::Enable) => "/admin/users/{user_id}/enable",
-            Self::Act(_, Action::Password) => "/admin/users/{user_id}/password",
-            Self::Sessions(_) => "/admin/users/{user_id}/sessions",
-            Self::Session(..) => "/admin/users/{user_id}/sessions/{session_id}",
-        }
-    }
-
     /// What a request with one of its methods does.
     pub fn act(self, method: &Method) -> Act {
         let reads = *method == Method::GET;
@@ -177,7 +146,7 @@ pub async fn answer(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewUserBody {
+pub(crate) struct NewUserBody {
     username: String,
     email: String,
     password: String,
@@ -193,7 +162,7 @@ async fn create(service: &Service, sent: &[u8], target: &mut Details, now: Now) 
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PasswordBody {
+pub(crate) struct PasswordBody {
     password: String,
 }
 

@@ -268,13 +268,15 @@ pub enum Right {
     Revoke,
     /// Issue tokens through the admin listener.
     Issue,
+    /// Take over tokens that were issued elsewhere, through the admin listener.
+    Import,
     /// Everything on the admin listener.
     Admin,
 }
 
 impl Right {
     /// All rights.
-    pub const ALL: [Self; 4] = [Self::Introspect, Self::Revoke, Self::Issue, Self::Admin];
+    pub const ALL: [Self; 5] = [Self::Introspect, Self::Revoke, Self::Issue, Self::Import, Self::Admin];
 
     /// The name in client records.
     pub fn as_str(self) -> &'static str {
@@ -282,6 +284,7 @@ impl Right {
             Self::Introspect => "introspect",
             Self::Revoke => "revoke",
             Self::Issue => "issue",
+            Self::Import => "import",
             Self::Admin => "admin",
         }
     }
@@ -295,6 +298,7 @@ impl Right {
             Self::Introspect => "introspectd:introspect",
             Self::Revoke => "introspectd:revoke",
             Self::Issue => "introspectd:issue",
+            Self::Import => "introspectd:import",
             Self::Admin => "introspectd:admin",
         }
     }

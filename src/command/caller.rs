@@ -59,6 +59,34 @@ pub enum Content {
     Form(Vec<(&'static str, String)>),
     /// JSON.
     Json(Value),
+    /// JSON that is written already.
+    JsonText(String),
+}
+
+/// What the service answered, whether well or not.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The body; `Null` for an empty one, and where it is no JSON.
+    pub value: Value,
+}
+
+impl Reply {
+    /// The body of a success.
+    ///
+    /// # Errors
+    /// When it is none: its code and description.
+    pub fn into_success(self) -> Result<Value, Failure> {
+        if self.status.is_success() {
+            return Ok(self.value);
+        }
+        if self.value.is_null() {
+            return Err(Failure::failed(format!("{}, and no JSON behind it", self.status)));
+        }
+        let text = |name: &str| self.value[name].as_str().unwrap_or_default().to_owned();
+        Err(Failure::failed(format!("{}: {} ({})", self.status, text("error_description"), text("error"))))
+    }
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,22 +104,33 @@ impl Caller {
         path: &str,
         content: Content,
     ) -> Result<Value, Failure> {
+        self.exchange(listener, method, path, content).await?.into_success()
+    }
+
+    /// The same, for callers to whom an error may be an answer.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn exchange(
+        &self,
+        listener: Listener,
+        method: Method,
+        path: &str,
+        content: Content,
+    ) -> Result<Reply, Failure> {
         let id = self.client_id.as_deref().ok_or_else(|| {
             Failure::Usage("no client to ask as: give --client-id or ITD_CLIENT_ID, and its secret".to_owned())
         })?;
         let authorization = format!("Basic {}", BasicPair::encode(id, self.secret()?.expose()));
         let base = if listener == Listener::Admin { &self.admin_url } else { &self.public_url };
         let (status, body) = self.send(base, method, path, content, Some(authorization)).await?;
-        let value = if body.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&body).map_err(|_| Failure::failed(format!("{status}, and no JSON behind it")))?
-        };
-        if status.is_success() {
-            return Ok(value);
+        if !body.is_empty() && status.is_success() {
+            let value = serde_json::from_slice(&body);
+            return value
+                .map(|value| Reply { status, value })
+                .map_err(|_| Failure::failed(format!("{status}, and no JSON behind it")));
         }
-        let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
-        Err(Failure::failed(format!("{status}: {} ({})", text("error_description"), text("error"))))
+        Ok(Reply { status, value: serde_json::from_slice(&body).unwrap_or_default() })
     }
 
     /// Asks without saying who asks; the status and the body.
@@ -137,6 +176,7 @@ impl Caller {
                 (Some("application/x-www-form-urlencoded"), pairs.join("&"))
             }
             Content::Json(value) => (Some("application/json"), value.to_string()),
+            Content::JsonText(text) => (Some("application/json"), text),
         };
         let mut request = Request::builder().method(method).uri(path).header(HOST, authority);
         if let Some(kind) = kind {

@@ -118,6 +118,6 @@ async fn list(caller: &Caller, format: Format) -> Result<(), Failure> {
 }
 
 /// The path of a client; a space is `%20` in a path, where `+` stands for itself.
-fn place(id: &str, action: &str) -> String {
+pub(super) fn place(id: &str, action: &str) -> String {
     format!("/admin/clients/{}{action}", crate::form::encode(id).replace('+', "%20"))
 }

@@ -24,7 +24,7 @@ pub struct Members {
     /// The audiences that it serves and that its tokens are for, separated by commas.
     #[arg(long, value_delimiter = ',')]
     audiences: Option<Vec<String>>,
-    /// What it may do beyond its own tokens, separated by commas: introspect, revoke, issue, admin.
+    /// What it may do beyond its own tokens, separated by commas: introspect, revoke, issue, import, admin.
     #[arg(long, value_delimiter = ',')]
     rights: Option<Vec<String>>,
     /// Types of authorization details that it may be given (RFC 9396), separated by commas.

@@ -3,16 +3,23 @@
 //! - [`serve`] runs the service; [`dev`] what `--dev` adds to it
 //! - [`settings`] `config check|print|schema`
 //! - [`clients`], [`keys`], [`tokens`] talk to a running service; [`health`] asks whether it is well
+//! - [`import`] clients and tokens from elsewhere, line by line
+//! - [`description`] prints what a listener answers
 //! - [`members`] all that can be said of a client
 //! - [`caller`] the HTTP client behind them; [`output`] tables and JSON
+//! - [`manual`] pages for `man`; [`reference`](mod@reference) the page in docs
 
 pub mod caller;
 pub mod clients;
+pub mod description;
 pub mod dev;
 pub mod health;
+pub mod import;
 pub mod keys;
+pub mod manual;
 pub mod members;
 pub mod output;
+pub mod reference;
 pub mod serve;
 pub mod settings;
 pub mod tokens;
@@ -46,19 +53,23 @@ enum Verb {
     Client(clients::ClientCommand),
     /// Issue, introspect, revoke and approve tokens of a running service.
     Token(tokens::TokenCommand),
+    /// Take over clients and live tokens from files of one JSON object per line.
+    Import(import::ImportCommand),
     /// Revoke every token of a client, of a user, or of a client for a user.
     Revoke(tokens::BulkRevocation),
     /// List, rotate, retire and remove the signing keys of a running service.
     Keys(keys::KeyCommand),
     /// Ask a running service whether it is well; exit code 0 if it is.
     Health(health::Health),
+    /// Print what a listener answers, as OpenAPI 3.1 in JSON.
+    Openapi(description::Description),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
     /// Print the manual page, in the form that `man` reads.
-    Man,
+    Man(manual::Manual),
 }
 
 /// What a verb that failed leaves behind.
@@ -76,6 +87,12 @@ impl Failure {
     pub fn failed(message: impl ToString) -> Self {
         Self::Failed(message.to_string())
     }
+
+    /// What to print of it.
+    pub fn into_message(self) -> String {
+        let (Self::Usage(message) | Self::Failed(message)) = self;
+        message
+    }
 }
 
 impl CommandLine {
@@ -87,14 +104,16 @@ impl CommandLine {
             Verb::Client(command) => on_runtime(command.run(self.format)),
             Verb::Keys(command) => on_runtime(command.run(self.format)),
             Verb::Token(command) => on_runtime(command.run(self.format)),
+            Verb::Import(command) => on_runtime(command.run(self.format)),
             Verb::Revoke(revocation) => on_runtime(revocation.run(self.format)),
             Verb::Health(health) => on_runtime(health.run()),
+            Verb::Openapi(description) => description.run(),
             Verb::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "introspectd", &mut script);
                 print(&script)
             }
-            Verb::Man => manual(),
+            Verb::Man(manual) => manual.run(),
         };
         match outcome {
             Ok(()) => ExitCode::SUCCESS,
@@ -108,19 +127,6 @@ impl CommandLine {
             }
         }
     }
-}
-
-/// One page for the program, and one for each verb behind it.
-fn manual() -> Result<(), Failure> {
-    let mut page = Vec::new();
-    let mut command = CommandLine::command();
-    command.build();
-    let mut write = |command: &clap::Command| clap_mangen::Man::new(command.clone()).render(&mut page);
-    write(&command).map_err(Failure::failed)?;
-    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
-        write(verb).map_err(Failure::failed)?;
-    }
-    print(&page)
 }
 
 /// All of standard input: what others on the machine are not to see, or what is too long for a command line.

@@ -12,9 +12,10 @@ use super::Failure;
 use super::dev;
 use super::settings::ConfigFiles;
 use crate::app::{self, App};
-use crate::config::{Config, Snapshot, Sources};
+use crate::config::{Config, ProcessEnvironment, Snapshot, Sources};
 use crate::reload::{Load, Parts, Reloader};
 use crate::shutdown::Outcome;
+use crate::supervisor::Supervisor;
 use crate::telemetry::logging;
 use crate::token::time::Clock;
 
@@ -100,11 +101,16 @@ impl Serve {
         metrics::set_global_recorder(app.metrics().recorder()).map_err(Failure::failed)?;
         let signals = app.drain().on_signals().map_err(Failure::failed)?;
         let reloader = Arc::new(reloader(app.parts()));
-        let reloading = on_hangup(Arc::clone(&reloader)).map_err(Failure::failed)?;
+        let supervisor = Arc::new(Supervisor::of(&ProcessEnvironment));
+        let reloading = on_hangup(Arc::clone(&reloader), Arc::clone(&supervisor)).map_err(Failure::failed)?;
         let watching = (!interval.is_zero()).then(|| tokio::spawn(async move { reloader.watch(interval).await }));
         let seeds = if self.dev { Some(dev::seed(app.service()).await?) } else { None };
         let places: Vec<String> = app.bound().iter().map(app::url).collect();
         tracing::info!(public = places[0], admin = places[1], "listening");
+        let following = tokio::spawn({
+            let (drain, readiness) = (app.drain().clone(), app.readiness().clone());
+            async move { supervisor.follow(&drain, &readiness).await }
+        });
         let running = tokio::spawn(app.run());
         match self.print {
             Print::Json => println!("{}", dev::as_json(&places, seeds.as_ref())),
@@ -119,6 +125,7 @@ impl Serve {
             () = signals => Outcome::Clean,
         };
         reloading.abort();
+        following.abort();
         watching.inspect(JoinHandle::abort);
         match outcome {
             Outcome::Clean => Ok(()),
@@ -130,12 +137,12 @@ impl Serve {
 }
 
 /// Takes settings over at each SIGHUP.
-fn on_hangup(reloader: Arc<Reloader>) -> std::io::Result<JoinHandle<()>> {
+fn on_hangup(reloader: Arc<Reloader>, supervisor: Arc<Supervisor>) -> std::io::Result<JoinHandle<()>> {
     let mut hangup = signal(SignalKind::hangup())?;
     Ok(tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             // What was wrong is said in the log.
-            let _ = reloader.reload().await;
+            let _ = supervisor.while_reloading(reloader.reload()).await;
         }
     }))
 }

@@ -376,7 +376,8 @@ choice! {
     Algorithm: "ES256" = Algorithm::Es256, "EdDSA" = Algorithm::EdDsa, "RS256" = Algorithm::Rs256,
         "PS256" = Algorithm::Ps256;
     GrantType: "client_credentials" = GrantType::ClientCredentials, "refresh_token" = GrantType::RefreshToken;
-    Right: "introspect" = Right::Introspect, "revoke" = Right::Revoke, "issue" = Right::Issue, "admin" = Right::Admin;
+    Right: "introspect" = Right::Introspect, "revoke" = Right::Revoke, "issue" = Right::Issue,
+        "import" = Right::Import, "admin" = Right::Admin;
 }
 
 #[cfg(test)]

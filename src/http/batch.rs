@@ -36,7 +36,7 @@ pub const MOST_TOKENS: usize = 1_000;
 /// What is asked. Member names may not be repeated, and there are no others.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Question<'a> {
+pub(crate) struct Question<'a> {
     #[serde(borrow)]
     tokens: Tokens<'a>,
     #[serde(default)]

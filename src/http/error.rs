@@ -242,6 +242,21 @@ impl ApiError {
         self.0.code
     }
 
+    /// What the peer is told in words.
+    pub fn description(&self) -> &str {
+        &self.0.description
+    }
+
+    /// The headers that this refusal has and others do not.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.0.headers
+    }
+
+    /// The member at fault and the word for what is wrong with it.
+    pub fn fault(&self) -> Option<(&'static str, &'static str)> {
+        self.0.about
+    }
+
     /// Whether a 503 is due to too much work, and not to the store.
     pub fn is_overload(&self) -> bool {
         self.0.overload

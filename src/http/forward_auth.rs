@@ -42,7 +42,8 @@ pub struct ForwardAuth {
     sees: Client,
 }
 
-const ROUTE: &str = "/forward-auth";
+/// The path that gateways ask at.
+pub(crate) const ROUTE: &str = "/forward-auth";
 /// The header that a gateway's secret comes in.
 const SECRET: &str = "x-forward-auth-secret";
 const WANTED_SCOPE: &str = "x-forward-auth-scope";

@@ -52,19 +52,24 @@ impl Readiness {
         self.tell(true)
     }
 
-    fn tell(&self, in_detail: bool) -> Answer {
-        let findings = self.findings.load();
-        let refused = self.refuses_unsafe && findings.iter().any(|finding| finding.is_unsafe);
-        let (status, word) = if self.is_draining() {
-            (StatusCode::SERVICE_UNAVAILABLE, "draining")
+    /// Why this node should not be sent requests; `None` when it should.
+    pub fn hindrance(&self) -> Option<&'static str> {
+        if self.is_draining() {
+            Some("draining")
         } else if !self.store.load(Ordering::Acquire) {
-            (StatusCode::SERVICE_UNAVAILABLE, "store unavailable")
-        } else if refused {
-            (StatusCode::SERVICE_UNAVAILABLE, "store unsafe")
+            Some("store unavailable")
+        } else if self.refuses_unsafe && self.findings.load().iter().any(|finding| finding.is_unsafe) {
+            Some("store unsafe")
         } else {
-            (StatusCode::OK, "ready")
-        };
-        let mut body = serde_json::json!({"status": word});
+            None
+        }
+    }
+
+    fn tell(&self, in_detail: bool) -> Answer {
+        let hindrance = self.hindrance();
+        let status = if hindrance.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+        let findings = self.findings.load();
+        let mut body = serde_json::json!({"status": hindrance.unwrap_or("ready")});
         if in_detail && !findings.is_empty() {
             // What they mean stands in the log.
             let shown =

@@ -62,8 +62,7 @@ impl MetadataDocument {
     /// The document for this issuer: an absolute URL without query and fragment.
     pub fn new(issuer: &str, certificates: CertificateSupport) -> Self {
         let base = issuer.trim_end_matches('/');
-        // Section 3.1 puts the issuer's path behind the well-known part; OpenID Connect puts it before.
-        let path = base.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..])).unwrap_or("");
+        let path = Self::path_of(issuer);
         let methods: Vec<&str> =
             METHODS.into_iter().chain(certificates.methods()).map(AuthenticationMethod::as_str).collect();
         let with = |other: &'static str| methods.iter().copied().chain([other]).collect::<Vec<_>>();
@@ -92,14 +91,19 @@ impl MetadataDocument {
         if certificates.presented {
             document["tls_client_certificate_bound_access_tokens"] = json!(true);
         }
-        Self {
-            document: Published::new(document.to_string()),
-            path: path.to_owned(),
-            places: [
-                format!("/.well-known/oauth-authorization-server{path}"),
-                format!("{path}/.well-known/openid-configuration"),
-            ],
-        }
+        Self { document: Published::new(document.to_string()), path: path.to_owned(), places: Self::places_of(path) }
+    }
+
+    /// The path of an issuer; empty for most.
+    pub(crate) fn path_of(issuer: &str) -> &str {
+        let base = issuer.trim_end_matches('/');
+        base.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..])).unwrap_or("")
+    }
+
+    /// Where the document of an issuer with this path is found. Section 3.1 puts the path behind the well-known part;
+    /// OpenID Connect puts it before.
+    pub(crate) fn places_of(path: &str) -> [String; 2] {
+        [format!("/.well-known/oauth-authorization-server{path}"), format!("{path}/.well-known/openid-configuration")]
     }
 
     /// The path of the issuer, which all endpoints of the document begin with; empty for most issuers.

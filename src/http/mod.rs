@@ -8,13 +8,14 @@
 //! | `POST /token`, `/oauth2/token` | [`token`] |
 //! | `GET /.well-known/oauth-authorization-server`, `/.well-known/openid-configuration` | [`metadata`] |
 //! | `GET /jwks.json` | [`jwks`] |
+//! | `GET /openapi.json` | [`published`], made by [`crate::openapi`] |
 //! | `POST /register`, `/login`, `/logout`, `/refresh`, `/password/change`; `/sessions` | [`accounts`] |
 //! | `/forward-auth`, and all below it, with any method | [`forward_auth`] |
 //! | `GET /livez`, `/readyz` | [`health`] |
 //!
 //! [`request`] and [`certificate`] read what a peer sent, [`accept`] which form of answer it wants, [`confirmation`]
-//! what its token is bound to, [`correlation`] what others call it, [`json`] a body of JSON; [`respond`] writes what it gets, [`published`] what everybody
-//! may read, [`error`] is every way to refuse it.
+//! what its token is bound to, [`correlation`] what others call it, [`json`] a body of JSON, [`template`] a path;
+//! [`respond`] writes what it gets, [`published`] what everybody may read, [`error`] is every way to refuse it, and
 //! [`trail`] is what is recorded of it.
 
 pub mod accept;
@@ -35,10 +36,12 @@ pub mod published;
 pub mod request;
 pub mod respond;
 pub mod revoke;
+pub mod template;
 pub mod token;
 pub mod trail;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
@@ -59,6 +62,7 @@ use self::forward_auth::ForwardAuth;
 use self::health::Readiness;
 use self::metadata::MetadataDocument;
 use self::observe::{Described, Observer};
+use self::published::Published;
 
 /// What every handler answers with: the whole body is in hand before the head is sent.
 pub type Answer = Response<Full<Bytes>>;
@@ -107,33 +111,31 @@ pub struct PublicFace {
     metadata: Arc<MetadataDocument>,
     accounts: Option<Arc<AccountsFace>>,
     gateways: Option<Arc<ForwardAuth>>,
+    description: Arc<Published>,
 }
 
 impl PublicFace {
     /// A face over `context`, with this metadata document, and with accounts and an answer for gateways if there are to
-    /// be any.
+    /// be any; `description` is what `/openapi.json` says of it.
     pub fn new(
         context: Arc<Context>,
         metadata: MetadataDocument,
         accounts: Option<AccountsFace>,
         gateways: Option<ForwardAuth>,
+        description: Published,
     ) -> Self {
         let (accounts, gateways) = (accounts.map(Arc::new), gateways.map(Arc::new));
-        Self { context, metadata: Arc::new(metadata), accounts, gateways }
+        Self { context, metadata: Arc::new(metadata), accounts, gateways, description: Arc::new(description) }
     }
 
     /// The endpoints are found under the path of the issuer, as they are published, and without it, for a proxy that
     /// takes the path away.
     fn route(&self, path: &str) -> Route {
         let own = path.strip_prefix(self.metadata.path()).filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        if let Some((_, route)) = PATHS.iter().find(|(listed, _)| *listed == own) {
+            return *route;
+        }
         match own {
-            "/introspect" | "/oauth2/introspect" => Route::Introspect,
-            "/introspect/batch" | "/oauth2/introspect/batch" => Route::Batch,
-            "/revoke" | "/oauth2/revoke" => Route::Revoke,
-            "/token" | "/oauth2/token" => Route::Token,
-            "/jwks.json" => Route::Keys,
-            "/livez" => Route::Liveness,
-            "/readyz" => Route::Readiness,
             _ if self.metadata.is_at(path) => Route::Metadata,
             _ if self.gateways.is_some() && ForwardAuth::is_at(own) => Route::ForwardAuth,
             _ if self.accounts.is_some() => accounts::Route::of(own).map_or(Route::Unknown, Route::Account),
@@ -159,19 +161,20 @@ impl PublicFace {
             if route == Route::Unknown {
                 return Err(ApiError::not_found());
             }
-            request::expect_method(request.method(), &[Method::GET, Method::HEAD], "GET, HEAD")?;
+            request::expect_method(request.method(), &[Method::GET, Method::HEAD], route.allow())?;
             let answer = match route {
                 Route::Metadata => self.metadata.answer(request.headers()),
                 Route::Keys => jwks::answer(context, request.headers(), context.service.now()).await?,
+                Route::Description => self.description.answer(request.headers(), DESCRIPTION_KEPT),
                 Route::Liveness => health::live(),
                 _ => context.readiness.answer(),
             };
             return Ok((answer, Outcome::Done));
         }
         if request.method() == Method::OPTIONS {
-            return Ok((respond::options("POST, OPTIONS"), Outcome::Done));
+            return Ok((respond::options(route.allow()), Outcome::Done));
         }
-        request::expect_method(request.method(), &[Method::POST], "POST, OPTIONS")?;
+        request::expect_method(request.method(), &[Method::POST], POST_ONLY)?;
         match route {
             Route::Introspect => introspect::handle(context, request, peer).await,
             // On the heap, as it would make the future of every introspection larger.
@@ -182,14 +185,39 @@ impl PublicFace {
     }
 }
 
+const POST_ONLY: &str = "POST, OPTIONS";
+const READ_ONLY: &str = "GET, HEAD";
+
 fn done(answer: Answer) -> (Answer, Outcome) {
     (answer, Outcome::Done)
 }
 
+/// The paths that are the same whatever is configured, those first that are asked for most. Their description is made
+/// from this list.
+pub(crate) const PATHS: [(&str, Route); 12] = [
+    ("/introspect", Route::Introspect),
+    ("/oauth2/introspect", Route::Introspect),
+    ("/revoke", Route::Revoke),
+    ("/oauth2/revoke", Route::Revoke),
+    ("/token", Route::Token),
+    ("/oauth2/token", Route::Token),
+    ("/introspect/batch", Route::Batch),
+    ("/oauth2/introspect/batch", Route::Batch),
+    ("/jwks.json", Route::Keys),
+    ("/livez", Route::Liveness),
+    ("/readyz", Route::Readiness),
+    ("/openapi.json", Route::Description),
+];
+
+/// It changes with the configuration only.
+const DESCRIPTION_KEPT: Duration = Duration::from_hours(1);
+
+/// What a path of the public listener leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
+pub(crate) enum Route {
     Account(accounts::Route),
     Batch,
+    Description,
     ForwardAuth,
     Introspect,
     Keys,
@@ -211,6 +239,7 @@ impl Route {
         match self {
             Self::Account(route) => route.template(),
             Self::Batch => "/introspect/batch",
+            Self::Description => "/openapi.json",
             Self::ForwardAuth => "/forward-auth",
             Self::Introspect => "/introspect",
             Self::Keys => "/jwks.json",
@@ -223,6 +252,16 @@ impl Route {
         }
     }
 
+    /// What `Allow` says of it; empty where every method is answered.
+    pub(crate) fn allow(self) -> &'static str {
+        match self {
+            Self::Account(route) => route.methods().1,
+            Self::ForwardAuth | Self::Unknown => "",
+            _ if self.is_post() => POST_ONLY,
+            _ => READ_ONLY,
+        }
+    }
+
     fn endpoint(self) -> Endpoint {
         match self {
             Self::Account(route) => route.endpoint(),
@@ -230,7 +269,7 @@ impl Route {
             Self::ForwardAuth => Endpoint::ForwardAuth,
             Self::Introspect => Endpoint::Introspect,
             Self::Liveness | Self::Readiness => Endpoint::Operations,
-            Self::Keys | Self::Metadata => Endpoint::Metadata,
+            Self::Description | Self::Keys | Self::Metadata => Endpoint::Metadata,
             Self::Revoke => Endpoint::Revoke,
             Self::Token => Endpoint::Token,
             Self::Unknown => Endpoint::Unknown,

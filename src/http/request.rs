@@ -54,6 +54,7 @@ pub fn expect_method(method: &Method, allowed: &[Method], allow: &'static str) -
         Method::OPTIONS,
         Method::TRACE,
         Method::CONNECT,
+        Method::QUERY,
     ];
     Err(ApiError::method_not_allowed(known.contains(method), allow))
 }

@@ -32,6 +32,22 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::HostMissing,
+        Self::HostRepeated,
+        Self::HostInvalid,
+        Self::HostMismatch,
+        Self::TargetInvalid,
+        Self::TargetTooLong,
+        Self::TooManyHeaders,
+        Self::TransferEncodingInvalid,
+        Self::TransferEncodingUnknown,
+        Self::ExpectationUnknown,
+        Self::TimedOut,
+        Self::Panicked,
+    ];
+
     /// The status of the answer. The server enforces it, whatever the handler's answer says.
     pub const fn status(self) -> StatusCode {
         match self {

@@ -276,7 +276,7 @@ impl Service {
         Ok(Grant { id: random_grant()?, expires_at, born: Stamp(0) })
     }
 
-    fn check_lifetime(
+    pub(super) fn check_lifetime(
         &self,
         expires_at: UnixSeconds,
         not_before: Option<UnixSeconds>,

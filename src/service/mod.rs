@@ -3,7 +3,7 @@
 //! - [`lookup`] a presented token to its record, if it is active; [`remembered`] what is kept of that
 //! - [`introspect`] what a caller may see of it; [`signed_answer`] the same, signed
 //! - [`access_token`] signed tokens, written and verified; [`signing`] the keys that they are signed with
-//! - [`issue`] new tokens; [`refresh`] exchanging a refresh token
+//! - [`issue`] new tokens; [`import`] tokens from elsewhere; [`refresh`] exchanging a refresh token
 //! - [`revoke`] ending them; [`approve`] bringing them back; [`bulk`] ending many at once
 //! - [`registry`] clients, declared or stored
 //! - [`clients`] creating, changing and deleting them
@@ -16,6 +16,7 @@ pub mod approve;
 pub mod bulk;
 pub mod clients;
 pub mod hashing;
+pub mod import;
 pub mod introspect;
 pub mod issue;
 pub mod lookup;

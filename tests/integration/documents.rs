@@ -1,4 +1,4 @@
-//! The pages that name tests: every name in them is one.
+//! The pages: every test that they name is one, and every link within them leads somewhere.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -70,4 +70,71 @@ fn every_test_that_a_page_names_is_there() {
             assert!(tests.contains(&name) || is_file(), "{page} names {name}, and there is no such test");
         }
     }
+}
+
+/// Every page of the repository.
+fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() {
+            if !name.starts_with('.') && !["target", "node_modules", "results"].contains(&name) {
+                pages(&path, found);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+}
+
+/// What the links of a page lead to, but for those that leave the repository. What stands in a block of code, or between
+/// backquotes, is none.
+fn links(page: &str) -> Vec<&str> {
+    let mut in_code = false;
+    let lines = page.lines().filter(|line| {
+        let fence = line.trim_start().starts_with("```");
+        in_code ^= fence;
+        !in_code && !fence
+    });
+    let targets = lines.flat_map(|line| line.split("](").skip(1).filter_map(|rest| rest.split(')').next()));
+    targets
+        .filter(|target| !target.contains("://") && !target.starts_with("mailto:") && !target.contains(' '))
+        .collect()
+}
+
+/// The anchors of a page's headings, as they are made of their texts where pages are shown: lower case, spaces as
+/// hyphens, and nothing else but letters, digits and hyphens.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page
+        .lines()
+        .filter_map(|line| line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#')));
+    let letters = |letter: char| match letter {
+        ' ' => Some('-'),
+        '-' | '_' => Some(letter),
+        letter if letter.is_alphanumeric() => Some(letter.to_ascii_lowercase()),
+        _ => None,
+    };
+    headings.map(|heading| heading.chars().filter_map(letters).collect()).collect()
+}
+
+#[test]
+fn every_link_of_a_page_leads_somewhere() {
+    let mut found = Vec::new();
+    pages(Path::new(ROOT), &mut found);
+    assert!(found.len() > 20, "{found:?}");
+    let mut broken = Vec::new();
+    for page in &found {
+        let text = fs::read_to_string(page).unwrap();
+        for link in links(&text) {
+            let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
+            let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            let is_there = target.exists()
+                && anchor
+                    .is_none_or(|anchor| fs::read_to_string(&target).is_ok_and(|text| anchors(&text).contains(anchor)));
+            if !is_there {
+                broken.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert_eq!(broken, Vec::<String>::new());
 }

@@ -14,6 +14,7 @@
 //! - [`interleaving`] what refreshes, revocations and approvals do to each other in every order
 //! - [`kill`] the node and Redis killed at any moment: what was acknowledged holds, and every grant goes on
 //! - [`matrix`] what each kind of request is answered in each kind of trouble, row by row
+//! - [`openapi`] what both listeners say that they answer
 //! - [`outage`] a node whose Redis is away, hangs, is killed and comes back
 //! - [`proven`] connections that need not prove again who is calling
 //! - [`redis`] what only the Redis store has to show: expiry in Redis, outages, permissions, encryption
@@ -56,6 +57,7 @@ mod gaps;
 mod interleaving;
 mod kill;
 mod matrix;
+mod openapi;
 mod outage;
 mod proven;
 mod redis;

@@ -34,10 +34,16 @@ fn routes(node: &Node) -> Vec<(String, &'static str)> {
     for path in ["/introspect", "/oauth2/introspect", "/revoke", "/oauth2/revoke", "/token", "/oauth2/token"] {
         routes.push((node.api.url(path), "POST, OPTIONS"));
     }
-    for path in ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "/livez", "/readyz"] {
+    for path in [
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+        "/openapi.json",
+        "/livez",
+        "/readyz",
+    ] {
         routes.push((node.api.url(path), "GET, HEAD"));
     }
-    for path in ["/livez", "/readyz", "/metrics"] {
+    for path in ["/livez", "/readyz", "/metrics", "/openapi.json"] {
         routes.push((node.api.admin_url(path), "GET, HEAD, OPTIONS"));
     }
     routes.push((node.api.admin_url("/admin/clients"), "GET, POST, OPTIONS"));
@@ -53,7 +59,7 @@ fn routes(node: &Node) -> Vec<(String, &'static str)> {
 async fn section_15_5_6_a_method_that_is_not_there_is_told_which_are(kind: Kind) {
     let node = Node::start(kind).await;
     for (url, allow) in routes(&node) {
-        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE"] {
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "QUERY"] {
             if allow.split(", ").any(|allowed| allowed == method) {
                 continue;
             }

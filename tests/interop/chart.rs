@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::scripts::python_environment;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// Where the chart mounts what must not be in a ConfigMap.
+/// Where the chart mounts what must not be in a `ConfigMap`.
 const SECRETS: &str = "/run/secrets/introspectd";
 const URL: &str = "redis://user:password@redis.example.svc:6379/0";
 

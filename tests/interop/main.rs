@@ -2,6 +2,7 @@
 //!
 //! - [`rust`], [`scripts`] client libraries in Rust, Python and JavaScript, each through a list of checks
 //! - [`browser`] a real browser in front of a page that logs its user in, and attacks on both
+//! - [`contract`] the description of both listeners, and schemathesis that holds the node against it
 //! - [`gateways`] nginx, haproxy, Envoy, Apache, Spring Security and Express with the configurations of our examples
 //! - [`rolling`] three nodes behind haproxy that are restarted under load
 //! - [`chart`] Helm and the schemas of Kubernetes, over the chart
@@ -18,6 +19,7 @@
 
 mod browser;
 mod chart;
+mod contract;
 mod gateways;
 mod http;
 mod process;

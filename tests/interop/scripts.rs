@@ -21,7 +21,7 @@ pub(crate) const INSTALLING: Duration = Duration::from_mins(10);
 /// How long a program may take.
 pub(crate) const CHECKING: Duration = Duration::from_mins(3);
 
-const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop");
+pub(crate) const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop");
 pub(crate) const KEPT: &str = env!("CARGO_TARGET_TMPDIR");
 
 macro_rules! over_both_stores {

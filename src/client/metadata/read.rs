@@ -134,7 +134,7 @@ impl ClientMetadata {
                 .iter()
                 .map(|name| from_name(name))
                 .collect::<Option<_>>()
-                .ok_or_else(|| refuse("rights", "rights may hold introspect, revoke, issue and admin"))?;
+                .ok_or_else(|| refuse("rights", "rights may hold introspect, revoke, issue, import and admin"))?;
             client.rights = Rights::of(&rights);
         }
         if let Some(types) = &self.authorization_details_types {

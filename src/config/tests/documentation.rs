@@ -29,6 +29,16 @@ fn the_metrics_page_is_current() {
 }
 
 #[test]
+fn the_page_of_the_command_line_is_current() {
+    is_current("command-line.md", &crate::command::reference::reference());
+}
+
+#[test]
+fn the_api_page_is_current() {
+    is_current("api.md", &crate::openapi::page());
+}
+
+#[test]
 fn the_schema_describes_every_setting_and_nothing_else() {
     let schema = schema();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");

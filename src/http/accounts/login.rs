@@ -19,7 +19,7 @@ use crate::user::password::Password;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+pub(crate) struct Body {
     /// The username or the email address.
     username: String,
     password: String,

@@ -17,7 +17,7 @@ use crate::user::id::UserId;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+pub(crate) struct Body {
     all: Option<bool>,
     client_id: Option<ClientId>,
 }

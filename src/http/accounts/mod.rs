@@ -31,6 +31,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
 use super::request::{self, MediaType};
+use super::template::captured;
 use super::trail::Trail;
 use super::{Answer, Context, json, respond};
 use crate::auth::budget::Budget;
@@ -79,19 +80,24 @@ pub enum Route {
 }
 
 impl Route {
+    /// Every path, without the slash that may be at its end. Their description is made from this list.
+    pub(crate) const PATHS: [(&'static str, Self); 7] = [
+        ("/login", Self::Login),
+        ("/refresh", Self::Refresh),
+        ("/logout", Self::Logout),
+        ("/register", Self::Register),
+        ("/password/change", Self::Password),
+        ("/sessions", Self::Sessions),
+        ("/sessions/{session_id}", Self::Session(None)),
+    ];
+
     /// The route of a path, if it is one of these.
     pub fn of(path: &str) -> Option<Self> {
-        Some(match path.strip_suffix('/').unwrap_or(path) {
-            "/login" => Self::Login,
-            "/logout" => Self::Logout,
-            "/password/change" => Self::Password,
-            "/refresh" => Self::Refresh,
-            "/register" => Self::Register,
-            "/sessions" => Self::Sessions,
-            path => {
-                let id = path.strip_prefix("/sessions/").filter(|id| !id.is_empty() && !id.contains('/'))?;
-                Self::Session(GrantId::from_text(id))
-            }
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let (_, listed) = Self::PATHS.iter().find(|(template, _)| captured(template, path).is_some())?;
+        Some(match listed {
+            Self::Session(_) => Self::Session(path.rsplit('/').next().and_then(GrantId::from_text)),
+            listed => *listed,
         })
     }
 
@@ -120,7 +126,8 @@ impl Route {
         }
     }
 
-    fn methods(self) -> (Method, &'static str) {
+    /// Its method, and what `Allow` says of it.
+    pub(crate) fn methods(self) -> (Method, &'static str) {
         match self {
             Self::Session(_) => (Method::DELETE, "DELETE, OPTIONS"),
             Self::Sessions => (Method::GET, "GET, OPTIONS"),

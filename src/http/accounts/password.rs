@@ -21,7 +21,7 @@ use crate::user::password::Password;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+pub(crate) struct Body {
     old_password: String,
     new_password: String,
 }

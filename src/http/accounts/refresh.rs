@@ -15,7 +15,7 @@ use crate::token::value::TokenKind;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+pub(crate) struct Body {
     client_id: Option<ClientId>,
 }
 

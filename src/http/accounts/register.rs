@@ -21,7 +21,7 @@ use crate::user::password::Password;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+pub(crate) struct Body {
     username: String,
     email: String,
     password: String,

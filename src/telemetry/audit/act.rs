@@ -22,6 +22,8 @@ macro_rules! acts {
 acts! {
     /// A token is issued by an operator or an authorization server, or taken over by value.
     TokenIssue = "token.issue",
+    /// Tokens that were issued elsewhere are taken over, many at once.
+    TokenImport = "token.import",
     /// A token is revoked, at `/revoke` or by an operator.
     TokenRevoke = "token.revoke",
     /// A token is approved again.

@@ -2,11 +2,12 @@
 //!
 //! - [`routes`] who may call what, and which listener has it
 //! - [`clients`] client records; [`state`] what their end does to tokens
-//! - [`tokens`] issuing; [`claims`] what may be said of a token
+//! - [`tokens`] issuing; [`claims`] what may be said of a token; [`import`] many from elsewhere
 //! - [`operations`] health, metrics, draining, and what is kept
 
 mod claims;
 mod clients;
+mod import;
 mod operations;
 mod routes;
 mod state;

@@ -42,6 +42,7 @@ impl Target {
         let Self { id, jti, kid } = self;
         vec![
             ("POST", ISSUE.into(), Some(json!({"client_id": id}))),
+            ("POST", "/admin/tokens/import".into(), Some(json!({"tokens": []}))),
             ("POST", REVOKE.into(), Some(json!({"jti": jti}))),
             ("POST", "/admin/tokens/approve".into(), Some(json!({"jti": jti}))),
             ("POST", "/admin/revocations".into(), Some(json!({"client_id": id, "before": 1}))),

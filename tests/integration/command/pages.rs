@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::support::program::{run, run_with};
 
-const VERBS: [&str; 7] = ["serve", "config", "client", "token", "health", "completions", "man"];
+const VERBS: [&str; 8] = ["serve", "config", "client", "token", "health", "openapi", "completions", "man"];
 
 #[test]
 fn completions_are_scripts_that_know_every_verb() {
@@ -46,6 +46,21 @@ fn the_manual_is_troff_and_knows_every_verb() {
 }
 
 #[test]
+fn the_manual_has_a_page_for_each_verb() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = run(&["man", "--folder", folder.path().to_str().unwrap()], &[]);
+    assert_eq!((written.code, written.stdout.as_str()), (Some(0), ""), "{}", written.stderr);
+    for page in ["introspectd", "introspectd-serve", "introspectd-client", "introspectd-client-rotate-secret"] {
+        let text = std::fs::read_to_string(folder.path().join(format!("{page}.1"))).unwrap();
+        assert!(text.contains(&format!(".TH {page} 1")), "{page}: {text}");
+    }
+    assert!(!folder.path().join("introspectd-help.1").exists());
+    let nowhere = run(&["man", "--folder", "/nowhere/at/all"], &[]);
+    assert_eq!(nowhere.code, Some(1));
+    assert!(nowhere.stderr.contains("/nowhere/at/all"), "{}", nowhere.stderr);
+}
+
+#[test]
 fn help_names_every_verb_and_a_wrong_call_is_told_apart() {
     let help = run(&["--help"], &[]);
     assert_eq!(help.code, Some(0));
@@ -59,4 +74,19 @@ fn help_names_every_verb_and_a_wrong_call_is_told_apart() {
         assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{wrong:?}");
         assert!(finished.stderr.contains("Usage"), "{}", finished.stderr);
     }
+}
+
+#[test]
+fn the_description_of_each_listener_is_printed() {
+    let printed = |arguments: &[&str]| {
+        let finished = run(arguments, &[]);
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        serde_json::from_str::<serde_json::Value>(&finished.stdout).unwrap()
+    };
+    let public = printed(&["openapi"]);
+    assert_eq!(public, printed(&["openapi", "--public"]));
+    assert!(public["paths"]["/login"].is_object() && public["paths"]["/admin/clients"].is_null());
+    let admin = printed(&["openapi", "--admin"]);
+    assert!(admin["paths"]["/admin/clients"].is_object() && admin["paths"]["/introspect"].is_null());
+    assert_eq!(run(&["openapi", "--admin", "--public"], &[]).code, Some(2));
 }

@@ -6,13 +6,13 @@ use crate::support::node::AUDIENCE;
 use crate::support::program::{Finished, Program, run, run_with};
 
 /// A service and how to call it from the command line.
-struct Service {
-    program: Program,
-    environment: Vec<(&'static str, String)>,
+pub(super) struct Service {
+    pub(super) program: Program,
+    pub(super) environment: Vec<(&'static str, String)>,
 }
 
 impl Service {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let program = Program::serve(&["--dev"], &[]);
         let mut service = Self { program, environment: Vec::new() };
         let (id, secret) = service.program.client("operator");
@@ -25,17 +25,17 @@ impl Service {
         service
     }
 
-    fn run_with(&self, arguments: &[&str], input: &str) -> Finished {
+    pub(super) fn run_with(&self, arguments: &[&str], input: &str) -> Finished {
         let environment: Vec<(&str, &str)> = self.environment.iter().map(|(name, value)| (*name, &**value)).collect();
         run_with(arguments, &environment, input)
     }
 
-    fn run(&self, arguments: &[&str]) -> Finished {
+    pub(super) fn run(&self, arguments: &[&str]) -> Finished {
         self.run_with(arguments, "")
     }
 
     /// Runs it with `--format json` and gives what it printed.
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(super) fn json(&self, arguments: &[&str]) -> Value {
         self.run(&[arguments, &["--format", "json"]].concat()).json()
     }
 

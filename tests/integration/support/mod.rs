@@ -57,7 +57,7 @@ use introspectd::token::time::{Stamp, UnixSeconds};
 use introspectd::token::value::TokenKind;
 
 /// How long a condition may take to come true: far longer than it ever should, on the slowest machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until a condition holds.
 ///
