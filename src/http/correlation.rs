@@ -37,13 +37,13 @@ mod tests {
 
     use super::*;
 
-    fn headers(name: HeaderName, lines: &[&str]) -> HeaderMap {
+    fn headers(name: &HeaderName, lines: &[&str]) -> HeaderMap {
         lines.iter().map(|line| (name.clone(), HeaderValue::from_str(line).unwrap())).collect()
     }
 
     #[test]
     fn w3c_trace_context_3_2_a_malformed_trace_is_none() {
-        let of = |lines: &[&str]| trace_id(&headers(TRACE_PARENT, lines)).map(str::to_owned);
+        let of = |lines: &[&str]| trace_id(&headers(&TRACE_PARENT, lines)).map(str::to_owned);
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         let good = format!("00-{trace}-00f067aa0ba902b7-01");
         assert_eq!(of(&[&good]).as_deref(), Some(trace));
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_request_is_called_by_no_text_that_could_spoil_the_log() {
-        let of = |line: &str| request_id(&headers(REQUEST_ID, &[line])).map(str::to_owned);
+        let of = |line: &str| request_id(&headers(&REQUEST_ID, &[line])).map(str::to_owned);
         assert_eq!(of("f47ac10b-58cc:1=").as_deref(), Some("f47ac10b-58cc:1="));
         for bad in ["", "a b", "a\"b", "a\tb", "{}", &"x".repeat(65)] {
             assert_eq!(of(bad), None, "{bad}");

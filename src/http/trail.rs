@@ -88,8 +88,8 @@ pub fn actor(caller: &Caller) -> Actor {
     Actor::Client { id: caller.client().client_id.as_str().to_owned(), method }
 }
 
-/// Who a request that was refused says that it is from. Only names of clients that there are: a text that is sent in the
-/// place of a name may be a secret.
+/// Who a request that was refused says that it is from. Only names of clients that there are: a text that is sent in
+/// the place of a name may be a secret.
 pub async fn claimed(service: &Service, headers: &HeaderMap) -> Actor {
     let id = match Credentials::find(headers, BodyCredentials::default()) {
         Ok(Credentials::Basic { pair, .. }) => pair.forms().next().and_then(|form| ClientId::parse(form.id)),

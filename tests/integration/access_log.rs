@@ -1,4 +1,5 @@
-//! Lines of requests: which of them there are, what they say, and what they never do. And the audit log of the built program.
+//! Lines of requests: which of them there are, what they say, and what they never do. And the audit log of the built
+//! program.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! The audit log: every act of operators and every revocation is in it, refused ones too, and never a token or a secret.
+//! The audit log: every act of operators and every revocation is in it, refused ones too, and never a token or a
+//! secret.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -107,8 +108,8 @@ fn refresher() -> Value {
     })
 }
 
-/// Goes through everything that can be done; which acts there are is taken from the service, so that a new one must come
-/// here.
+/// Goes through everything that can be done; which acts there are is taken from the service, so that a new one must
+/// come here.
 #[expect(clippy::too_many_lines, reason = "one list of all acts")]
 async fn every_act_is_recorded_with_who_and_what_and_never_a_secret(kind: Kind) {
     let recorded = Recorded::start(kind, &[("tokens.imports", "true")]).await;
@@ -266,8 +267,8 @@ async fn every_act_is_recorded_with_who_and_what_and_never_a_secret(kind: Kind) 
     secrets.expect_none_in(&recorded.text());
 }
 
-/// Method and path of everything that operators can ask for, from the list that the router looks up: a route that is added is
-/// tried here.
+/// Method and path of everything that operators can ask for, from the list that the router looks up: a route that is
+/// added is tried here.
 fn routes() -> Vec<(String, String)> {
     let description = introspectd::openapi::admin();
     let paths = description["paths"].as_object().unwrap().iter().filter(|(path, _)| path.starts_with("/admin/"));
@@ -330,8 +331,8 @@ async fn refused_attempts_are_recorded_on_every_route_of_operators(kind: Kind) {
     assert!(!recorded.text().contains("not-the-secret-of-it"));
 }
 
-/// In paths, bodies and headers: what is no identifier of ours is left out or escaped, and tokens in wrong places are left
-/// out.
+/// In paths, bodies and headers: what is no identifier of ours is left out or escaped, and tokens in wrong places are
+/// left out.
 async fn lines_of_peers_are_texts_in_ours(kind: Kind) {
     let recorded = Recorded::start(kind, &[("tokens.imports", "true")]).await;
     let node = &recorded.node;

@@ -342,7 +342,8 @@ pub(super) fn log(reader: &mut Reader<'_>) -> LogConfig {
 /// Far more than one machine's operators make in the time that a disk needs to come back, and a few MiB of memory.
 const AUDIT_QUEUE: usize = 4096;
 
-/// Off unless it is asked for: it names people and where they were, and who keeps that has to say where, and for how long.
+/// Off unless it is asked for: it names people and where they were, and who keeps that has to say where, and for how
+/// long.
 pub(super) fn audit(reader: &mut Reader<'_>) -> AuditConfig {
     reader.section("audit", "Who did what to clients, keys, tokens and users, as JSON lines.", |section| {
         let enabled = section.value("enabled", false, "Whether it is recorded.");
@@ -356,8 +357,8 @@ pub(super) fn audit(reader: &mut Reader<'_>) -> AuditConfig {
             16..=1_000_000,
             "How many lines may wait to be written; what comes when so many wait is lost, and counted.",
         );
-        // Lines wait for as long as the queue has room. To stop all work at the first sign of a full disk is for those who
-        // are bound to.
+        // Lines wait for as long as the queue has room. To stop all work at the first sign of a full disk is for
+        // those who are bound to.
         let on_failure = section.value(
             "on_failure",
             AuditFailure::Continue,

@@ -269,6 +269,7 @@ fn check_servers(redis: &RedisConfig) {
     assert_eq!(redis.revocation, expected);
 }
 
+#[expect(clippy::too_many_lines, reason = "one list of all settings")]
 fn check_everything(config: &Config) {
     assert_eq!(config.issuer.as_deref(), Some("https://id.example.com/t"));
     assert_eq!(

@@ -89,8 +89,8 @@ impl Act {
         )
     }
 
-    /// Whether it only takes rights away. Such an act is never refused for want of the log: that a stolen token lives on
-    /// is worse than a line that is missing.
+    /// Whether it only takes rights away. Such an act is never refused for want of the log: that a stolen token lives
+    /// on is worse than a line that is missing.
     pub const fn takes_away(self) -> bool {
         matches!(
             self,

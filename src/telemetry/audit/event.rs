@@ -200,7 +200,8 @@ fn timestamp(now: Now) -> String {
     let microseconds = now.stamp().0;
     let (seconds, fraction) = (microseconds / 1_000_000, microseconds % 1_000_000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // The calendar repeats itself every 146097 days, and its years begin in March here, so that the leap day is the last.
+    // The calendar repeats itself every 146097 days, and its years begin in March here, so that the leap day is the
+    // last.
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;

@@ -1,5 +1,5 @@
-//! The audit log: who did what to clients, keys, tokens, users and settings, from where, and how it ended. One JSON object a
-//! line, in a file or on standard output.
+//! The audit log: who did what to clients, keys, tokens, users and settings, from where, and how it ended. One JSON
+//! object a line, in a file or on standard output.
 //!
 //! - [`act`] what is recorded
 //! - [`event`] what is said of it, and how a line is written
@@ -7,8 +7,8 @@
 //!
 //! # What is never in it
 //!
-//! Tokens, secrets, passwords, keys, and bodies of requests. What was acted on is named by identifiers that were read, not by
-//! texts that were sent, wherever a text could be a token by mistake.
+//! Tokens, secrets, passwords, keys, and bodies of requests. What was acted on is named by identifiers that were
+//! read, not by texts that were sent, wherever a text could be a token by mistake.
 
 pub mod act;
 pub mod event;
@@ -74,8 +74,8 @@ impl Audit {
     /// Room for the line of an act, before it is done.
     ///
     /// # Errors
-    /// [`Unwritable`] where acts are to be refused without a log, and it is failing or full. Never for an act that takes
-    /// rights away, nor for one that only reads.
+    /// [`Unwritable`] where acts are to be refused without a log, and it is failing or full. Never for an act that
+    /// takes rights away, nor for one that only reads.
     pub fn admit(&self, act: Act) -> Result<Room, Unwritable> {
         match &self.0 {
             Some(writer) if writer.refuses() && !act.reads() && !act.takes_away() => {
@@ -89,7 +89,8 @@ impl Audit {
         }
     }
 
-    /// Records something. Never waits: a line that finds no room is counted as lost, and the log of the service says so.
+    /// Records something. Never waits: a line that finds no room is counted as lost, and the log of the service says
+    /// so.
     pub fn record(&self, event: Event) {
         if let Some(writer) = &self.0 {
             writer.take(event);

@@ -1,8 +1,8 @@
 //! The thread that writes the audit log.
 //!
-//! A line that could not be written is kept and tried again, so a full disk loses nothing until the queue is full. Then the
-//! lines that come are lost, and are counted; that they have numbers shows where. What was handed to the operating system is
-//! not forced to the disk: a crash of the process loses nothing of it, one of the machine may.
+//! A line that could not be written is kept and tried again, so a full disk loses nothing until the queue is full.
+//! Then the lines that come are lost, and are counted; that they have numbers shows where. What was handed to the
+//! operating system is not forced to the disk: a crash of the process loses nothing of it, one of the machine may.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -76,8 +76,8 @@ impl Shared {
 }
 
 impl Writer {
-    /// Opens the place and starts the thread. At most `capacity` lines wait; with `refuses`, room is promised only while
-    /// lines can be written.
+    /// Opens the place and starts the thread. At most `capacity` lines wait; with `refuses`, room is promised only
+    /// while lines can be written.
     ///
     /// # Errors
     /// Those of opening the file and of starting the thread.
