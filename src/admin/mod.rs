@@ -35,7 +35,7 @@ use crate::client::{ClientId, Right};
 use crate::form::{self, Form};
 use crate::http::error::ApiError;
 use crate::http::published::Published;
-use crate::http::trail::{self, Trail};
+use crate::http::trail::{self, Recording, Trail};
 use crate::http::{Answer, Context, health, request, respond, template};
 use crate::server::{Handler, Peer, Refusal, RequestBody, ServerStatistics};
 use crate::service::Service;
@@ -73,15 +73,17 @@ impl AdminFace {
         // Held until the line is there.
         let room = context.audit.admit(act).map_err(ApiError::unavailable)?;
         let now = context.service.now();
-        let trail = Trail::of(request);
-        (trail.act, trail.promised) = (Some(act), room.is_promised());
-        route.name(&context.service, trail);
+        let mut trail = Trail { act: Some(act), promised: room.is_promised(), ..Trail::default() };
+        route.name(&context.service, &mut trail);
+        let recording = Recording::begin(context, request.headers(), peer, now);
+        recording.note(|noted| *noted = trail.clone());
+        *Trail::of(request) = trail;
         let answer = self.answer(route, request, peer).await;
         let mut trail = std::mem::take(Trail::of(request));
         if trail.actor == Actor::Unknown {
             trail.actor = trail::claimed(&context.service, request.headers()).await;
         }
-        context.record(trail, request.headers(), peer, answer.as_ref(), now);
+        recording.finish_as(trail, answer.as_ref());
         drop(room);
         answer
     }
@@ -309,7 +311,9 @@ async fn authorise(
 ) -> Result<Caller, ApiError> {
     let caller = context.authenticate(request.headers(), &Form::default(), peer, now).await?;
     if context.audit.is_on() {
-        Trail::of(request).actor = trail::actor(&caller);
+        let trail = Trail::of(request);
+        trail.actor = trail::actor(&caller);
+        let _ = trail.proved.set(trail.actor.clone());
     }
     if rights.iter().any(|right| caller.has(*right)) {
         return Ok(caller);

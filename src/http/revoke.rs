@@ -4,7 +4,7 @@ use http::{Request, StatusCode};
 
 use super::error::ApiError;
 use super::request::{self, MediaType};
-use super::trail::Trail;
+use super::trail::{Recording, Trail};
 use super::{Answer, Context, respond};
 use crate::auth::Method;
 use crate::client::Right;
@@ -23,9 +23,9 @@ use crate::token::value::Presented;
 /// store's.
 pub async fn handle(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
     let now = context.service.now();
-    let mut trail = Trail::default();
-    let answer = revoke(context, request, peer, &mut trail, now).await;
-    context.record(trail, request.headers(), peer, answer.as_ref(), now);
+    let recording = Recording::begin(context, request.headers(), peer, now);
+    let answer = revoke(context, request, peer, &recording, now).await;
+    recording.finish(answer.as_ref());
     answer
 }
 
@@ -33,7 +33,7 @@ async fn revoke(
     context: &Context,
     request: &mut Request<RequestBody>,
     peer: &Peer,
-    trail: &mut Trail,
+    recording: &Recording<'_>,
     now: Now,
 ) -> Result<Answer, ApiError> {
     let body = request::read(context, request, MediaType::Form).await?;
@@ -45,12 +45,12 @@ async fn revoke(
     }
     let token = form.get(Parameter::Token).ok_or_else(|| ApiError::invalid_request("The token is missing"))?;
     // From here on: who has not proved who it is writes no line.
-    *trail = Trail::of_caller(Act::TokenRevoke, &caller);
+    recording.note(|trail| *trail = Trail::of_caller(Act::TokenRevoke, &caller));
     let mut touched = Vec::new();
     let outcome = context.service.revoke_and_tell(caller.client(), Presented::new(token), &mut touched, now).await;
-    trail.name_tokens(&touched);
+    recording.note(|trail| trail.name_tokens(&touched));
     let outcome = outcome?;
-    trail.changed = Some(outcome == Revocation::Revoked);
+    recording.note(|trail| trail.changed = Some(outcome == Revocation::Revoked));
     match outcome {
         Revocation::Revoked => {
             context.observer.revoked();
@@ -59,7 +59,7 @@ async fn revoke(
         Revocation::NothingToDo => Ok(respond::empty(StatusCode::OK)),
         Revocation::Unknown => {
             // There is nothing to be named.
-            trail.act = None;
+            recording.note(|trail| trail.act = None);
             // Whether a text is a token of somebody else's can be told from this answer, so guesses are counted here
             // too.
             context.spend_on_guess(caller.client(), now)?;

@@ -1,5 +1,7 @@
 //! What is found out about a request on its way to an answer, for the audit log.
 
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
 use http::{HeaderMap, Request, StatusCode};
 
 use super::error::ApiError;
@@ -10,7 +12,7 @@ use crate::client::ClientId;
 use crate::server::{Peer, RequestBody};
 use crate::service::Service;
 use crate::service::revoke::Touched;
-use crate::telemetry::audit::{Act, Actor, Details, Event, Outcome};
+use crate::telemetry::audit::{Act, Actor, Details, Event, Origin, Outcome};
 use crate::token::keyring::Candidates;
 use crate::token::time::Now;
 use crate::token::value::{Presented, TokenKind};
@@ -29,6 +31,8 @@ pub struct Trail {
     pub changed: Option<bool>,
     /// Whether its line has been promised room.
     pub promised: bool,
+    /// Who it is, for those who hold another copy of this.
+    pub proved: Arc<OnceLock<Actor>>,
 }
 
 impl Trail {
@@ -109,10 +113,66 @@ fn is_nameable(service: &Service, text: &str) -> bool {
         && matches!(service.keys.recognise(Presented::new(text)), Candidates::Garbage | Candidates::Imported(_))
 }
 
+/// An act that is being done. Whoever goes away in the middle of it has a line all the same: it may have been done.
+pub struct Recording<'a> {
+    context: &'a Context,
+    origin: Origin,
+    now: Now,
+    trail: Mutex<Trail>,
+}
+
+impl<'a> Recording<'a> {
+    /// That of a request, of which nothing is known yet.
+    pub fn begin(context: &'a Context, headers: &HeaderMap, peer: &Peer, now: Now) -> Self {
+        let origin = if context.audit.is_on() { context.origin(headers, peer) } else { Origin::default() };
+        Self { context, origin, now, trail: Mutex::default() }
+    }
+
+    /// Notes what is found out.
+    pub fn note(&self, change: impl FnOnce(&mut Trail)) {
+        if self.context.audit.is_on() {
+            change(&mut self.trail.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    fn take(&mut self) -> Trail {
+        std::mem::take(self.trail.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Records how it ended.
+    pub fn finish(mut self, answer: Result<&Answer, &ApiError>) {
+        let trail = self.take();
+        self.context.record(trail, self.origin, answer, self.now);
+    }
+
+    /// Records how it ended, with what was noted elsewhere.
+    pub fn finish_as(mut self, trail: Trail, answer: Result<&Answer, &ApiError>) {
+        self.take();
+        self.context.record(trail, self.origin, answer, self.now);
+    }
+}
+
+impl Drop for Recording<'_> {
+    fn drop(&mut self) {
+        let Trail { act, actor, target, promised, proved, .. } = self.take();
+        let Some(act) = act.filter(|act| !act.reads()) else { return };
+        self.context.audit.record(Event {
+            now: self.now,
+            act,
+            outcome: Outcome::Failed,
+            status: None,
+            code: "interrupted",
+            actor: proved.get().cloned().unwrap_or(actor),
+            origin: Some(self.origin),
+            target,
+            promised,
+        });
+    }
+}
+
 impl Context {
-    /// Records how an act ended, if it is one.
-    pub fn record(&self, trail: Trail, headers: &HeaderMap, peer: &Peer, answer: Result<&Answer, &ApiError>, now: Now) {
-        let Trail { act: Some(act), actor, target, changed, promised } = trail else { return };
+    fn record(&self, trail: Trail, origin: Origin, answer: Result<&Answer, &ApiError>, now: Now) {
+        let Trail { act: Some(act), actor, target, changed, promised, .. } = trail else { return };
         let (status, code) = answer.map_or_else(|error| (error.status(), error.code()), |ok| (ok.status(), ""));
         if act.reads() && status.is_success() {
             return;
@@ -124,7 +184,7 @@ impl Context {
             status: Some(status.as_u16()),
             code,
             actor,
-            origin: Some(self.origin(headers, peer)),
+            origin: Some(origin),
             target,
             promised,
         });

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use introspectd::telemetry::audit::Act;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use crate::support::eventually;
 use crate::support::node::{Kind, Node, OPERATOR, Registered};
@@ -17,6 +20,7 @@ over_both_stores! {
     every_act_is_recorded_with_who_and_what_and_never_a_secret
     lines_of_peers_are_texts_in_ours
     refused_attempts_are_recorded_on_every_route_of_operators
+    whoever_goes_away_in_the_middle_leaves_a_line
 }
 
 /// A node that records, and where.
@@ -365,6 +369,33 @@ async fn lines_of_peers_are_texts_in_ours(kind: Kind) {
     assert!(recorded.lines().len() > before + 6);
     for token in [&access, &refresh, &signed] {
         assert!(!text.contains(token.as_str()));
+    }
+}
+
+/// What was begun may have been done: who breaks off the connection leaves a line all the same.
+async fn whoever_goes_away_in_the_middle_leaves_a_line(kind: Kind) {
+    const ATTEMPTS: usize = 20;
+    let recorded = Recorded::start(kind, &[]).await;
+    let authorization = BASE64_STANDARD.encode(format!("{}:{}", OPERATOR.0, OPERATOR.1));
+    for number in 0..ATTEMPTS {
+        let body = json!({
+            "username": format!("user-{number}"), "email": format!("{number}@example.com"), "password": PASSWORD
+        });
+        let (body, mut socket) = (body.to_string(), TcpStream::connect(recorded.node.admin).await.unwrap());
+        let head = format!(
+            "POST /admin/users HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {authorization}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        socket.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        // Usually enough for the request to be read, and not for the password to be hashed.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let cut_off =
+        || -> Vec<Value> { recorded.lines().into_iter().filter(|line| line["reason"] == "interrupted").collect() };
+    eventually("a line of one who went away", async || !cut_off().is_empty()).await;
+    for line in cut_off() {
+        assert_eq!((&line["event"], &line["outcome"]), (&json!("user.create"), &json!("failed")));
     }
 }
 

@@ -23,7 +23,7 @@ pub mod refresh;
 pub mod register;
 pub mod sessions;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
@@ -32,7 +32,7 @@ use serde::de::DeserializeOwned;
 use super::error::ApiError;
 use super::request::{self, MediaType};
 use super::template::captured;
-use super::trail::Trail;
+use super::trail::{Recording, Trail};
 use super::{Answer, Context, json, respond};
 use crate::auth::budget::Budget;
 use crate::auth::throttle::Source;
@@ -147,7 +147,7 @@ pub(super) struct Asked<'a> {
     pub(super) peer: &'a Peer,
     pub(super) now: Now,
     /// What is to be recorded of it.
-    pub(super) trail: Mutex<Trail>,
+    pub(super) recording: Recording<'a>,
 }
 
 impl AccountsFace {
@@ -208,6 +208,7 @@ impl AccountsFace {
             Route::Session(_) | Route::Sessions => Bytes::new(),
             _ => request::read(context, request, MediaType::Json).await?,
         };
+        let now = context.service.now();
         let asked = Asked {
             context,
             face: self,
@@ -216,8 +217,8 @@ impl AccountsFace {
             body: &body,
             source: request::source(request.headers(), peer, &context.authentication.trusted_proxies),
             peer,
-            now: context.service.now(),
-            trail: Mutex::default(),
+            now,
+            recording: Recording::begin(context, request.headers(), peer, now),
         };
         let answer = match route {
             Route::Login => login::log_in(&asked).await,
@@ -228,9 +229,7 @@ impl AccountsFace {
             Route::Session(id) => sessions::end(&asked, id).await,
             Route::Sessions => sessions::list(&asked).await,
         };
-        let now = asked.now;
-        let trail = asked.trail.into_inner().unwrap_or_else(PoisonError::into_inner);
-        context.record(trail, request.headers(), peer, answer.as_ref(), now);
+        asked.recording.finish(answer.as_ref());
         answer
     }
 
@@ -255,9 +254,7 @@ impl AccountsFace {
 impl Asked<'_> {
     /// Notes what is to be recorded, once it is known who asks.
     fn note(&self, change: impl FnOnce(&mut Trail)) {
-        if self.context.audit.is_on() {
-            change(&mut self.trail.lock().unwrap_or_else(PoisonError::into_inner));
-        }
+        self.recording.note(change);
     }
 
     /// The body as JSON; an empty one counts as `{}`.
