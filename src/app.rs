@@ -41,6 +41,7 @@ use crate::store::embedded::{self, EmbeddedStore};
 use crate::store::redis::observe::FleetObserver;
 use crate::store::redis::{Outside, RedisStore, Remembering};
 use crate::store::{Backend, Store, StoreError, StoreObserver};
+use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 use crate::token::keyring::{Key, KeyId, KeyRing, KeyRingError};
 use crate::token::time::{Clock, Now};
@@ -88,6 +89,9 @@ pub enum StartError {
     /// The operating system has no threads for slow hashes.
     #[error("no threads for slow hashes: {0}")]
     HashingThreads(io::Error),
+    /// The file of the audit log, or its thread.
+    #[error("audit: {0}")]
+    Audit(io::Error),
     /// No randomness, or the file of authorities.
     #[error(transparent)]
     Authenticator(#[from] AuthenticatorError),
@@ -107,6 +111,7 @@ impl App {
     pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(&config.metrics));
         let (backend, keys) = open_store(&config, &clock, &metrics).await?;
+        let audit = Audit::open(&config.audit, &metrics).map_err(StartError::Audit)?;
         let store = Arc::new(Store::new(backend).observed_by(Arc::clone(&metrics) as Arc<dyn StoreObserver>));
         let keys = Arc::new(keys);
         if config.accounts.enabled {
@@ -160,7 +165,8 @@ impl App {
             scanning: Budget::new(config.authentication.unknown_tokens_per_second),
             authentication: config.authentication,
             readiness: Readiness::new(drain.clone(), refuses_unsafe_settings(&config.store)),
-            observer: Observer::new(metrics, config.log.access),
+            observer: Observer::new(metrics, &config.log),
+            audit,
         });
         let guesses = context.authentication.unknown_tokens_per_second;
         let accounts = AccountsFace::new(&service, &config.accounts, guesses).map_err(StartError::Accounts)?;
@@ -205,6 +211,7 @@ impl App {
         Parts {
             service: Arc::clone(&self.service),
             metrics: Arc::clone(self.metrics()),
+            audit: self.context.audit.clone(),
             certificates: self.server.certificates(),
         }
     }
@@ -218,12 +225,15 @@ impl App {
         let prober = tokio::spawn(watched.watch(Arc::clone(&context)));
         let keys = Arc::clone(&service.signing);
         let reader = tokio::spawn(async move { keys.watch().await });
+        let audit = context.audit.clone();
         let description = Published::new(openapi::admin().to_string());
         let faces = Faces { public, admin: AdminFace::new(context, server.statistics(), description) };
         let outcome = server.serve(faces, &drain).await;
         prober.abort();
         reader.abort();
         service.store.close().await;
+        // Nobody acts any more. It waits for a disk or a pipe, so it is done where that holds nobody up.
+        let _ = tokio::task::spawn_blocking(move || audit.close()).await;
         outcome
     }
 }

@@ -12,6 +12,7 @@ use crate::app;
 use crate::config::{AccountsConfig, Config, ConfigErrors, Snapshot};
 use crate::server::{TlsError, TlsHandle};
 use crate::service::Service;
+use crate::telemetry::audit::{Act, Actor, Audit, Details, Event, Outcome};
 use crate::telemetry::logging::LevelHandle;
 use crate::telemetry::metrics::{Metrics, ReloadResult};
 
@@ -33,6 +34,7 @@ pub struct Reloader {
 pub struct Parts {
     pub(crate) service: Arc<Service>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) audit: Audit,
     /// By the listener's name.
     pub(crate) certificates: Vec<(&'static str, TlsHandle)>,
 }
@@ -83,7 +85,10 @@ impl Reloader {
     /// [`ReloadError`]: then everything is as it was.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
         let mut current = self.current.lock().await;
+        // Whoever has renamed the file says so in the same way.
+        self.parts.audit.reopen();
         let result = self.exchange(&mut current);
+        self.record(&result);
         let metrics = &self.parts.metrics;
         match &result {
             Ok(Reloaded { taken, at_restart }) => {
@@ -100,6 +105,30 @@ impl Reloader {
             }
         }
         result
+    }
+
+    /// Settings by their names: values may be secrets, and errors show some of them.
+    fn record(&self, result: &Result<Reloaded, ReloadError>) {
+        let mut target = Details::default();
+        if let Ok(Reloaded { taken, at_restart }) = result {
+            target.value("taken", taken.clone());
+            target.value("at_restart", at_restart.clone());
+        }
+        self.parts.audit.record(Event {
+            now: self.parts.service.now(),
+            act: Act::ConfigReload,
+            outcome: if result.is_ok() { Outcome::Done } else { Outcome::Refused },
+            status: None,
+            code: match result {
+                Ok(_) => "",
+                Err(ReloadError::Config(_)) => "invalid_configuration",
+                Err(ReloadError::Tls { .. }) => "invalid_certificate",
+            },
+            actor: Actor::Host,
+            origin: None,
+            target,
+            promised: false,
+        });
     }
 
     fn exchange(&self, current: &mut Current) -> Result<Reloaded, ReloadError> {

@@ -12,6 +12,7 @@ use crate::client::{Client, ClientId, ClientState, Right, is_vschar};
 use crate::http::error::ApiError;
 use crate::http::json as body;
 use crate::http::request::{self, MediaType};
+use crate::http::trail::Trail;
 use crate::http::{Answer, Context, respond};
 use crate::server::{Peer, RequestBody};
 use crate::service::clients::{ClientError, NewClient, Overlap};
@@ -39,7 +40,7 @@ pub async fn collection(
     if request.method() == Method::POST {
         return create(context, request, peer).await;
     }
-    authorise(context, request.headers(), peer, context.service.now(), &[Right::Admin]).await?;
+    authorise(context, request, peer, context.service.now(), &[Right::Admin]).await?;
     let Page { after, limit, .. } = Page::read(request.uri(), &[])?;
     // Taken for absent, a mistyped one would begin the list again.
     let invalid = || ApiError::invalid_request("after must be an identifier of a client");
@@ -64,7 +65,7 @@ pub async fn collection(
 async fn create(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
     let body = request::read(context, request, MediaType::Json).await?;
     let now = context.service.now();
-    authorise(context, request.headers(), peer, now, &[Right::Admin]).await?;
+    authorise(context, request, peer, now, &[Right::Admin]).await?;
     let members: Map<String, Value> = body::read(&body)?;
     let invalid = |text: &'static str| ApiError::bad_request("invalid_client_metadata", text);
     let id = match members.get("client_id") {
@@ -75,6 +76,9 @@ async fn create(context: &Context, request: &mut Request<RequestBody>, peer: &Pe
                 .ok_or_else(|| invalid("client_id must have 1 to 128 printable ASCII characters"))?,
         ),
     };
+    if let Some(id) = &id {
+        Trail::of(request).name(&context.service, "client_id", id.as_str());
+    }
     let secret = match members.get("client_secret") {
         None => None,
         Some(secret) => {
@@ -88,6 +92,9 @@ async fn create(context: &Context, request: &mut Request<RequestBody>, peer: &Pe
     };
     let new = NewClient { id, secret, metadata: read_metadata(members)? };
     let (client, secret) = context.service.create_client(new, now).await.map_err(refuse)?;
+    let target = &mut Trail::of(request).target;
+    target.text("client_id", client.client_id.as_str());
+    target.value("rights", json!(client.rights));
     Ok(respond::json(StatusCode::CREATED, with_secret(&client, secret.as_ref()).to_string().into()))
 }
 
@@ -105,7 +112,7 @@ pub async fn one(
     let now = service.now();
     let method = request.method().clone();
     if method == Method::GET || method == Method::DELETE {
-        authorise(context, request.headers(), peer, now, &[Right::Admin]).await?;
+        authorise(context, request, peer, now, &[Right::Admin]).await?;
         if method == Method::DELETE {
             service.delete_client(id).await.map_err(refuse)?;
             return Ok(respond::empty(StatusCode::NO_CONTENT));
@@ -114,11 +121,16 @@ pub async fn one(
         return Ok(answer(&shown(&known.client, known.version.is_none())));
     }
     let body = request::read(context, request, MediaType::Json).await?;
-    authorise(context, request.headers(), peer, now, &[Right::Admin]).await?;
+    authorise(context, request, peer, now, &[Right::Admin]).await?;
     let members: Map<String, Value> = body::read(&body)?;
     refuse_what_cannot_be_changed(context, id, &members).await?;
+    let names: Vec<String> = members.keys().cloned().collect();
     let metadata = read_metadata(members)?;
     let client = service.update_client(id, metadata, method == Method::PUT, now).await.map_err(refuse)?;
+    let target = &mut Trail::of(request).target;
+    // All of them are names of members that there are.
+    target.value("members", names);
+    target.value("rights", json!(client.rights));
     Ok(answer(&shown(&client, false)))
 }
 
@@ -165,7 +177,7 @@ pub async fn act(
     let body = request::read(context, request, MediaType::Json).await?;
     let service = &context.service;
     let now = service.now();
-    authorise(context, request.headers(), peer, now, &[Right::Admin]).await?;
+    authorise(context, request, peer, now, &[Right::Admin]).await?;
     let state = match action {
         Action::Approve => ClientState::Approved,
         Action::Revoke => ClientState::Revoked,
@@ -178,6 +190,7 @@ pub async fn act(
         }
     };
     let changed = service.set_client_state(id, state).await.map_err(refuse)?;
+    Trail::of(request).changed = Some(changed);
     Ok(answer(&json!({"changed": changed})))
 }
 

@@ -22,6 +22,7 @@ use crate::auth::Caller;
 use crate::client::{ClientId, ClientState, Right};
 use crate::http::error::ApiError;
 use crate::http::request::{self, MediaType};
+use crate::http::trail::Trail;
 use crate::http::{Answer, Context, respond};
 use crate::json::{StrictValue, explain};
 use crate::server::{Peer, RequestBody};
@@ -84,7 +85,7 @@ impl From<Refusal> for Trouble {
 pub async fn tokens(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
     request::expect_media_type(request, MediaType::Json)?;
     let now = context.service.now();
-    let caller = authorise(context, request.headers(), peer, now, &[Right::Import, Right::Admin]).await?;
+    let caller = authorise(context, request, peer, now, &[Right::Import, Right::Admin]).await?;
     let body = request.body_mut().read(context.limits.max_batch_bytes).await?;
     let question = read(&body)?;
     if !context.service.keys.takes_imports() {
@@ -97,6 +98,13 @@ pub async fn tokens(context: &Context, request: &mut Request<RequestBody>, peer:
         Box::pin(take_over(context, &caller, question.tokens[place], question.dry_run, now)).await
     });
     let results: Vec<Value> = stream::iter(taken).buffered(AT_ONCE).try_collect().await?;
+    let imported = results.iter().filter(|result| result["outcome"] == "imported").count();
+    let trail = Trail::of(request);
+    trail.changed = Some(imported > 0 && !question.dry_run);
+    for (member, count) in [("tokens", results.len()), ("imported", imported)] {
+        trail.target.value(member, count);
+    }
+    trail.target.value("dry_run", question.dry_run);
     Ok(respond::json(StatusCode::OK, json!({"results": results}).to_string().into()))
 }
 

@@ -9,6 +9,7 @@ use crate::client::Right;
 use crate::http::error::ApiError;
 use crate::http::json as body;
 use crate::http::request::{self, MediaType};
+use crate::http::trail::Trail;
 use crate::http::{Answer, Context, respond};
 use crate::jose::algorithm::Algorithm;
 use crate::server::{Peer, RequestBody};
@@ -40,11 +41,15 @@ pub async fn list(context: &Context, request: &mut Request<RequestBody>, peer: &
 pub async fn rotate(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
     let body = request::read(context, request, MediaType::Json).await?;
     let now = context.service.now();
-    authorise(context, request.headers(), peer, now, &[Right::Admin]).await?;
+    authorise(context, request, peer, now, &[Right::Admin]).await?;
     let RotateRequest { algorithm, purpose } = body::read(&body)?;
     let signing = &context.service.signing;
-    let algorithm = algorithm.unwrap_or(signing.usual_algorithm());
-    signing.rotate(purpose.unwrap_or(Purpose::AccessToken), algorithm, now).await.map_err(refuse)?;
+    let (algorithm, purpose) =
+        (algorithm.unwrap_or(signing.usual_algorithm()), purpose.unwrap_or(Purpose::AccessToken));
+    let target = &mut Trail::of(request).target;
+    target.value("algorithm", json!(algorithm));
+    target.value("use", json!(purpose));
+    signing.rotate(purpose, algorithm, now).await.map_err(refuse)?;
     all(context, now).await
 }
 
@@ -81,7 +86,7 @@ pub async fn remove(
 /// Decides whether an operator asks, with a request whose body does not matter; the moment at which it was decided.
 async fn expect_operator(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Now, ApiError> {
     let now = context.service.now();
-    authorise(context, request.headers(), peer, now, &[Right::Admin]).await?;
+    authorise(context, request, peer, now, &[Right::Admin]).await?;
     Ok(now)
 }
 

@@ -28,15 +28,18 @@ pub mod users;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{Method, Request, StatusCode};
 
 use crate::auth::{Caller, Method as Proof};
 use crate::client::{ClientId, Right};
 use crate::form::{self, Form};
 use crate::http::error::ApiError;
 use crate::http::published::Published;
+use crate::http::trail::{self, Recording, Trail};
 use crate::http::{Answer, Context, health, request, respond, template};
 use crate::server::{Handler, Peer, Refusal, RequestBody, ServerStatistics};
+use crate::service::Service;
+use crate::telemetry::audit::{Act, Actor};
 use crate::telemetry::metrics::{Endpoint, Outcome};
 use crate::token::digest::GrantId;
 use crate::token::time::Now;
@@ -55,6 +58,34 @@ impl AdminFace {
     /// `/openapi.json` says of it.
     pub fn new(context: Arc<Context>, statistics: Arc<ServerStatistics>, description: Published) -> Self {
         Self { context, statistics, description: Arc::new(description) }
+    }
+
+    /// Answers a request, and records what was done or refused.
+    async fn recorded(
+        &self,
+        route: Route,
+        request: &mut Request<RequestBody>,
+        peer: &Peer,
+    ) -> Result<Answer, ApiError> {
+        let context = &self.context;
+        let act = route.act(request.method()).filter(|_| context.audit.is_on());
+        let Some(act) = act else { return self.answer(route, request, peer).await };
+        // Held until the line is there.
+        let room = context.audit.admit(act).map_err(ApiError::unavailable)?;
+        let now = context.service.now();
+        let mut trail = Trail { act: Some(act), promised: room.is_promised(), ..Trail::default() };
+        route.name(&context.service, &mut trail);
+        let recording = Recording::begin(context, request.headers(), peer, now);
+        recording.note(|noted| *noted = trail.clone());
+        *Trail::of(request) = trail;
+        let answer = self.answer(route, request, peer).await;
+        let mut trail = std::mem::take(Trail::of(request));
+        if trail.actor == Actor::Unknown {
+            trail.actor = trail::claimed(&context.service, request.headers()).await;
+        }
+        recording.finish_as(trail, answer.as_ref());
+        drop(room);
+        answer
     }
 
     async fn answer(&self, route: Route, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
@@ -92,11 +123,12 @@ impl AdminFace {
 impl Handler for AdminFace {
     async fn handle(&self, request: &mut Request<RequestBody>, peer: &Peer) -> Answer {
         let watch = self.context.observer.begin();
-        let route = Route::of(request.uri().path());
+        let (template, route) = Route::of(request.uri().path());
         let endpoint = route.endpoint();
         // Seldom called, and as large as the largest of its routes.
-        let answer = Box::pin(self.answer(route, request, peer)).await;
-        watch.end(endpoint, answer.map(|answer| (answer, Outcome::Done)))
+        let answer = Box::pin(self.recorded(route, request, peer)).await;
+        let describe = || self.context.describe(template, request, peer);
+        watch.end(endpoint, answer.map(|answer| (answer, Outcome::Done)), describe)
     }
 
     fn refuse(&self, refusal: Refusal) -> Answer {
@@ -187,9 +219,12 @@ fn act_on_user(id: &str, action: users::Action) -> Option<Route> {
 }
 
 impl Route {
-    fn of(path: &str) -> Self {
-        let mut fitting = PATHS.iter().filter_map(|(listed, filled)| Some((template::captured(listed, path)?, filled)));
-        fitting.next().and_then(|(captured, filled)| filled(captured)).unwrap_or(Self::Unknown)
+    /// The route of a path, and the path as it is listed.
+    fn of(path: &str) -> (&'static str, Self) {
+        let captured = |listed: &&'static str| template::captured(listed, path);
+        let mut fitting = PATHS.iter().filter_map(|(listed, filled)| Some((*listed, captured(listed)?, filled)));
+        let found = fitting.next().and_then(|(listed, captured, filled)| Some((listed, filled(captured)?)));
+        found.unwrap_or(("", Self::Unknown))
     }
 
     /// Its methods, and what `Allow` says of them.
@@ -216,6 +251,47 @@ impl Route {
         }
     }
 
+    /// What a request to it does, in the words of the audit log; `None` where nothing is recorded.
+    fn act(&self, method: &Method) -> Option<Act> {
+        let (methods, _) = self.methods();
+        if !methods.contains(method) {
+            return None;
+        }
+        Some(match self {
+            Self::Client(_) => match *method {
+                Method::GET => Act::ClientRead,
+                Method::DELETE => Act::ClientDelete,
+                _ => Act::ClientUpdate,
+            },
+            Self::ClientAction(_, clients::Action::Approve) => Act::ClientApprove,
+            Self::ClientAction(_, clients::Action::Revoke) => Act::ClientRevoke,
+            Self::ClientAction(_, clients::Action::RotateSecret) => Act::ClientRotateSecret,
+            Self::Clients if *method == Method::GET => Act::ClientList,
+            Self::Clients => Act::ClientCreate,
+            Self::Key(_, keys::Action::Remove) => Act::KeyRemove,
+            Self::Key(_, keys::Action::Retire) => Act::KeyRetire,
+            Self::KeyRotation => Act::KeyRotate,
+            Self::Keys => Act::KeyList,
+            Self::Revocations => Act::TokenRevokeAll,
+            Self::TokenApproval => Act::TokenApprove,
+            Self::TokenImport => Act::TokenImport,
+            Self::TokenRevocation => Act::TokenRevoke,
+            Self::Tokens => Act::TokenIssue,
+            Self::Users(route) => route.act(method),
+            Self::Description | Self::Liveness | Self::Metrics | Self::Readiness | Self::Unknown => return None,
+        })
+    }
+
+    /// Names what its path names.
+    fn name(&self, service: &Service, trail: &mut Trail) {
+        match self {
+            Self::Client(id) | Self::ClientAction(id, _) => trail.name(service, "client_id", id.as_str()),
+            Self::Key(kid, _) => trail.name(service, "kid", kid),
+            Self::Users(route) => route.name(&mut trail.target),
+            _ => {}
+        }
+    }
+
     fn endpoint(&self) -> Endpoint {
         match self {
             Self::Description | Self::Liveness | Self::Metrics | Self::Readiness => Endpoint::Operations,
@@ -228,12 +304,17 @@ impl Route {
 /// Decides who is calling, and that it has one of `rights`.
 async fn authorise(
     context: &Context,
-    headers: &HeaderMap,
+    request: &mut Request<RequestBody>,
     peer: &Peer,
     now: Now,
     rights: &[Right],
 ) -> Result<Caller, ApiError> {
-    let caller = context.authenticate(headers, &Form::default(), peer, now).await?;
+    let caller = context.authenticate(request.headers(), &Form::default(), peer, now).await?;
+    if context.audit.is_on() {
+        let trail = Trail::of(request);
+        trail.actor = trail::actor(&caller);
+        let _ = trail.proved.set(trail.actor.clone());
+    }
     if rights.iter().any(|right| caller.has(*right)) {
         return Ok(caller);
     }

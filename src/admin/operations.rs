@@ -31,6 +31,7 @@ pub fn metrics(context: &Context, statistics: &ServerStatistics) -> Answer {
         numbers.cache_entries.set(cache, entries as u64);
     }
     numbers.cache_bytes.set(bytes);
+    numbers.audit_queue.set(context.audit.waiting() as u64);
     numbers.draining.set(context.readiness.is_draining());
     numbers.cache_leased.set(condition.has_lease);
     numbers.cache_lease_age.set(condition.lease_age.unwrap_or_default());

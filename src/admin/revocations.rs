@@ -10,10 +10,11 @@ use crate::client::{ClientId, Right};
 use crate::http::error::ApiError;
 use crate::http::json as body;
 use crate::http::request::{self, MediaType};
+use crate::http::trail::Trail;
 use crate::http::{Answer, Context, respond};
 use crate::server::{Peer, RequestBody};
 use crate::service::approve::ApproveError;
-use crate::service::revoke::Named;
+use crate::service::revoke::{Named, Touched};
 use crate::token::epoch::EpochAxis;
 use crate::token::record::Reason;
 use crate::token::time::UnixSeconds;
@@ -63,10 +64,13 @@ impl TokenRequest {
 pub async fn revoke(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
     let body = request::read(context, request, MediaType::Json).await?;
     let now = context.service.now();
-    authorise(context, request.headers(), peer, now, &[Right::Revoke, Right::Admin]).await?;
+    authorise(context, request, peer, now, &[Right::Revoke, Right::Admin]).await?;
     let asked: TokenRequest = body::read(&body)?;
-    let changed = context.service.revoke_named(asked.named()?, asked.cascade, now).await?;
-    let changed = changed.ok_or_else(ApiError::not_found)?;
+    let mut touched = Vec::new();
+    let changed = context.service.revoke_named_and_tell(asked.named()?, asked.cascade, &mut touched, now).await;
+    note(request, &touched, asked.cascade);
+    let changed = changed?.ok_or_else(ApiError::not_found)?;
+    Trail::of(request).changed = Some(changed);
     if changed {
         context.observer.revoked();
     }
@@ -80,9 +84,13 @@ pub async fn revoke(context: &Context, request: &mut Request<RequestBody>, peer:
 pub async fn approve(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
     let body = request::read(context, request, MediaType::Json).await?;
     let now = context.service.now();
-    authorise(context, request.headers(), peer, now, &[Right::Admin]).await?;
+    authorise(context, request, peer, now, &[Right::Admin]).await?;
     let asked: TokenRequest = body::read(&body)?;
-    let changed = context.service.approve_named(asked.named()?, asked.cascade, now).await.map_err(refuse)?;
+    let mut touched = Vec::new();
+    let changed = context.service.approve_named_and_tell(asked.named()?, asked.cascade, &mut touched, now).await;
+    note(request, &touched, asked.cascade);
+    let changed = changed.map_err(refuse)?;
+    Trail::of(request).changed = Some(changed);
     if changed {
         context.observer.approved();
     }
@@ -115,7 +123,7 @@ pub async fn revoke_all(
 ) -> Result<Answer, ApiError> {
     let body = request::read(context, request, MediaType::Json).await?;
     let now = context.service.now();
-    authorise(context, request.headers(), peer, now, &[Right::Admin]).await?;
+    authorise(context, request, peer, now, &[Right::Admin]).await?;
     let asked: BulkRequest = body::read(&body)?;
     if asked.client_id.as_deref().is_some_and(|id| ClientId::parse(id).is_none()) {
         return Err(ApiError::invalid_request("client_id must have 1 to 128 printable ASCII characters"));
@@ -130,14 +138,34 @@ pub async fn revoke_all(
         (None, None, true) => EpochAxis::Issuer,
         _ => return Err(ApiError::invalid_request("Either client_id, sub or both must be given, or all must be true")),
     };
+    let trail = Trail::of(request);
+    for (member, text) in [("client_id", &asked.client_id), ("sub", &asked.sub)] {
+        if let Some(text) = text {
+            trail.name(&context.service, member, text);
+        }
+    }
+    if asked.all {
+        trail.target.value("all", true);
+    }
+    if let Some(before) = asked.before {
+        trail.target.value("before", before);
+    }
     let before = asked.before.map(UnixSeconds);
     if before.is_some_and(|second| second > now.seconds()) {
         // Tokens that are still to come would be revoked before they are issued.
         return Err(ApiError::invalid_request("before must not be in the future; it is seconds since 1970"));
     }
     let changed = context.service.revoke_all(axis, before, Reason::BULK, now).await?;
+    Trail::of(request).changed = Some(changed);
     context.observer.revoked_in_bulk();
     Ok(answer(changed))
+}
+
+/// Names the tokens that were found.
+fn note(request: &mut Request<RequestBody>, touched: &[Touched], cascade: bool) {
+    let trail = Trail::of(request);
+    trail.name_tokens(touched);
+    trail.target.value("cascade", cascade);
 }
 
 fn answer(changed: bool) -> Answer {

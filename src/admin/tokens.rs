@@ -11,6 +11,7 @@ use crate::client::{Client, ClientId, ClientState, EVERY_AUDIENCE, Right, is_vsc
 use crate::http::error::ApiError;
 use crate::http::json as body;
 use crate::http::request::{self, MediaType};
+use crate::http::trail::Trail;
 use crate::http::{Answer, Context, respond};
 use crate::server::{Peer, RequestBody};
 use crate::service::issue::{GrantExpiry, IssueError, IssuedToken, NewToken};
@@ -60,12 +61,28 @@ const MAX_TEXT_BYTES: usize = 1024;
 pub async fn issue(context: &Context, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
     let body = request::read(context, request, MediaType::Json).await?;
     let now = context.service.now();
-    let caller = authorise(context, request.headers(), peer, now, &[Right::Issue, Right::Admin]).await?;
+    let caller = authorise(context, request, peer, now, &[Right::Issue, Right::Admin]).await?;
     let asked: IssueRequest = body::read(&body)?;
     let id = ClientId::parse(&asked.client_id).ok_or_else(unknown_client)?;
     let owner = context.service.registry.find(&id).await?.ok_or_else(unknown_client)?;
+    let trail = Trail::of(request);
+    trail.target.text("client_id", id.as_str());
+    if let Some(sub) = &asked.sub {
+        trail.name(&context.service, "sub", sub);
+    }
+    if asked.token.is_some() {
+        trail.target.value("imported", true);
+    }
     let new = check(asked, owner, &caller, context.service.keys.takes_imports(), now)?;
     let issued = context.service.issue(new, now).await.map_err(refuse)?;
+    let target = &mut Trail::of(request).target;
+    target.text("jti", &issued.identity.to_text());
+    if let Some(grant) = issued.grant {
+        target.text("grant_id", grant.to_text().as_str());
+    }
+    if !issued.scope.is_empty() {
+        target.text("scope", issued.scope.as_str());
+    }
     context.observer.issued(TokenKind::Access);
     if issued.refresh.is_some() {
         context.observer.issued(TokenKind::Refresh);

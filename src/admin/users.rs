@@ -13,11 +13,13 @@ use crate::http::accounts::sessions;
 use crate::http::error::ApiError;
 use crate::http::json as body;
 use crate::http::request::{self, MediaType};
+use crate::http::trail::Trail;
 use crate::http::{Answer, Context, respond};
 use crate::server::{Peer, RequestBody};
 use crate::service::Service;
 use crate::service::accounts::KnownUser;
 use crate::store::StoreError;
+use crate::telemetry::audit::{Act, Details};
 use crate::token::digest::GrantId;
 use crate::token::time::Now;
 use crate::user::id::UserId;
@@ -51,6 +53,36 @@ pub enum Action {
 }
 
 impl Route {
+    /// What a request with one of its methods does.
+    pub fn act(self, method: &Method) -> Act {
+        let reads = *method == Method::GET;
+        match self {
+            Self::All if reads => Act::UserList,
+            Self::All => Act::UserCreate,
+            Self::One(_) if reads => Act::UserRead,
+            Self::One(_) => Act::UserDelete,
+            Self::Act(_, Action::Disable) => Act::UserDisable,
+            Self::Act(_, Action::Enable) => Act::UserEnable,
+            Self::Act(_, Action::Password) => Act::UserPassword,
+            Self::Sessions(_) if reads => Act::SessionList,
+            Self::Sessions(_) => Act::SessionEndAll,
+            Self::Session(..) => Act::SessionEnd,
+        }
+    }
+
+    /// Names what its path names.
+    pub fn name(self, target: &mut Details) {
+        let (id, session) = match self {
+            Self::All => return,
+            Self::One(id) | Self::Act(id, _) | Self::Sessions(id) => (id, None),
+            Self::Session(id, session) => (id, Some(session)),
+        };
+        target.text("user_id", id.to_text().as_str());
+        if let Some(session) = session {
+            target.text("session_id", session.to_text().as_str());
+        }
+    }
+
     /// Its methods.
     pub fn methods(self) -> (&'static [Method], &'static str) {
         match self {
@@ -76,13 +108,13 @@ pub async fn answer(
     let sent = if reads { request::read(context, request, MediaType::Json).await? } else { bytes::Bytes::new() };
     let service = &context.service;
     let now = service.now();
-    authorise(context, request.headers(), peer, now, &[Right::Admin]).await?;
+    authorise(context, request, peer, now, &[Right::Admin]).await?;
     if service.accounts.is_none() {
         return Err(ApiError::not_found());
     }
     let deletes = *request.method() == Method::DELETE;
     match route {
-        Route::All if reads => create(service, &sent, now).await,
+        Route::All if reads => create(service, &sent, &mut Trail::of(request).target, now).await,
         Route::All => list(service, &Page::read(request.uri(), &["username", "email"])?).await,
         Route::One(id) if deletes => {
             service.delete_user(id, now).await.map_err(refuse)?;
@@ -92,6 +124,7 @@ pub async fn answer(
         Route::Act(id, Action::Password) => set_password(service, id, &sent, now).await,
         Route::Act(id, action) => {
             let changed = service.set_user_state(id, action == Action::Enable, now).await.map_err(refuse)?;
+            Trail::of(request).changed = Some(changed);
             Ok(json_answer(&json!({"changed": changed})))
         }
         Route::Sessions(id) if deletes => {
@@ -119,10 +152,11 @@ pub(crate) struct NewUserBody {
     password: String,
 }
 
-async fn create(service: &Service, sent: &[u8], now: Now) -> Result<Answer, ApiError> {
+async fn create(service: &Service, sent: &[u8], target: &mut Details, now: Now) -> Result<Answer, ApiError> {
     let asked: NewUserBody = body::read(sent)?;
     let new = check(service, &asked.username, &asked.email, asked.password)?;
     let known = service.register(new, now).await.map_err(refuse)?;
+    target.text("user_id", known.id.to_text().as_str());
     Ok(respond::json(StatusCode::CREATED, show(&known).to_string().into()))
 }
 

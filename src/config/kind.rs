@@ -8,8 +8,8 @@ use serde_json::{Value as Json, json};
 
 use super::tree::Value;
 use super::{
-    AccessLog, Acknowledge, ClientCertificates, Delivery, Durability, LogFormat, Network, RedisTopology, Registration,
-    UnsafeSettings, WebOrigin,
+    AccessLog, Acknowledge, AuditFailure, ClientCertificates, Delivery, Durability, LogFormat, Network, RedisTopology,
+    Registration, UnsafeSettings, WebOrigin,
 };
 use crate::client::{AuthenticationMethod, ClientId, GrantType, Right};
 use crate::jose::algorithm::Algorithm;
@@ -96,6 +96,26 @@ impl Kind for usize {
     /// No count and no size of ours needs more than 32 bits, and so a file means the same on every machine.
     fn parse(value: &Value) -> Option<Self> {
         u32::parse(value).and_then(|number| number.try_into().ok())
+    }
+
+    fn write(&self) -> Json {
+        json!(self)
+    }
+}
+
+impl Kind for f64 {
+    fn describe() -> Description {
+        describe("number", "a number", json!({"type": "number"}))
+    }
+
+    fn parse(value: &Value) -> Option<Self> {
+        let number: Self = match value {
+            Value::Float(number) => *number,
+            Value::Integer(integer) => f64::from(i32::try_from(*integer).ok()?),
+            Value::Plain(text) => text.parse().ok()?,
+            _ => return None,
+        };
+        number.is_finite().then_some(number)
     }
 
     fn write(&self) -> Json {
@@ -340,7 +360,9 @@ choice! {
     Delivery: "body" = Delivery::Body, "cookie" = Delivery::Cookie;
     Registration: "open" = Registration::Open, "closed" = Registration::Closed;
     LogFormat: "text" = LogFormat::Text, "json" = LogFormat::Json;
-    AccessLog: "off" = AccessLog::Off, "errors" = AccessLog::Errors, "all" = AccessLog::All;
+    AccessLog: "off" = AccessLog::Off, "errors" = AccessLog::Errors, "sampled" = AccessLog::Sampled,
+        "all" = AccessLog::All;
+    AuditFailure: "continue" = AuditFailure::Continue, "refuse" = AuditFailure::Refuse;
     RedisTopology: "standalone" = RedisTopology::Standalone, "sentinel" = RedisTopology::Sentinel,
         "cluster" = RedisTopology::Cluster;
     UnsafeSettings: "warn" = UnsafeSettings::Warn, "refuse" = UnsafeSettings::Refuse;

@@ -80,6 +80,8 @@ pub struct Config {
     pub reload: ReloadConfig,
     /// `[log]`.
     pub log: LogConfig,
+    /// `[audit]`.
+    pub audit: AuditConfig,
     /// `[metrics]`.
     pub metrics: MetricsConfig,
 }
@@ -542,6 +544,8 @@ pub struct LogConfig {
     pub level: String,
     /// `access`: which requests are logged.
     pub access: AccessLog,
+    /// `access_ratio`: the share of requests that a sample holds, between 0 and 1.
+    pub access_ratio: f64,
 }
 
 /// How a log line is written.
@@ -560,8 +564,32 @@ pub enum AccessLog {
     Off,
     /// Those answered 5xx.
     Errors,
+    /// Those answered 5xx, and a share of all others.
+    Sampled,
     /// All.
     All,
+}
+
+/// `[audit]`: who did what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// `enabled`: off, nothing is recorded.
+    pub enabled: bool,
+    /// `path`: the file; none for standard output.
+    pub path: Option<PathBuf>,
+    /// `queue`: how many lines may wait to be written.
+    pub queue: usize,
+    /// `on_failure`: what becomes of acts whose line cannot be written.
+    pub on_failure: AuditFailure,
+}
+
+/// What becomes of acts while the audit log cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditFailure {
+    /// They are done; lines that find no room are lost, and counted.
+    Continue,
+    /// Operators are answered 503, but for what only takes rights away.
+    Refuse,
 }
 
 /// `[metrics]`.

@@ -14,14 +14,16 @@
 //! | `GET /livez`, `/readyz` | [`health`] |
 //!
 //! [`request`] and [`certificate`] read what a peer sent, [`accept`] which form of answer it wants, [`confirmation`]
-//! what its token is bound to, [`json`] a body of JSON, [`template`] a path; [`respond`] writes what it gets,
-//! [`published`] what everybody may read, [`error`] is every way to refuse it.
+//! what its token is bound to, [`correlation`] what others call it, [`json`] a body of JSON, [`template`] a path;
+//! [`respond`] writes what it gets, [`published`] what everybody may read, [`error`] is every way to refuse it, and
+//! [`trail`] is what is recorded of it.
 
 pub mod accept;
 pub mod accounts;
 pub mod batch;
 pub mod certificate;
 pub mod confirmation;
+pub mod correlation;
 pub mod error;
 pub mod forward_auth;
 pub mod health;
@@ -36,12 +38,13 @@ pub mod respond;
 pub mod revoke;
 pub mod template;
 pub mod token;
+pub mod trail;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
 
 use crate::auth::budget::Budget;
@@ -50,6 +53,7 @@ use crate::client::ClientId;
 use crate::config::{AuthenticationConfig, HttpConfig};
 use crate::server::{Handler, Peer, Refusal, RequestBody};
 use crate::service::Service;
+use crate::telemetry::audit::{Audit, Origin};
 use crate::telemetry::metrics::{Endpoint, Outcome};
 
 use self::accounts::AccountsFace;
@@ -57,7 +61,7 @@ use self::error::ApiError;
 use self::forward_auth::ForwardAuth;
 use self::health::Readiness;
 use self::metadata::MetadataDocument;
-use self::observe::Observer;
+use self::observe::{Described, Observer};
 use self::published::Published;
 
 /// What every handler answers with: the whole body is in hand before the head is sent.
@@ -78,8 +82,26 @@ pub struct Context {
     pub readiness: Readiness,
     /// What is counted and logged.
     pub observer: Observer,
+    /// Where it is recorded who did what.
+    pub audit: Audit,
     /// How many tokens that are not active a caller may ask about.
     pub scanning: Budget<ClientId>,
+}
+
+impl Context {
+    /// What the log says of a request.
+    pub fn describe<'a>(&self, route: &'static str, request: &'a Request<RequestBody>, peer: &Peer) -> Described<'a> {
+        let headers = request.headers();
+        let client = request::address(headers, peer, &self.authentication.trusted_proxies);
+        Described { method: request.method(), route, headers, client }
+    }
+
+    /// Where a request came from, for the audit log.
+    pub fn origin(&self, headers: &HeaderMap, peer: &Peer) -> Origin {
+        let address = request::address(headers, peer, &self.authentication.trusted_proxies);
+        let own = peer.address.map(|address| address.ip());
+        Origin { peer: peer.address, forwarded_for: address.filter(|_| address != own) }
+    }
 }
 
 /// The public face.
@@ -157,7 +179,7 @@ impl PublicFace {
             Route::Introspect => introspect::handle(context, request, peer).await,
             // On the heap, as it would make the future of every introspection larger.
             Route::Batch => Box::pin(batch::handle(context, request, peer)).await.map(done),
-            Route::Revoke => revoke::handle(context, request, peer).await.map(done),
+            Route::Revoke => Box::pin(revoke::handle(context, request, peer)).await.map(done),
             _ => token::handle(context, request, peer).await.map(done),
         }
     }
@@ -212,6 +234,24 @@ impl Route {
         matches!(self, Self::Introspect | Self::Batch | Self::Revoke | Self::Token)
     }
 
+    /// Its path, as the log has it: of several, the shortest.
+    fn template(self) -> &'static str {
+        match self {
+            Self::Account(route) => route.template(),
+            Self::Batch => "/introspect/batch",
+            Self::Description => "/openapi.json",
+            Self::ForwardAuth => "/forward-auth",
+            Self::Introspect => "/introspect",
+            Self::Keys => "/jwks.json",
+            Self::Liveness => "/livez",
+            Self::Metadata => "/.well-known/oauth-authorization-server",
+            Self::Readiness => "/readyz",
+            Self::Revoke => "/revoke",
+            Self::Token => "/token",
+            Self::Unknown => "",
+        }
+    }
+
     /// What `Allow` says of it; empty where every method is answered.
     pub(crate) fn allow(self) -> &'static str {
         match self {
@@ -242,7 +282,7 @@ impl Handler for PublicFace {
         let route = self.route(request.uri().path());
         let watch = self.context.observer.begin();
         let answer = self.answer(route, request, peer).await;
-        watch.end(route.endpoint(), answer)
+        watch.end(route.endpoint(), answer, || self.context.describe(route.template(), request, peer))
     }
 
     fn refuse(&self, refusal: Refusal) -> Answer {

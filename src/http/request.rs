@@ -173,6 +173,11 @@ impl Context {
 /// Each proxy appends the address it saw, so the last entry that no trusted proxy wrote of another is the caller;
 /// everything before it may have been made up.
 pub fn source(headers: &HeaderMap, peer: &Peer, trusted: &[Network]) -> Source {
+    Source::of(address(headers, peer, trusted))
+}
+
+/// The same as an address, whole.
+pub fn address(headers: &HeaderMap, peer: &Peer, trusted: &[Network]) -> Option<IpAddr> {
     let mut address = peer.address.map(|address| address.ip());
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     // A unix socket's peer is a program on this machine, not a proxy that was declared.
@@ -187,7 +192,7 @@ pub fn source(headers: &HeaderMap, peer: &Peer, trusted: &[Network]) -> Source {
             }
         }
     }
-    Source::of(address)
+    address
 }
 
 /// An address, which some proxies write with the port behind it.

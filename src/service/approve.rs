@@ -4,7 +4,7 @@
 //! and what belongs to a client that is itself revoked.
 
 use super::lookup::{Freshness, Located, Surrounded};
-use super::revoke::{ATTEMPTS, Named, kept_changing};
+use super::revoke::{ATTEMPTS, Named, Touched, kept_changing};
 use super::{Service, kept_until};
 use crate::store::{StoreError, StoreErrorKind, Transition};
 use crate::token::decision::{FinalReason, Standing, final_reason};
@@ -64,8 +64,23 @@ impl Service {
     /// # Errors
     /// [`ApproveError`]. After one of its refusals nothing has changed.
     pub async fn approve_named(&self, named: Named<'_>, cascade: bool, now: Now) -> Result<bool, ApproveError> {
+        self.approve_named_and_tell(named, cascade, &mut Vec::new(), now).await
+    }
+
+    /// The same, and what was found is added to `touched`.
+    ///
+    /// # Errors
+    /// Those of [`Service::approve_named`].
+    pub async fn approve_named_and_tell(
+        &self,
+        named: Named<'_>,
+        cascade: bool,
+        touched: &mut Vec<Touched>,
+        now: Now,
+    ) -> Result<bool, ApproveError> {
         let mut outcome = None;
         for located in self.locate_named(named, now).await? {
+            touched.push(Touched::of(&located));
             if located.record.expires_at <= now.seconds() {
                 continue;
             }

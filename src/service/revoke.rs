@@ -45,6 +45,33 @@ pub enum Named<'a> {
     Grant(&'a str),
 }
 
+/// A token that was found to be acted on, as a record of the act names it: by nothing that it can be used with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// Which kind it is.
+    pub kind: TokenKind,
+    /// The `jti` of an access token.
+    pub jti: Option<String>,
+    /// Its grant.
+    pub grant: Option<GrantId>,
+    /// Whose it is; empty where that cannot be told from its name.
+    pub client_id: Box<str>,
+    /// For whom it speaks.
+    pub subject: Option<Box<str>>,
+}
+
+impl Touched {
+    pub(super) fn of(located: &Located) -> Self {
+        let Located { identity, record, .. } = located;
+        let grant = match identity {
+            Identity::Refresh { grant, .. } => Some(*grant),
+            _ => record.grant.map(|grant| grant.id),
+        };
+        let jti = (record.kind == TokenKind::Access).then(|| identity.to_text());
+        Self { kind: record.kind, jti, grant, client_id: record.client_id.clone(), subject: record.subject.clone() }
+    }
+}
+
 impl Service {
     /// Revokes the token that was presented, and with it every token of its grant (RFC 7009 section 2.1).
     ///
@@ -58,9 +85,24 @@ impl Service {
         presented: Presented<'_>,
         now: Now,
     ) -> Result<Revocation, StoreError> {
+        self.revoke_and_tell(caller, presented, &mut Vec::new(), now).await
+    }
+
+    /// The same, and what was found is added to `touched`, whether or not it could be revoked.
+    ///
+    /// # Errors
+    /// Those of [`Service::revoke`].
+    pub async fn revoke_and_tell(
+        self: &Arc<Self>,
+        caller: &Client,
+        presented: Presented<'_>,
+        touched: &mut Vec<Touched>,
+        now: Now,
+    ) -> Result<Revocation, StoreError> {
         let mut outcome = Revocation::Unknown;
         // An imported token may stand under several keys, if two nodes took it over at once: all of them end.
         for located in self.locate_all(presented, now).await? {
+            touched.push(Touched::of(&located));
             if !is_owned(caller, &located.record) {
                 // Of an expired token nobody but its owner needs to know that it once was one.
                 let expired = located.record.expires_at <= now.seconds();
@@ -89,8 +131,23 @@ impl Service {
         cascade: bool,
         now: Now,
     ) -> Result<Option<bool>, StoreError> {
+        self.revoke_named_and_tell(named, cascade, &mut Vec::new(), now).await
+    }
+
+    /// The same, and what was found is added to `touched`.
+    ///
+    /// # Errors
+    /// Those of [`Service::revoke_named`].
+    pub async fn revoke_named_and_tell(
+        self: &Arc<Self>,
+        named: Named<'_>,
+        cascade: bool,
+        touched: &mut Vec<Touched>,
+        now: Now,
+    ) -> Result<Option<bool>, StoreError> {
         let mut outcome = None;
         for located in self.locate_named(named, now).await? {
+            touched.push(Touched::of(&located));
             let changed = self.end(located, cascade, now).await?;
             outcome = Some(outcome.unwrap_or(false) | changed);
         }

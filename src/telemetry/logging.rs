@@ -183,7 +183,12 @@ mod tests {
     /// The only test that starts logging for the whole test process; at this level nothing of it is seen.
     #[test]
     fn logging_starts_once() {
-        let config = LogConfig { format: LogFormat::Json, level: "off".into(), access: crate::config::AccessLog::Off };
+        let config = LogConfig {
+            format: LogFormat::Json,
+            level: "off".into(),
+            access: crate::config::AccessLog::Off,
+            access_ratio: 0.0,
+        };
         let misspelt = LogConfig { level: "inof".into(), ..config.clone() };
         assert!(matches!(start(&misspelt), Err(LoggingError::Level(_))));
         assert!(start(&config).is_ok());

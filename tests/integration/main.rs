@@ -1,8 +1,10 @@
 //! One binary for all integration tests: real servers on free ports, started and stopped by the tests themselves.
 //!
+//! - [`access_log`] lines of requests, and the audit log of the built program
 //! - [`accounts`] users who register and log in here
 //! - [`admin`] the admin listener: clients, tokens, health, metrics, draining
 //! - [`approval`] revoking tokens and bringing them back
+//! - [`audit`] who did what is recorded, and never a secret
 //! - [`authentication`] guessing and slow hashes: who must wait, and what a flood can reach
 //! - [`bulk`] revoking many tokens at once
 //! - [`command`] the command line: the built program in a process of its own
@@ -41,9 +43,11 @@
 #[macro_use]
 mod support;
 
+mod access_log;
 mod accounts;
 mod admin;
 mod approval;
+mod audit;
 mod authentication;
 mod bulk;
 mod command;

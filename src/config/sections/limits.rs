@@ -1,12 +1,12 @@
-//! `[tokens]`, `[authentication]`, `[http]`, `[drain]`, `[log]` and `[metrics]`.
+//! `[tokens]`, `[authentication]`, `[http]`, `[drain]`, `[log]`, `[audit]` and `[metrics]`.
 
 use std::time::Duration;
 
 use super::{DAY, HOUR, MINUTE, WholeSeconds, seconds};
 use crate::config::reader::Reader;
 use crate::config::{
-    AccessLog, AuthenticationConfig, DrainConfig, HttpConfig, LogConfig, LogFormat, MetricsConfig, ReloadConfig,
-    TokensConfig,
+    AccessLog, AuditConfig, AuditFailure, AuthenticationConfig, DrainConfig, HttpConfig, LogConfig, LogFormat,
+    MetricsConfig, ReloadConfig, TokensConfig,
 };
 use crate::telemetry::logging::parse_level;
 
@@ -290,7 +290,7 @@ pub(super) fn drain(reader: &mut Reader<'_>) -> DrainConfig {
     })
 }
 
-// === [reload], [log] and [metrics] ===
+// === [reload], [log], [audit] and [metrics] ===
 
 /// Off: who changes files says when they are complete. Where nobody can send a signal, as under Kubernetes, it is set.
 const RELOAD_INTERVAL: WholeSeconds = seconds(0);
@@ -309,6 +309,9 @@ pub(super) fn reload(reader: &mut Reader<'_>) -> ReloadConfig {
 
 const LEVEL: &str = "info";
 
+/// Enough to see what is asked for, and too little to be felt.
+const ACCESS_RATIO: f64 = 0.01;
+
 pub(super) fn log(reader: &mut Reader<'_>) -> LogConfig {
     reader.section("log", "Log lines, on standard error.", |section| {
         let format = section.value("format", LogFormat::Text, "`text` for people, `json` for collectors.");
@@ -321,9 +324,48 @@ pub(super) fn log(reader: &mut Reader<'_>) -> LogConfig {
             section.reject("level", error.to_string());
         }
         // Errors only: at thousands of requests a second, a line for each costs more than the answer.
-        let access =
-            section.value("access", AccessLog::Errors, "Which requests are logged; `errors` are those answered 5xx.");
-        LogConfig { format, level, access }
+        let access = section.value(
+            "access",
+            AccessLog::Errors,
+            "Which requests are logged; `errors` are those answered 5xx, `sampled` those and a share of all others.",
+        );
+        let access_ratio = section.within(
+            "access_ratio",
+            ACCESS_RATIO,
+            0.0..=1.0,
+            "The share of requests that `log.access = \"sampled\"` logs beside those answered 5xx.",
+        );
+        LogConfig { format, level, access, access_ratio }
+    })
+}
+
+/// Far more than one machine's operators make in the time that a disk needs to come back, and a few MiB of memory.
+const AUDIT_QUEUE: usize = 4096;
+
+/// Off unless it is asked for: it names people and where they were, and who keeps that has to say where, and for how
+/// long.
+pub(super) fn audit(reader: &mut Reader<'_>) -> AuditConfig {
+    reader.section("audit", "Who did what to clients, keys, tokens and users, as JSON lines.", |section| {
+        let enabled = section.value("enabled", false, "Whether it is recorded.");
+        let path = section.optional(
+            "path",
+            "The file that lines are added to, opened anew on SIGHUP; without it, standard output.",
+        );
+        let queue = section.within(
+            "queue",
+            AUDIT_QUEUE,
+            16..=1_000_000,
+            "How many lines may wait to be written; what comes when so many wait is lost, and counted.",
+        );
+        // Lines wait for as long as the queue has room. To stop all work at the first sign of a full disk is for
+        // those who are bound to.
+        let on_failure = section.value(
+            "on_failure",
+            AuditFailure::Continue,
+            "What becomes of operators' acts while lines cannot be written: `continue`, or `refuse` with 503; what only \
+             takes rights away is never refused.",
+        );
+        AuditConfig { enabled, path, queue, on_failure }
     })
 }
 

@@ -43,6 +43,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
         drain: limits::drain(reader),
         reload: limits::reload(reader),
         log: limits::log(reader),
+        audit: limits::audit(reader),
         metrics: limits::metrics(reader),
     }
 }

@@ -7,8 +7,8 @@ use crate::client::certificate::CertificateName;
 use crate::client::secret::Secret;
 use crate::client::{AuthenticationMethod, GrantType, Right, Rights};
 use crate::config::{
-    AccountsConfig, Acknowledge, Delivery, Durability, ForwardAuthConfig, RedisConfig, RedisTopology, Registration,
-    RevocationConfig, UnsafeSettings, WebOrigin,
+    AccountsConfig, Acknowledge, AuditConfig, AuditFailure, Delivery, Durability, ForwardAuthConfig, RedisConfig,
+    RedisTopology, Registration, RevocationConfig, UnsafeSettings, WebOrigin,
 };
 use crate::jose::algorithm::Algorithm;
 use crate::token::grant::TokenFormat;
@@ -183,6 +183,13 @@ interval = "15s"
 format = "json"
 level = "warn,introspectd::store=debug"
 access = "off"
+access_ratio = 0.25
+
+[audit]
+enabled = true
+path = "/var/log/introspectd/audit.log"
+queue = 100
+on_failure = "refuse"
 
 [metrics]
 latency_buckets = ["1ms", "10ms", "1s"]
@@ -262,6 +269,7 @@ fn check_servers(redis: &RedisConfig) {
     assert_eq!(redis.revocation, expected);
 }
 
+#[expect(clippy::too_many_lines, reason = "one list of all settings")]
 fn check_everything(config: &Config) {
     assert_eq!(config.issuer.as_deref(), Some("https://id.example.com/t"));
     assert_eq!(
@@ -357,8 +365,15 @@ fn check_everything(config: &Config) {
     assert_eq!(config.drain, DrainConfig { min: Duration::ZERO, max: Duration::from_mins(1) });
     assert_eq!(
         config.log,
-        LogConfig { format: LogFormat::Json, level: "warn,introspectd::store=debug".into(), access: AccessLog::Off }
+        LogConfig {
+            format: LogFormat::Json,
+            level: "warn,introspectd::store=debug".into(),
+            access: AccessLog::Off,
+            access_ratio: 0.25
+        }
     );
+    let path = Some("/var/log/introspectd/audit.log".into());
+    assert_eq!(config.audit, AuditConfig { enabled: true, path, queue: 100, on_failure: AuditFailure::Refuse });
     assert_eq!(config.metrics.latency_buckets, [1, 10, 1000].map(Duration::from_millis));
 }
 

@@ -65,7 +65,9 @@ fn bad_values_are_shown_with_what_would_be_right() {
              found \"75\"",
         ),
         ("[log]\nformat = \"xml\"", "log.format: must be one of text, json; found \"xml\""),
-        ("[log]\naccess = true", "log.access: must be one of off, errors, all; found true"),
+        ("[log]\naccess_ratio = 1.5", "log.access_ratio: must be a number, from 0.0 to 1.0; found 1.5"),
+        ("[audit]\nqueue = 15", "audit.queue: must be a whole number, from 16 to 1000000; found 15"),
+        ("[log]\naccess = true", "log.access: must be one of off, errors, sampled, all; found true"),
         (
             "[log]\nlevel = \"verbose\"",
             "log.level: \"verbose\" is neither a level (off, error, warn, info or debug) nor a target with one \

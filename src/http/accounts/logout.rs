@@ -8,7 +8,9 @@ use super::delivery::Shown;
 use super::{Asked, cookie, refuse};
 use crate::client::ClientId;
 use crate::http::error::ApiError;
+use crate::http::trail::Trail;
 use crate::http::{Answer, respond};
+use crate::telemetry::audit::{Act, Actor};
 use crate::telemetry::metrics::{AccountAction, AccountResult};
 use crate::token::record::Record;
 use crate::user::id::UserId;
@@ -52,7 +54,15 @@ async fn here(asked: &Asked<'_>, shown: &Shown<'_>) -> Result<(), ApiError> {
     let mut ended = false;
     for record in asked.context.service.records_of(token, asked.now).await? {
         if let Some(grant) = record.grant.filter(|_| is_ours(asked, &record)) {
-            asked.context.service.log_out(user_of(&record), grant.id, asked.now).await?;
+            let user = user_of(&record);
+            asked.note(|trail| {
+                // Whoever has the token has the session, whether or not it names a user.
+                trail.act = Some(Act::SessionEnd);
+                trail.actor = user.map_or(Actor::Unknown, Actor::user);
+                trail.target.text("session_id", grant.id.to_text().as_str());
+                trail.target.text("client_id", &record.client_id);
+            });
+            asked.context.service.log_out(user, grant.id, asked.now).await?;
             ended = true;
         }
     }
@@ -68,6 +78,7 @@ async fn everywhere(asked: &Asked<'_>, shown: &Shown<'_>) -> Result<(), ApiError
     let active = asked.context.service.lookup(token, asked.now).await?.ok();
     let id = active.filter(|active| is_ours(asked, &active.record)).and_then(|active| user_of(&active.record));
     let Some(id) = id else { return Err(shown.forgotten(asked.guessed())) };
+    asked.note(|trail| *trail = Trail::of_user(Act::SessionEndAll, id));
     asked.context.service.log_out_everywhere(id, asked.now).await.map_err(refuse)
 }
 

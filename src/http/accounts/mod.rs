@@ -32,6 +32,7 @@ use serde::de::DeserializeOwned;
 use super::error::ApiError;
 use super::request::{self, MediaType};
 use super::template::captured;
+use super::trail::{Recording, Trail};
 use super::{Answer, Context, json, respond};
 use crate::auth::budget::Budget;
 use crate::auth::throttle::Source;
@@ -112,6 +113,19 @@ impl Route {
         }
     }
 
+    /// Its path, as the log has it.
+    pub fn template(self) -> &'static str {
+        match self {
+            Self::Login => "/login",
+            Self::Logout => "/logout",
+            Self::Password => "/password/change",
+            Self::Refresh => "/refresh",
+            Self::Register => "/register",
+            Self::Session(_) => "/sessions/{id}",
+            Self::Sessions => "/sessions",
+        }
+    }
+
     /// Its method, and what `Allow` says of it.
     pub(crate) fn methods(self) -> (Method, &'static str) {
         match self {
@@ -130,7 +144,10 @@ pub(super) struct Asked<'a> {
     pub(super) query: Option<&'a str>,
     pub(super) body: &'a Bytes,
     pub(super) source: Source,
+    pub(super) peer: &'a Peer,
     pub(super) now: Now,
+    /// What is to be recorded of it.
+    pub(super) recording: Recording<'a>,
 }
 
 impl AccountsFace {
@@ -191,6 +208,7 @@ impl AccountsFace {
             Route::Session(_) | Route::Sessions => Bytes::new(),
             _ => request::read(context, request, MediaType::Json).await?,
         };
+        let now = context.service.now();
         let asked = Asked {
             context,
             face: self,
@@ -198,9 +216,11 @@ impl AccountsFace {
             query: request.uri().query(),
             body: &body,
             source: request::source(request.headers(), peer, &context.authentication.trusted_proxies),
-            now: context.service.now(),
+            peer,
+            now,
+            recording: Recording::begin(context, request.headers(), peer, now),
         };
-        match route {
+        let answer = match route {
             Route::Login => login::log_in(&asked).await,
             Route::Logout => logout::log_out(&asked).await,
             Route::Password => password::change(&asked).await,
@@ -208,7 +228,9 @@ impl AccountsFace {
             Route::Register => register::register(&asked).await,
             Route::Session(id) => sessions::end(&asked, id).await,
             Route::Sessions => sessions::list(&asked).await,
-        }
+        };
+        asked.recording.finish(answer.as_ref());
+        answer
     }
 
     /// The first-party client of this id.
@@ -230,6 +252,11 @@ impl AccountsFace {
 }
 
 impl Asked<'_> {
+    /// Notes what is to be recorded, once it is known who asks.
+    fn note(&self, change: impl FnOnce(&mut Trail)) {
+        self.recording.note(change);
+    }
+
     /// The body as JSON; an empty one counts as `{}`.
     fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         json::read(self.body)

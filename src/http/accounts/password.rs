@@ -10,9 +10,11 @@ use super::register::check_password;
 use super::{Asked, refuse, user_agent};
 use crate::auth::users::LoginRefusal;
 use crate::http::error::ApiError;
+use crate::http::trail::Trail;
 use crate::http::{Answer, respond};
 use crate::service::accounts::session::NewSession;
 use crate::service::accounts::{AccountError, KnownUser};
+use crate::telemetry::audit::Act;
 use crate::telemetry::metrics::{AccountAction, AccountResult};
 use crate::token::value::TokenKind;
 use crate::user::password::Password;
@@ -31,6 +33,7 @@ pub(crate) struct Body {
 /// 401 without a session, 400 with the member at fault, 401 `invalid_credentials` for a wrong old password, 429, 503.
 pub(super) async fn change(asked: &Asked<'_>) -> Result<Answer, ApiError> {
     let LoggedIn { known, client, .. } = bearer::user(asked).await?;
+    asked.note(|trail| *trail = Trail::of_user(Act::UserPassword, known.id));
     expect_page_of(asked, client)?;
     let body: Body = asked.read()?;
     let service = &asked.context.service;

@@ -55,6 +55,10 @@ pub(super) async fn exchange(asked: &Asked<'_>) -> Result<Answer, ApiError> {
         Err(RefreshError::Issue(error)) => return Err(ApiError::internal(error)),
         Err(refused) => {
             let reused = matches!(refused, RefreshError::InvalidGrant { reused: true });
+            if reused {
+                let client = request.client.client.client_id.as_str();
+                asked.context.record_reuse(token, client, asked.headers, asked.peer, asked.now);
+            }
             asked.context.observer.refreshed(if reused { RefreshResult::Reused } else { RefreshResult::Refused });
             return Err(shown.forgotten(ApiError::session_over()));
         }

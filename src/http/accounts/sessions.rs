@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 
 use super::{Asked, bearer, refuse};
 use crate::http::error::ApiError;
+use crate::http::trail::Trail;
 use crate::http::{Answer, respond};
 use crate::service::accounts::overview::LiveSession;
+use crate::telemetry::audit::Act;
 use crate::token::digest::GrantId;
 
 /// Lists the sessions of the user who asks, oldest first, without any token.
@@ -34,6 +36,10 @@ pub(super) async fn list(asked: &Asked<'_>) -> Result<Answer, ApiError> {
 pub(super) async fn end(asked: &Asked<'_>, id: Option<GrantId>) -> Result<Answer, ApiError> {
     let logged_in = bearer::user(asked).await?;
     let id = id.ok_or_else(ApiError::not_found)?;
+    asked.note(|trail| {
+        *trail = Trail::of_user(Act::SessionEnd, logged_in.known.id);
+        trail.target.text("session_id", id.to_text().as_str());
+    });
     let ended = asked.context.service.end_session(logged_in.known.id, id, asked.now).await.map_err(refuse)?;
     if ended { Ok(respond::empty(StatusCode::NO_CONTENT)) } else { Err(ApiError::not_found()) }
 }

@@ -38,7 +38,12 @@ pub(super) async fn exchange(
         authorization_details,
         confirmation: sender.confirmation(context, now).await?.as_ref().map(Confirmation::to_json),
     };
-    let refreshed = context.service.refresh(&request, now).await.map_err(|error| count_refusal(context, error))?;
+    let refreshed = context.service.refresh(&request, now).await.map_err(|error| {
+        if matches!(error, RefreshError::InvalidGrant { reused: true }) {
+            context.record_reuse(token, client.client_id.as_str(), sender.headers, sender.peer, now);
+        }
+        count_refusal(context, error)
+    })?;
     let result = if refreshed.repeated { RefreshResult::Repeated } else { RefreshResult::Rotated };
     context.observer.refreshed(result);
     context.observer.issued(TokenKind::Access);

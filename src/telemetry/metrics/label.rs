@@ -231,6 +231,16 @@ label! {
 }
 
 label! {
+    /// What became of a line of the audit log.
+    AuditResult is "result" {
+        /// It was handed to the operating system.
+        Written = "written",
+        /// It was not, and will not be.
+        Lost = "lost",
+    }
+}
+
+label! {
     /// What came of reading the settings anew.
     ReloadResult is "result" {
         /// They were taken over.

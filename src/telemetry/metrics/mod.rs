@@ -18,8 +18,8 @@ use std::time::Duration;
 
 pub use instrument::{Counter, Figure, Figures, Histogram, Mirror, Span, Switch};
 pub use label::{
-    AccountAction, AccountResult, ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Outcome, Protocol,
-    RefreshResult, ReloadResult, StoreResult,
+    AccountAction, AccountResult, AuditResult, ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Outcome,
+    Protocol, RefreshResult, ReloadResult, StoreResult,
 };
 pub use page::Kind;
 pub use reference::reference;
@@ -212,6 +212,15 @@ metrics! {
     /// `introspect_rate_limited_total`
     rate_limited: Counter<LimitedBy> = "introspect_rate_limited_total",
         "Callers that were told to wait, by the limit that they ran into.";
+    /// `introspect_audit_events_total`
+    audit_events: Counter<AuditResult> = "introspect_audit_events_total",
+        "Lines of the audit log, by what became of them.";
+    /// `introspect_audit_failing`
+    audit_failing: Switch = "introspect_audit_failing",
+        "1 if the audit log could not be written when it was last tried, else 0.";
+    /// `introspect_audit_queue`
+    audit_queue: Figure = "introspect_audit_queue",
+        "Lines of the audit log that wait to be written.";
     /// `introspect_draining`
     draining: Switch = "introspect_draining",
         "1 from the signal to stop until the process ends, else 0.";
