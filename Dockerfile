@@ -3,10 +3,11 @@
 #
 #   docker build --tag introspectd .
 
-# By their exact versions. Not by digests: no registry of images could be asked for them where this was written, and one
-# that nobody has checked is worse than none. docs/install.md says how to pin them: both are arguments.
-ARG BUILD_IMAGE=docker.io/library/rust:1.95.0-slim-bookworm
-ARG BASE_IMAGE=gcr.io/distroless/static-debian12:nonroot
+# By its exact version. Not by digest: no registry of images could be asked for it where this was written, and one that
+# nobody has checked is worse than none. docs/install.md says how to pin it, and how to build on distroless/static instead
+# of on nothing: both are arguments.
+ARG BUILD_IMAGE=rust:1.95.0-slim-bookworm
+ARG BASE_IMAGE=scratch
 
 # On the machine that builds, whatever it builds for: a compiler for the other processor is faster than emulating one.
 FROM --platform=${BUILDPLATFORM} ${BUILD_IMAGE} AS build
@@ -18,7 +19,7 @@ RUN case "$BUILDARCH to $TARGETARCH" in \
       *) packages=musl-tools ;; \
     esac && \
     dpkg --add-architecture "$TARGETARCH" && apt-get update && \
-    apt-get install --yes --no-install-recommends $packages && rm -rf /var/lib/apt/lists/*
+    apt-get install --yes --no-install-recommends ca-certificates $packages && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY deploy deploy
@@ -33,8 +34,13 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     deploy/build-static --target "$TARGETARCH" --out /out && deploy/notices "$TARGETARCH" >/out/THIRD-PARTY
 # A folder that the service may write to, for a volume to begin with.
 RUN install --directory --mode=700 /out/data
+# What the service wants of a base, as distroless/static has it: who the user is, and which authorities are trusted.
+RUN install -D --mode=644 /etc/ssl/certs/ca-certificates.crt /out/base/etc/ssl/certs/ca-certificates.crt && \
+    echo 'nonroot:x:65532:65532:nonroot:/nonexistent:/sbin/nologin' >/out/base/etc/passwd && \
+    echo 'nonroot:x:65532:' >/out/base/etc/group
 
 FROM ${BASE_IMAGE}
+COPY --from=build /out/base/ /
 COPY --from=build /out/introspectd /usr/local/bin/introspectd
 COPY --from=build --chown=65532:65532 /out/data /var/lib/introspectd
 COPY deploy/image.toml /etc/introspectd/introspectd.toml

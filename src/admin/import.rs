@@ -35,9 +35,6 @@ use crate::token::value::{TokenKind, TokenValue};
 /// The most tokens in one request.
 pub const MOST_TOKENS: usize = 1_000;
 
-/// What can become of one.
-pub(crate) const OUTCOMES: [&str; 6] = ["imported", "unchanged", "revoked", "expired", "inactive", "refused"];
-
 /// How many of them are read and written at a time.
 const AT_ONCE: usize = 32;
 

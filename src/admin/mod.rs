@@ -163,10 +163,10 @@ type Filled = fn([&str; template::MOST]) -> Option<Route>;
 
 /// Every path, the longer ones before those that would take them for something to be filled in. Their description is
 /// made from this list.
-pub(crate) const PATHS: [(&str, Filled); 25] = [
+pub(crate) static PATHS: [(&str, Filled); 25] = [
     ("/admin/tokens", |_| Some(Route::Tokens)),
-    ("/admin/tokens/import", |_| Some(Route::TokenImport)),
     ("/admin/tokens/revoke", |_| Some(Route::TokenRevocation)),
+    ("/admin/tokens/import", |_| Some(Route::TokenImport)),
     ("/admin/tokens/approve", |_| Some(Route::TokenApproval)),
     ("/admin/revocations", |_| Some(Route::Revocations)),
     ("/admin/clients", |_| Some(Route::Clients)),

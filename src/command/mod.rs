@@ -3,8 +3,8 @@
 //! - [`serve`] runs the service; [`dev`] what `--dev` adds to it
 //! - [`settings`] `config check|print|schema`
 //! - [`clients`], [`keys`], [`tokens`] talk to a running service; [`health`] asks whether it is well
-//! - [`import`] clients and tokens from elsewhere, line by line
 //! - [`description`] prints what a listener answers
+//! - [`import`] clients and tokens from elsewhere, line by line
 //! - [`members`] all that can be said of a client
 //! - [`caller`] the HTTP client behind them; [`output`] tables and JSON
 //! - [`manual`] pages for `man`; [`reference`](mod@reference) the page in docs

@@ -194,7 +194,7 @@ fn done(answer: Answer) -> (Answer, Outcome) {
 
 /// The paths that are the same whatever is configured, those first that are asked for most. Their description is made
 /// from this list.
-pub(crate) const PATHS: [(&str, Route); 12] = [
+pub(crate) static PATHS: [(&str, Route); 12] = [
     ("/introspect", Route::Introspect),
     ("/oauth2/introspect", Route::Introspect),
     ("/revoke", Route::Revoke),

@@ -15,8 +15,8 @@ const OPERATOR: Callers = Callers::Header(&[Right::Admin]);
 pub(super) fn describe(route: &Route) -> (&'static str, Vec<Operation>) {
     match route {
         Route::Tokens => ("Tokens", vec![issue()]),
-        Route::TokenImport => ("Tokens", vec![import()]),
         Route::TokenRevocation => ("Tokens", vec![revoke()]),
+        Route::TokenImport => ("Tokens", vec![import()]),
         Route::TokenApproval => ("Tokens", vec![approve()]),
         Route::Revocations => ("Tokens", vec![revoke_all()]),
         Route::Clients => ("Clients", vec![list_clients(), create_client()]),
@@ -70,16 +70,14 @@ fn issue() -> Operation {
 
 fn import() -> Operation {
     let callers = Callers::Header(&[Right::Import, Right::Admin]);
-    with(callers, Method::POST, "importTokens", "Takes over tokens that were issued elsewhere, many at once")
-        .text(
-            "Each is judged for itself, in their order; no result repeats what was sent. What was revoked is not brought \
-             back. If it cannot be said of one what became of it, the whole is 503, and may be sent again as it is.",
-        )
+    with(callers, Method::POST, "importTokens", "Takes over up to 1,000 access tokens that were issued elsewhere")
+        .text("Each is judged for itself. To send them again does no harm: what was revoked is not brought back.")
         .json("ImportQuestion")
         .answers(Answer::json(StatusCode::OK, "ImportAnswer", "What became of each."))
         .refuses([
-            ApiError::invalid_request("There are more than 1000 tokens"),
             ApiError::invalid_request("tokens.imports is off"),
+            ApiError::invalid_request("There are more than 1000 tokens"),
+            ApiError::internal("importing"),
         ])
 }
 

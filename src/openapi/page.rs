@@ -117,6 +117,9 @@ fn kind(schema: &Value) -> String {
         let names = list(&schema["enum"]).filter(|name| name.as_str() != Some(""));
         return names.map(|name| format!("`{}`", name.as_str().unwrap_or("null"))).collect::<Vec<_>>().join(", ");
     }
+    if schema["type"].is_null() {
+        return "anything".to_owned();
+    }
     let names: Vec<&str> = match &schema["type"] {
         Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
         other => other.as_str().into_iter().collect(),

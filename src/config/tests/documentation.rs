@@ -29,13 +29,13 @@ fn the_metrics_page_is_current() {
 }
 
 #[test]
-fn the_page_of_the_command_line_is_current() {
-    is_current("command-line.md", &crate::command::reference::reference());
+fn the_api_page_is_current() {
+    is_current("api.md", &crate::openapi::page());
 }
 
 #[test]
-fn the_api_page_is_current() {
-    is_current("api.md", &crate::openapi::page());
+fn the_page_of_the_command_line_is_current() {
+    is_current("command-line.md", &crate::command::reference::reference());
 }
 
 #[test]

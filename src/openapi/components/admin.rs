@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     STATUSES, TOKEN_TYPES, algorithm, audiences, description, details, error, format, password, session, user_members,
 };
-use crate::admin::import::{MOST_TOKENS, OUTCOMES};
+use crate::admin::import::MOST_TOKENS;
 use crate::client::metadata::MAX_AUDIENCE_BYTES;
 use crate::client::secret::Secret;
 use crate::client::{AuthenticationMethod, Right};
@@ -32,25 +32,15 @@ pub(in crate::openapi) fn admin() -> Vec<(&'static str, Value)> {
                 may("refresh_token", text(), "The refresh token, if one was asked for."),
             ]),
         ),
-        (
-            "ImportQuestion",
-            closed(vec![
-                must(
-                    "tokens",
-                    list_of_at_most(MOST_TOKENS, json!({})),
-                    "Each an active introspection answer (RFC 7662) with `token`, `client_id` and `exp`; see import.md. \
-                     One that is malformed is refused by itself.",
-                ),
-                may("dry_run", flag_or(false), "Only says what would become of them."),
-            ]),
-        ),
+        ("ImportQuestion", import_question()),
+        ("ForeignToken", foreign_token()),
         ("ImportAnswer", open(vec![must("results", list(named("ImportResult")), "In the order of the question.")])),
         (
             "ImportResult",
             open(vec![
-                must("outcome", one_of(OUTCOMES), "What became of it."),
-                may("member", text(), "Which member is at fault, if it is one."),
-                may("reason", text(), "Why it was refused."),
+                must("outcome", one_of(OUTCOMES), "What became of the token."),
+                may("member", text(), "The member at fault, if it is one."),
+                may("reason", text(), "Why it was refused, without anything that was sent."),
             ]),
         ),
         ("TokenReference", token_reference()),
@@ -194,6 +184,37 @@ fn issue_request() -> Value {
         or_null("authorization_details", details(), "What it allows (RFC 9396)."),
         may("claims", claims, "Further members of the introspection answer."),
         or_null("token", text(), "A token made elsewhere that is taken over by value, where `tokens.imports` is on."),
+    ])
+}
+
+const OUTCOMES: [&str; 6] = ["imported", "unchanged", "revoked", "expired", "inactive", "refused"];
+
+fn import_question() -> Value {
+    // Of what is anything else, only that one is refused, and the request is not.
+    let token = json!({"anyOf": [named("ForeignToken"), {}]});
+    closed(vec![
+        must("tokens", list_of_at_most(MOST_TOKENS, token), "The tokens that are to be taken over."),
+        may("dry_run", flag_or(false), "Whether only to say what would become of them."),
+    ])
+}
+
+/// A token as an introspection answer of its issuer describes it.
+fn foreign_token() -> Value {
+    open(vec![
+        must("token", text(), "The token by its value."),
+        must("client_id", client_id(), "Whom it was issued to: a client that is known here."),
+        must("exp", moment(), "When it ends."),
+        or_null("active", flag(), "If not, it is passed over."),
+        or_null("iat", moment(), "When it was issued."),
+        or_null("nbf", moment(), "From when on it is active."),
+        or_null("sub", sized(1, 1024), "Whom it speaks for."),
+        or_null("username", sized(1, 1024), "What people call that user."),
+        or_null("scope", scope(), "What it allows."),
+        may("aud", json!({"anyOf": [text(), audiences(), {"type": "null"}]}), "What it is made for."),
+        or_null("token_type", text(), "`Bearer` or `DPoP`."),
+        or_null("cnf", json!({"type": "object", "minProperties": 1}), "What its presenter must prove to have."),
+        or_null("authorization_details", details(), "What it allows (RFC 9396)."),
+        or_null("claims", json!({"type": "object"}), "Further members of the introspection answer."),
     ])
 }
 
