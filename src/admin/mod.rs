@@ -50,6 +50,30 @@ impl AdminFace {
         Self { context, statistics }
     }
 
+    /// The path of the endpoint that answers `path`, with names in place of what varies in it; `None` when none does.
+    pub fn template(path: &str) -> Option<&'static str> {
+        Some(match Route::of(path) {
+            Route::Client(_) => "/admin/clients/{id}",
+            Route::ClientAction(_, clients::Action::Approve) => "/admin/clients/{id}/approve",
+            Route::ClientAction(_, clients::Action::Revoke) => "/admin/clients/{id}/revoke",
+            Route::ClientAction(_, clients::Action::RotateSecret) => "/admin/clients/{id}/rotate-secret",
+            Route::Clients => "/admin/clients",
+            Route::Key(_, keys::Action::Retire) => "/admin/keys/{kid}/retire",
+            Route::Key(_, keys::Action::Remove) => "/admin/keys/{kid}",
+            Route::KeyRotation => "/admin/keys/rotate",
+            Route::Keys => "/admin/keys",
+            Route::Liveness => "/livez",
+            Route::Metrics => "/metrics",
+            Route::Readiness => "/readyz",
+            Route::Revocations => "/admin/revocations",
+            Route::TokenApproval => "/admin/tokens/approve",
+            Route::TokenRevocation => "/admin/tokens/revoke",
+            Route::Tokens => "/admin/tokens",
+            Route::Users(route) => route.template(),
+            Route::Unknown => return None,
+        })
+    }
+
     async fn answer(&self, route: Route, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
         let (methods, allow) = route.methods();
         if request.method() == Method::OPTIONS && !methods.is_empty() {

@@ -69,6 +69,19 @@ impl Route {
         })
     }
 
+    /// Its path, with names in place of what varies.
+    pub fn template(self) -> &'static str {
+        match self {
+            Self::All => "/admin/users",
+            Self::One(_) => "/admin/users/{id}",
+            Self::Act(_, Action::Disable) => "/admin/users/{id}/disable",
+            Self::Act(_, Action::Enable) => "/admin/users/{id}/enable",
+            Self::Act(_, Action::Password) => "/admin/users/{id}/password",
+            Self::Sessions(_) => "/admin/users/{id}/sessions",
+            Self::Session(..) => "/admin/users/{id}/sessions/{session}",
+        }
+    }
+
     /// Its methods.
     pub fn methods(self) -> (&'static [Method], &'static str) {
         match self {

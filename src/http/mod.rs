@@ -119,6 +119,23 @@ impl PublicFace {
         }
     }
 
+    /// The path of the endpoint that answers `path`, with names in place of what varies in it; `None` when none does.
+    pub fn template(&self, path: &str) -> Option<&'static str> {
+        Some(match self.route(path) {
+            Route::Account(route) => route.template(),
+            Route::Batch => "/introspect/batch",
+            Route::ForwardAuth => "/forward-auth",
+            Route::Introspect => "/introspect",
+            Route::Keys => "/jwks.json",
+            Route::Liveness => "/livez",
+            Route::Metadata => "/.well-known/oauth-authorization-server",
+            Route::Readiness => "/readyz",
+            Route::Revoke => "/revoke",
+            Route::Token => "/token",
+            Route::Unknown => return None,
+        })
+    }
+
     async fn answer(
         &self,
         route: Route,

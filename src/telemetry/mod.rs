@@ -2,6 +2,8 @@
 //!
 //! - [`logging`] the format and the levels of log lines, and what is never in one
 //! - [`metrics`] every number, its name and labels, and the page that shows them
+//! - [`traces`] what single requests did, for a collector
 
 pub mod logging;
 pub mod metrics;
+pub mod traces;

@@ -9,6 +9,7 @@ mod limits;
 mod listeners;
 mod signing;
 mod store;
+mod tracing;
 
 use super::Config;
 use super::kind::duration_text;
@@ -44,6 +45,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
         reload: limits::reload(reader),
         log: limits::log(reader),
         metrics: limits::metrics(reader),
+        tracing: tracing::tracing(reader),
     }
 }
 

@@ -94,6 +94,19 @@ impl Route {
         })
     }
 
+    /// Its path, with a name in place of what varies.
+    pub fn template(self) -> &'static str {
+        match self {
+            Self::Login => "/login",
+            Self::Logout => "/logout",
+            Self::Password => "/password/change",
+            Self::Refresh => "/refresh",
+            Self::Register => "/register",
+            Self::Session(_) => "/sessions/{id}",
+            Self::Sessions => "/sessions",
+        }
+    }
+
     /// What its requests are counted as.
     pub fn endpoint(self) -> Endpoint {
         match self {
