@@ -40,9 +40,14 @@ use crate::shutdown::{Drain, Outcome};
 use crate::store::embedded::{self, EmbeddedStore};
 use crate::store::redis::observe::FleetObserver;
 use crate::store::redis::{Outside, RedisStore, Remembering};
-use crate::store::{Backend, Store, StoreError, StoreObserver};
+use crate::store::{Backend, Store, StoreError, StoreErrorKind, StoreObserver, StoreOperation};
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::label::Label as _;
+use crate::telemetry::traces::export::{ExportConfigError, Exporter};
+use crate::telemetry::traces::sampling::Sampled;
+use crate::telemetry::traces::span::Kind;
+use crate::telemetry::traces::{self, RequestLine, Tracer};
 use crate::token::keyring::{Key, KeyId, KeyRing, KeyRingError};
 use crate::token::time::{Clock, Now};
 
@@ -54,6 +59,7 @@ pub struct App {
     public: PublicFace,
     drain: Drain,
     server: Server,
+    traces: Option<(Tracer, Exporter)>,
 }
 
 /// Why a service could not be built. The texts name settings and files, never a secret.
@@ -95,6 +101,9 @@ pub enum StartError {
     /// No randomness, or the file of authorities.
     #[error(transparent)]
     Authenticator(#[from] AuthenticatorError),
+    /// The tracing section.
+    #[error(transparent)]
+    Traces(#[from] ExportConfigError),
 }
 
 /// How often the store is asked whether it answers.
@@ -112,7 +121,10 @@ impl App {
         let metrics = Arc::new(Metrics::new(&config.metrics));
         let (backend, keys) = open_store(&config, &clock, &metrics).await?;
         let audit = Audit::open(&config.audit, &metrics).map_err(StartError::Audit)?;
-        let store = Arc::new(Store::new(backend).observed_by(Arc::clone(&metrics) as Arc<dyn StoreObserver>));
+        let traces = Exporter::start(&config.tracing, &metrics)?;
+        let calls = Arc::clone(&metrics) as Arc<dyn StoreObserver>;
+        let calls = if traces.is_some() { StoreCalls::over(calls, &config.store) } else { calls };
+        let store = Arc::new(Store::new(backend).observed_by(calls));
         let keys = Arc::new(keys);
         if config.accounts.enabled {
             for client in config.accounts.first_party_clients() {
@@ -173,7 +185,7 @@ impl App {
         let gateways = ForwardAuth::new(&config.forward_auth);
         let description = Published::new(openapi::public(features, &context.service.issuer).to_string());
         let public = PublicFace::new(Arc::clone(&context), metadata, accounts, gateways, description);
-        Ok(Self { service, context, public, drain, server })
+        Ok(Self { service, context, public, drain, server, traces })
     }
 
     /// Where the listeners listen: the public one first, then the admin one.
@@ -218,7 +230,7 @@ impl App {
 
     /// Answers until the drain has come to its end.
     pub async fn run(self) -> Outcome {
-        let Self { service, context, public, drain, server } = self;
+        let Self { service, context, public, drain, server, traces } = self;
         // Asked once before the first answer, so that readiness is true from the start when it can be.
         let watched = WatchedStore::found(service.store.probe().await);
         watched.show(&context);
@@ -226,14 +238,19 @@ impl App {
         let keys = Arc::clone(&service.signing);
         let reader = tokio::spawn(async move { keys.watch().await });
         let audit = context.audit.clone();
+        let (tracer, exporter) = traces.unzip();
         let description = Published::new(openapi::admin().to_string());
-        let faces = Faces { public, admin: AdminFace::new(context, server.statistics(), description) };
+        let admin = AdminFace::new(context, server.statistics(), description);
+        let faces = Faces { public, admin, tracer };
         let outcome = server.serve(faces, &drain).await;
         prober.abort();
         reader.abort();
         service.store.close().await;
         // Nobody acts any more. It waits for a disk or a pipe, so it is done where that holds nobody up.
         let _ = tokio::task::spawn_blocking(move || audit.close()).await;
+        if let Some(exporter) = exporter {
+            exporter.finish().await;
+        }
         outcome
     }
 }
@@ -249,15 +266,40 @@ const ONE_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 struct Faces {
     public: PublicFace,
     admin: AdminFace,
+    tracer: Option<Tracer>,
 }
 
-impl Handler for Faces {
-    async fn handle(&self, request: &mut Request<RequestBody>, peer: &Peer) -> Answer {
-        let mut answer = if peer.listener == ADMIN {
+impl Faces {
+    async fn answer(&self, request: &mut Request<RequestBody>, peer: &Peer) -> Answer {
+        if peer.listener == ADMIN {
             // Large and seldom used: it would make the future of every introspection as large.
             Box::pin(self.admin.handle(request, peer)).await
         } else {
             self.public.handle(request, peer).await
+        }
+    }
+
+    async fn record(
+        &self,
+        tracer: &Tracer,
+        sampled: Sampled,
+        request: &mut Request<RequestBody>,
+        peer: &Peer,
+    ) -> Answer {
+        let path = request.uri().path();
+        let route = if peer.listener == ADMIN { AdminFace::template(path) } else { self.public.template(path) };
+        let line = RequestLine::of(request, route, peer.encrypted);
+        tracer.record(sampled, line, self.answer(request, peer)).await
+    }
+}
+
+impl Handler for Faces {
+    async fn handle(&self, request: &mut Request<RequestBody>, peer: &Peer) -> Answer {
+        let sampled = self.tracer.as_ref().and_then(|tracer| Some((tracer, tracer.decide(request.headers())?)));
+        let mut answer = match sampled {
+            None => self.answer(request, peer).await,
+            // On the heap, for the same reason.
+            Some((tracer, sampled)) => Box::pin(self.record(tracer, sampled, request, peer)).await,
         };
         if peer.encrypted {
             answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, ONE_YEAR);
@@ -267,6 +309,37 @@ impl Handler for Faces {
 
     fn refuse(&self, refusal: Refusal) -> Answer {
         self.public.refuse(refusal)
+    }
+}
+
+/// Counts calls of the store, and shows each in the trace of the request that made it.
+struct StoreCalls {
+    counted: Arc<dyn StoreObserver>,
+    system: &'static str,
+    kind: Kind,
+}
+
+impl StoreCalls {
+    fn over(counted: Arc<dyn StoreObserver>, store: &StoreConfig) -> Arc<dyn StoreObserver> {
+        let (system, kind) = match store {
+            StoreConfig::Embedded { .. } => ("redb", Kind::Internal),
+            StoreConfig::Redis(_) => ("redis", Kind::Client),
+        };
+        Arc::new(Self { counted, system, kind })
+    }
+}
+
+impl StoreObserver for StoreCalls {
+    fn observed(&self, operation: StoreOperation, error: Option<StoreErrorKind>, duration: Duration) {
+        self.counted.observed(operation, error, duration);
+        let about = || {
+            let mut about =
+                vec![("db.system.name", self.system.into()), ("db.operation.name", operation.value().into())];
+            about.extend(error.map(|kind| ("error.type", kind.value().into())));
+            about
+        };
+        let name = if operation.is_write() { "store write" } else { "store read" };
+        traces::note(name, self.kind, duration, about, error.is_some());
     }
 }
 

@@ -88,6 +88,11 @@ impl AdminFace {
         answer
     }
 
+    /// The path of the endpoint that answers `path`, with names in place of what varies in it; `None` when none does.
+    pub fn template(path: &str) -> Option<&'static str> {
+        Some(Route::of(path).0).filter(|listed| !listed.is_empty())
+    }
+
     async fn answer(&self, route: Route, request: &mut Request<RequestBody>, peer: &Peer) -> Result<Answer, ApiError> {
         let (methods, allow) = route.methods();
         if request.method() == Method::OPTIONS && !methods.is_empty() {

@@ -8,8 +8,8 @@ use serde_json::{Value as Json, json};
 
 use super::tree::Value;
 use super::{
-    AccessLog, Acknowledge, AuditFailure, ClientCertificates, Delivery, Durability, LogFormat, Network, RedisTopology,
-    Registration, UnsafeSettings, WebOrigin,
+    AccessLog, Acknowledge, AuditFailure, ClientCertificates, Delivery, Durability, LogFormat, Network, Ratio,
+    RedisTopology, Registration, UnsafeSettings, WebOrigin,
 };
 use crate::client::{AuthenticationMethod, ClientId, GrantType, Right};
 use crate::jose::algorithm::Algorithm;
@@ -85,6 +85,27 @@ impl Kind for u32 {
 
     fn write(&self) -> Json {
         json!(self)
+    }
+}
+
+impl Kind for Ratio {
+    fn describe() -> Description {
+        describe("number", "a number from 0 to 1", json!({"type": "number", "minimum": 0, "maximum": 1}))
+    }
+
+    fn parse(value: &Value) -> Option<Self> {
+        let ratio = match value {
+            Value::Integer(0) => 0.0,
+            Value::Integer(1) => 1.0,
+            Value::Float(ratio) => *ratio,
+            Value::Plain(text) => text.parse().ok()?,
+            _ => return None,
+        };
+        (0.0..=1.0).contains(&ratio).then_some(Self(ratio))
+    }
+
+    fn write(&self) -> Json {
+        json!(self.0)
     }
 }
 

@@ -84,6 +84,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// `[metrics]`.
     pub metrics: MetricsConfig,
+    /// `[tracing]`.
+    pub tracing: TracingConfig,
 }
 
 impl Config {
@@ -598,3 +600,30 @@ pub struct MetricsConfig {
     /// `latency_buckets`: upper edges of the request histogram, ascending, at most 64.
     pub latency_buckets: Vec<Duration>,
 }
+
+/// `[tracing]`: what is sent to a collector of OpenTelemetry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TracingConfig {
+    /// `endpoint` with the path of traces behind it; `None` for no traces.
+    pub endpoint: Option<http::Uri>,
+    /// `ca_file`: PEM of the authorities that a collector behind `https` is trusted by; those of the system if not set.
+    pub ca_file: Option<PathBuf>,
+    /// `sample_ratio`: the share of requests that is recorded when their callers do not say.
+    pub sample_ratio: Ratio,
+    /// `follow_callers`: whether a caller's `traceparent` decides for its request.
+    pub follow_callers: bool,
+    /// `service_name`.
+    pub service_name: String,
+    /// `resource_attributes`: names and values that every span is sent with.
+    pub resource_attributes: Vec<(String, String)>,
+    /// `queue`: how many spans may wait for being sent.
+    pub queue: usize,
+    /// `interval`: the longest that a span waits for others to be sent with.
+    pub interval: Duration,
+    /// `timeout`: how long one export may take.
+    pub timeout: Duration,
+}
+
+/// A share, from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Ratio(pub f64);

@@ -46,6 +46,28 @@ impl Environment for BTreeMap<String, String> {
 /// Variables under our prefix that are not settings: the command line reads them.
 const RESERVED: [&str; 1] = ["INTROSPECTD_CONFIG"];
 
+/// Variables that OpenTelemetry gives the same meaning in every service, and the settings that they stand for. Our own
+/// variables are stronger.
+const COMMON: [(&str, &str); 4] = [
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "tracing.endpoint"),
+    ("OTEL_TRACES_SAMPLER_ARG", "tracing.sample_ratio"),
+    ("OTEL_SERVICE_NAME", "tracing.service_name"),
+    ("OTEL_RESOURCE_ATTRIBUTES", "tracing.resource_attributes"),
+];
+
+/// Those of [`COMMON`] that are set. An empty one is not, and none counts with `OTEL_SDK_DISABLED`, as their
+/// specification says; one that is not UTF-8 cannot be meant for anybody.
+fn common(variables: &[(OsString, OsString)]) -> Vec<(&'static str, String)> {
+    let find = |name: &str| {
+        let (_, value) = variables.iter().find(|(found, _)| found == name)?;
+        value.to_str().map(str::trim).filter(|value| !value.is_empty())
+    };
+    if find("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        return Vec::new();
+    }
+    COMMON.iter().filter_map(|(name, _)| Some((*name, find(name)?.to_owned()))).collect()
+}
+
 /// Puts all sources into one tree. What cannot be read is reported and left out.
 pub(super) fn gather<E: Environment>(
     sources: &Sources<E>,
@@ -59,6 +81,10 @@ pub(super) fn gather<E: Environment>(
     let mut variables = sources.environment.variables();
     // A table given whole comes before its parts, which are stronger.
     variables.sort();
+    for (name, value) in common(&variables) {
+        let key = COMMON.iter().find(|(common, _)| *common == name).map_or("", |(_, key)| key);
+        add(&mut tree, place(key, value, &Origin::Variable(name.into()), declarations), errors);
+    }
     for (name, value) in variables {
         let Some(name) = name.to_str().filter(|name| is_ours(name, declarations)) else { continue };
         let origin = Origin::Variable(name.into());

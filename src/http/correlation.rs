@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName};
 
+use crate::telemetry::traces::context::Parent;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -17,18 +19,8 @@ pub fn request_id(headers: &HeaderMap) -> Option<&str> {
 
 /// The trace that a request is part of (W3C Trace Context section 3.2.2.3); what is malformed counts as absent.
 pub fn trace_id(headers: &HeaderMap) -> Option<&str> {
-    let mut lines = headers.get_all(TRACE_PARENT).iter();
-    let text = lines.next()?.to_str().ok().filter(|_| lines.next().is_none())?;
-    let mut parts = text.split('-');
-    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let is_hex = |part: &str, length: usize| {
-        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let given = |part: &str| part.bytes().any(|byte| byte != b'0');
-    // Only a later version may have more behind the flags.
-    let whole = version != "ff" && (version != "00" || parts.next().is_none());
-    let fits = is_hex(version, 2) && is_hex(trace, 32) && is_hex(parent, 16) && is_hex(flags, 2);
-    (whole && fits && given(trace) && given(parent)).then_some(trace)
+    Parent::of(headers)?;
+    headers.get(TRACE_PARENT)?.to_str().ok()?.get(3..35)
 }
 
 #[cfg(test)]

@@ -143,6 +143,12 @@ impl PublicFace {
         }
     }
 
+    /// The path of the endpoint that answers `path`, with names in place of what varies in it; `None` when none does.
+    pub fn template(&self, path: &str) -> Option<&'static str> {
+        let route = self.route(path);
+        (route != Route::Unknown).then(|| route.template())
+    }
+
     async fn answer(
         &self,
         route: Route,

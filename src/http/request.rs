@@ -9,13 +9,15 @@ use hyper::body::Body as _;
 
 use super::error::ApiError;
 use super::{Context, certificate};
-use crate::auth::Caller;
 use crate::auth::credentials::{BodyCredentials, Credentials};
 use crate::auth::throttle::Source;
+use crate::auth::{self, Caller};
 use crate::client::Client;
 use crate::config::Network;
 use crate::form::{Form, Parameter};
 use crate::server::{Peer, RequestBody};
+use crate::telemetry::metrics::ClientAuthMethod;
+use crate::telemetry::traces::{self, Step};
 use crate::token::time::Now;
 
 /// A body that an endpoint understands.
@@ -127,6 +129,15 @@ impl Context {
         peer: &Peer,
         now: Now,
     ) -> Result<Caller, ApiError> {
+        let step = traces::step("authenticate client");
+        let outcome = self.identify(headers, form, peer, now).await;
+        if let Some(step) = step {
+            end(step, &outcome);
+        }
+        outcome
+    }
+
+    async fn identify(&self, headers: &HeaderMap, form: &Form<'_>, peer: &Peer, now: Now) -> Result<Caller, ApiError> {
         let source = source(headers, peer, &self.authentication.trusted_proxies);
         let mut body = BodyCredentials {
             client_id: form.get(Parameter::ClientId),
@@ -152,6 +163,26 @@ impl Context {
         let outcome = self.authenticator.authenticate_on(&credentials, headers, source, memory, now).await;
         self.observer.authentication(&credentials, &outcome);
         Ok(outcome?)
+    }
+}
+
+/// Says in the trace who was calling, or why that is not known.
+fn end(step: Step, outcome: &Result<Caller, ApiError>) {
+    match outcome {
+        Ok(caller) => {
+            let method = match caller.method() {
+                auth::Method::SecretBasic => ClientAuthMethod::Basic,
+                auth::Method::SecretPost => ClientAuthMethod::Post,
+                auth::Method::Assertion => ClientAuthMethod::Assertion,
+                auth::Method::Certificate => ClientAuthMethod::Certificate,
+                auth::Method::Public => ClientAuthMethod::None,
+                auth::Method::Bearer(_) => ClientAuthMethod::Bearer,
+            };
+            let id = caller.client().client_id.as_str().to_owned();
+            let about = vec![("introspectd.client.id", id.into()), ("introspectd.auth.method", method.as_str().into())];
+            step.end(about, false);
+        }
+        Err(error) => step.end(vec![("error.type", error.code().into())], error.status().is_server_error()),
     }
 }
 

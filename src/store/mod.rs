@@ -139,6 +139,29 @@ impl StoreOperation {
         Self::WriteUser,
         Self::Probe,
     ];
+
+    /// Whether it changes what is kept.
+    pub fn is_write(self) -> bool {
+        match self {
+            Self::Insert
+            | Self::SetState
+            | Self::Rotate
+            | Self::MarkGrant
+            | Self::RaiseEpoch
+            | Self::UseOnce
+            | Self::WriteKeys
+            | Self::WriteClient
+            | Self::WriteUser => true,
+            Self::Token
+            | Self::Surroundings
+            | Self::Grant
+            | Self::Clock
+            | Self::ReadKeys
+            | Self::ReadClient
+            | Self::ReadUser
+            | Self::Probe => false,
+        }
+    }
 }
 
 /// Hands a call to the backend, and its end to the observer.

@@ -37,6 +37,7 @@
 //! - [`stores`] the store contract: one list of tests, run over every store
 //! - [`support`] servers, records, waiting
 //! - [`topology`] Redis in more than one process: Sentinel, and Redis Cluster
+//! - [`traces`] which requests a collector is told of, and what
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
@@ -79,3 +80,4 @@ mod rfc9701;
 mod scale;
 mod stores;
 mod topology;
+mod traces;

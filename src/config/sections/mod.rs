@@ -9,6 +9,7 @@ mod limits;
 mod listeners;
 mod signing;
 mod store;
+mod tracing;
 
 use super::Config;
 use super::kind::duration_text;
@@ -45,6 +46,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Config {
         log: limits::log(reader),
         audit: limits::audit(reader),
         metrics: limits::metrics(reader),
+        tracing: tracing::tracing(reader),
     }
 }
 

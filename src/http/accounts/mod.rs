@@ -121,7 +121,7 @@ impl Route {
             Self::Password => "/password/change",
             Self::Refresh => "/refresh",
             Self::Register => "/register",
-            Self::Session(_) => "/sessions/{id}",
+            Self::Session(_) => "/sessions/{session_id}",
             Self::Sessions => "/sessions",
         }
     }

@@ -14,6 +14,11 @@ pub trait Label: Copy + 'static {
 
     /// Which of the values this is.
     fn position(self) -> usize;
+
+    /// The text of this value.
+    fn value(self) -> &'static str {
+        Self::VALUES[self.position()]
+    }
 }
 
 /// The labels of one metric: none, one, or two.
@@ -166,6 +171,18 @@ label! {
         /// With an answer, absence included.
         Answered = "answered",
         /// With a fault.
+        Failed = "failed",
+    }
+}
+
+label! {
+    /// What became of a span of a trace.
+    SpanResult is "result" {
+        /// The collector has it.
+        Exported = "exported",
+        /// Too much was waiting, or its request had too many.
+        Dropped = "dropped",
+        /// It was sent, and the collector did not take it.
         Failed = "failed",
     }
 }

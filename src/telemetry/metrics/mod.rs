@@ -19,7 +19,7 @@ use std::time::Duration;
 pub use instrument::{Counter, Figure, Figures, Histogram, Mirror, Span, Switch};
 pub use label::{
     AccountAction, AccountResult, AuditResult, ClientAuthMethod, ClientAuthResult, Endpoint, LimitedBy, Outcome,
-    Protocol, RefreshResult, ReloadResult, StoreResult,
+    Protocol, RefreshResult, ReloadResult, SpanResult, StoreResult,
 };
 pub use page::Kind;
 pub use reference::reference;
@@ -224,6 +224,9 @@ metrics! {
     /// `introspect_draining`
     draining: Switch = "introspect_draining",
         "1 from the signal to stop until the process ends, else 0.";
+    /// `introspect_trace_spans_total`
+    trace_spans: Counter<SpanResult> = "introspect_trace_spans_total",
+        "Spans of traces that were recorded, by what became of them.";
     /// `introspect_foreign_series_refused_total`
     foreign_series_refused: Counter<()> = "introspect_foreign_series_refused_total",
         "Series of libraries that are not shown, because there were too many or their names are taken.";
