@@ -17,6 +17,7 @@ use super::issue::{IssueError, IssuedToken, Minted};
 use super::lookup::Freshness;
 use super::registry::KnownClient;
 use crate::store::{Rotation, RotationOutcome, StoreError, StoreErrorKind};
+use crate::telemetry::traces::carried;
 use crate::token::claims::Claims;
 use crate::token::decision::decide;
 use crate::token::digest::{GrantId, TokenDigest};
@@ -180,7 +181,10 @@ impl Service {
         }
         // Once begun it is carried through, even if the thief hangs up.
         let service = Arc::clone(self);
-        let ended = tokio::spawn(async move { service.revoke_mark(family, |mark| mark.revoked(Reason::REUSED)).await });
+        let ended =
+            tokio::spawn(carried(
+                async move { service.revoke_mark(family, |mark| mark.revoked(Reason::REUSED)).await },
+            ));
         let reused = ended.await.map_err(|_| cut_short())??;
         // The access tokens of the grant end with it.
         self.store.visible().await?;

@@ -13,6 +13,7 @@ use super::refresh::cut_short;
 use super::{Service, kept_until};
 use crate::client::{Client, Right};
 use crate::store::{StoreError, StoreErrorKind, Transition};
+use crate::telemetry::traces::carried;
 use crate::token::digest::GrantId;
 use crate::token::grant::GrantMark;
 use crate::token::identity::{self, Identity};
@@ -224,7 +225,7 @@ impl Service {
     /// node may be behind. `false` when it was revoked already.
     async fn end(self: &Arc<Self>, located: Located, cascade: bool, now: Now) -> Result<bool, StoreError> {
         let service = Arc::clone(self);
-        let carried_through = tokio::spawn(async move {
+        let carried_through = tokio::spawn(carried(async move {
             let Located { identity, record, spent } = located;
             let mut changed = false;
             // Whoever still holds a refresh token that has been exchanged means the session that it stands for.
@@ -251,7 +252,7 @@ impl Service {
                 }
             }
             Err(kept_changing())
-        });
+        }));
         carried_through.await.map_err(|_| cut_short())?
     }
 

@@ -193,6 +193,17 @@ on_failure = "refuse"
 
 [metrics]
 latency_buckets = ["1ms", "10ms", "1s"]
+
+[tracing]
+endpoint = "https://collector.example.com:4318"
+ca_file = "/etc/collector-ca.pem"
+sample_ratio = 0.5
+follow_callers = false
+service_name = "tokens"
+resource_attributes = ["site=one%20two"]
+queue = 512
+interval = "2s"
+timeout = "3s"
 "#;
 
 /// The same document in another format.
@@ -375,6 +386,20 @@ fn check_everything(config: &Config) {
     let path = Some("/var/log/introspectd/audit.log".into());
     assert_eq!(config.audit, AuditConfig { enabled: true, path, queue: 100, on_failure: AuditFailure::Refuse });
     assert_eq!(config.metrics.latency_buckets, [1, 10, 1000].map(Duration::from_millis));
+    assert_eq!(
+        config.tracing,
+        TracingConfig {
+            endpoint: Some("https://collector.example.com:4318/v1/traces".parse().unwrap()),
+            ca_file: Some("/etc/collector-ca.pem".into()),
+            sample_ratio: Ratio(0.5),
+            follow_callers: false,
+            service_name: "tokens".to_owned(),
+            resource_attributes: vec![("site".to_owned(), "one two".to_owned())],
+            queue: 512,
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(3),
+        }
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::service::issue::{GrantExpiry, IssuedToken, NewToken};
 use crate::service::refresh::cut_short;
 use crate::service::registry::KnownClient;
 use crate::store::StoreError;
+use crate::telemetry::traces::carried;
 use crate::token::claims::Claims;
 use crate::token::digest::GrantId;
 use crate::token::epoch::EpochAxis;
@@ -46,7 +47,7 @@ impl Service {
     ) -> Result<IssuedToken, AccountError> {
         // Once begun it is carried through: tokens that nobody was given are of no use, and in nobody's way.
         let service = Arc::clone(self);
-        let opened = tokio::spawn(async move { service.open(known, &new, rehashed, now).await });
+        let opened = tokio::spawn(carried(async move { service.open(known, &new, rehashed, now).await }));
         opened.await.map_err(|_| AccountError::Store(cut_short()))?
     }
 
@@ -143,10 +144,10 @@ impl Service {
     pub async fn log_out(self: &Arc<Self>, id: Option<UserId>, grant: GrantId, now: Now) -> Result<(), StoreError> {
         // For good: who has logged out is not logged in again by an operator who approves a token of that session.
         let service = Arc::clone(self);
-        let ended = tokio::spawn(async move {
+        let ended = tokio::spawn(carried(async move {
             service.end_grant(grant).await?;
             service.store.visible().await
-        });
+        }));
         ended.await.map_err(|_| cut_short())??;
         let Some(id) = id else { return Ok(()) };
         let unlisted = self.change_user(id, |user| {
@@ -180,7 +181,7 @@ impl Service {
     ) -> Result<KnownUser, AccountError> {
         // Once begun it is carried through, even if the caller goes away.
         let service = Arc::clone(self);
-        let changed = tokio::spawn(async move {
+        let changed = tokio::spawn(carried(async move {
             let subject = id.to_text();
             for _ in 0..ATTEMPTS {
                 let known = service.user(id).await?.ok_or(AccountError::Unknown)?;
@@ -198,7 +199,7 @@ impl Service {
                 }
             }
             Err(kept_changing())
-        });
+        }));
         changed.await.map_err(|_| AccountError::Store(cut_short()))?
     }
 

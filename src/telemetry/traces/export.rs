@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,10 +120,23 @@ impl Sending {
                 deadline = &mut end => break deadline,
                 () = self.gather(&mut batch) => {}
             }
-            tokio::select! {
-                biased;
-                deadline = &mut end => break deadline,
-                sent = self.deliver(&batch) => self.count(&mut batch, &sent, &mut wrong),
+            // What is on its way is waited for, so that the collector is not told of it a second time.
+            let (sent, ended) = {
+                let mut delivery = pin!(self.deliver(&batch));
+                tokio::select! {
+                    biased;
+                    sent = &mut delivery => (Some(sent), None),
+                    deadline = &mut end => match deadline {
+                        Ok(deadline) => (timeout_at(deadline, delivery).await.ok(), Some(Ok(deadline))),
+                        Err(gone) => (None, Some(Err(gone))),
+                    },
+                }
+            };
+            if let Some(sent) = sent {
+                self.count(&mut batch, &sent, &mut wrong);
+            }
+            if let Some(deadline) = ended {
+                break deadline;
             }
         };
         // Otherwise whoever would have asked has gone, and the service with it.

@@ -17,9 +17,8 @@ pub mod export;
 pub mod sampling;
 pub mod span;
 
-use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Method, Request, Response, Version};
@@ -35,7 +34,19 @@ use crate::token::time::Clock;
 pub const MOST_SPANS: usize = 64;
 
 tokio::task_local! {
-    static CURRENT: Recording;
+    static CURRENT: Arc<Recording>;
+}
+
+/// The same future as a part of the request that is being answered, for a task of its own: what was begun is carried
+/// through there, whether or not the caller waits for it.
+pub fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let current = CURRENT.try_with(Arc::clone).ok();
+    async move {
+        match current {
+            Some(recording) => CURRENT.scope(recording, work).await,
+            None => work.await,
+        }
+    }
 }
 
 /// Decides which requests are recorded, and takes what was recorded of them.
@@ -66,23 +77,24 @@ impl Tracer {
         line: RequestLine,
         answer: impl Future<Output = Response<B>>,
     ) -> Response<B> {
-        let recording = Recording {
+        let recording = Arc::new(Recording {
             tracer: self.clone(),
-            parent: Cell::new(sampled.span),
-            last_id: Cell::new(u64::from_be_bytes(sampled.span)),
+            state: Mutex::new(State {
+                parent: sampled.span,
+                last_id: u64::from_be_bytes(sampled.span),
+                line: Some(line),
+                status: None,
+                ended: None,
+                spans: Vec::new(),
+                left_out: 0,
+            }),
             sampled,
-            line: Some(line),
-            status: Cell::new(None),
-            spans: RefCell::default(),
-            left_out: Cell::new(0),
             clock: Started::now(),
-        };
-        let answered = async {
-            let answer = answer.await;
-            let _ = CURRENT.try_with(|recording| recording.status.set(Some(answer.status().as_u16())));
-            answer
-        };
-        CURRENT.scope(recording, answered).await
+        });
+        let mut answered = Answered { recording: Arc::clone(&recording), status: None };
+        let answer = CURRENT.scope(recording, answer).await;
+        answered.status = Some(answer.status().as_u16());
+        answer
     }
 
     /// Hands all spans of a request on, or none of them.
@@ -179,45 +191,71 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What is recorded of one request. It ends, and is handed on, when it is dropped.
+/// What is recorded of one request. It is handed on when the last task that is part of it has dropped it.
 struct Recording {
     tracer: Tracer,
     sampled: Sampled,
+    clock: Started,
+    state: Mutex<State>,
+}
+
+struct State {
     line: Option<RequestLine>,
     /// Of what a step that begins now is part.
-    parent: Cell<SpanId>,
-    last_id: Cell<u64>,
-    status: Cell<Option<u16>>,
-    spans: RefCell<Vec<Span>>,
-    left_out: Cell<u64>,
-    clock: Started,
+    parent: SpanId,
+    last_id: u64,
+    status: Option<u16>,
+    /// When the request was answered, or given up.
+    ended: Option<u64>,
+    spans: Vec<Span>,
+    left_out: u64,
+}
+
+/// Notes the end of the answering, however it ends: what was begun may go on in another task.
+struct Answered {
+    recording: Arc<Recording>,
+    status: Option<u16>,
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        let ended = self.recording.clock.nanoseconds(Instant::now());
+        let mut state = self.recording.state();
+        (state.status, state.ended) = (self.status, Some(ended));
+    }
 }
 
 impl Recording {
-    fn new_id(&self) -> SpanId {
-        let mut next = self.last_id.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn new_id(&mut self) -> SpanId {
+        let mut next = self.last_id.wrapping_add(0x9e37_79b9_7f4a_7c15);
         if mixed(next) == 0 {
             next = next.wrapping_add(1);
         }
-        self.last_id.set(next);
+        self.last_id = next;
         mixed(next).to_be_bytes()
     }
 
-    fn add(&self, span: Span) {
-        let mut spans = self.spans.borrow_mut();
+    fn add(&mut self, span: Span) {
         // One place is the request's own.
-        if spans.len() + 1 < MOST_SPANS {
-            spans.push(span);
+        if self.spans.len() + 1 < MOST_SPANS {
+            self.spans.push(span);
         } else {
-            self.left_out.set(self.left_out.get() + 1);
+            self.left_out += 1;
         }
     }
 }
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        let Some(RequestLine { name, mut attributes, state }) = self.line.take() else { return };
-        let status = self.status.get();
+        let recorded = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some(RequestLine { name, mut attributes, state }) = recorded.line.take() else { return };
+        let status = recorded.status;
         if let Some(status) = status {
             attributes.push(("http.response.status_code", status.into()));
         }
@@ -226,7 +264,7 @@ impl Drop for Recording {
             let error = status.map_or(Value::from("cancelled"), |status| status.to_string().into());
             attributes.push(("error.type", error));
         }
-        let mut spans = self.spans.take();
+        let mut spans = std::mem::take(&mut recorded.spans);
         for span in &mut spans {
             span.state.clone_from(&state);
         }
@@ -238,11 +276,12 @@ impl Drop for Recording {
             name: name.into(),
             kind: Kind::Server,
             began: self.clock.wall,
-            ended: self.clock.nanoseconds(Instant::now()),
+            ended: recorded.ended.unwrap_or_else(|| self.clock.nanoseconds(Instant::now())),
             attributes,
             failed,
         });
-        self.tracer.take(spans, self.left_out.get());
+        let left_out = recorded.left_out;
+        self.tracer.take(spans, left_out);
     }
 }
 
@@ -264,8 +303,10 @@ struct Begun {
 pub fn step(name: &'static str) -> Option<Step> {
     CURRENT
         .try_with(|recording| {
-            let id = recording.new_id();
-            let outer = recording.parent.replace(id);
+            let mut state = recording.state();
+            let id = state.new_id();
+            let outer = std::mem::replace(&mut state.parent, id);
+            drop(state);
             // Until it is known better: a step that is dropped in its midst was given up.
             let attributes = vec![("error.type", "cancelled".into())];
             Step(Box::new(Begun { name, id, outer, instant: Instant::now(), attributes, failed: true }))
@@ -285,8 +326,9 @@ impl Drop for Step {
     fn drop(&mut self) {
         let _ = CURRENT.try_with(|recording| {
             let step = &mut *self.0;
-            recording.parent.set(step.outer);
-            recording.add(Span {
+            let mut state = recording.state();
+            state.parent = step.outer;
+            state.add(Span {
                 trace: recording.sampled.trace,
                 id: step.id,
                 parent: Some(step.outer),
@@ -305,17 +347,19 @@ impl Drop for Step {
 /// Records something that took `duration` and ends at this moment, if the request is recorded that is being answered.
 pub fn note(name: &'static str, kind: Kind, duration: Duration, attributes: impl FnOnce() -> Attributes, failed: bool) {
     let _ = CURRENT.try_with(|recording| {
-        let ended = recording.clock.nanoseconds(Instant::now());
-        recording.add(Span {
+        let (ended, attributes) = (recording.clock.nanoseconds(Instant::now()), attributes());
+        let mut state = recording.state();
+        let (id, parent) = (state.new_id(), state.parent);
+        state.add(Span {
             trace: recording.sampled.trace,
-            id: recording.new_id(),
-            parent: Some(recording.parent.get()),
+            id,
+            parent: Some(parent),
             state: None,
             name: name.into(),
             kind,
             began: ended.saturating_sub(nanoseconds(duration)),
             ended,
-            attributes: attributes(),
+            attributes,
             failed,
         });
     });
