@@ -548,6 +548,27 @@ fn plain_lists_in_the_environment_are_separated_by_commas() {
     assert_eq!(config.metrics.latency_buckets, [1, 2].map(Duration::from_millis));
 }
 
+/// OpenTelemetry's own specification of its environment variables: what is empty is not set, and one switches all off.
+#[test]
+fn the_usual_variables_of_opentelemetry_count_and_ours_are_stronger() {
+    let usual = || {
+        Case::new()
+            .variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/")
+            .variable("OTEL_TRACES_SAMPLER_ARG", "0.25")
+            .variable("OTEL_SERVICE_NAME", "")
+            .variable("OTEL_RESOURCE_ATTRIBUTES", "site=one%20two,team=identity")
+    };
+    let tracing = usual().config().tracing;
+    assert_eq!(tracing.endpoint.unwrap(), "http://collector:4318/v1/traces");
+    assert_eq!((tracing.sample_ratio, &*tracing.service_name), (Ratio(0.25), "introspectd"));
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(tracing.resource_attributes, [pair("site", "one two"), pair("team", "identity")]);
+    let ours = usual().variable("INTROSPECTD_TRACING__SAMPLE_RATIO", "1").file("a.toml", "tracing.service_name = \"x\"");
+    let tracing = ours.config().tracing;
+    assert_eq!((tracing.sample_ratio, &*tracing.service_name), (Ratio(1.0), "x"));
+    assert_eq!(usual().variable("OTEL_SDK_DISABLED", "TRUE").config().tracing.endpoint, None);
+}
+
 /// Kubernetes puts these into every pod of a namespace that has a Service called introspectd, or introspectd-admin.
 #[test]
 fn service_links_and_reserved_variables_are_no_settings() {

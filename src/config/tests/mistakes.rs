@@ -322,3 +322,26 @@ fn files_that_cannot_be_read_are_named() {
         ],
     );
 }
+
+/// What is not a place that traces can be sent to is said at the start, and not found out by each export.
+#[test]
+fn collectors_are_urls_and_shares_are_shares() {
+    for endpoint in [
+        "collector:4318",
+        "ftp://collector",
+        "http://",
+        "http://user:password@collector",
+        "http://collector?a=b",
+        "http://collector#a",
+        "http://collector:0",
+    ] {
+        let case = Case::new().file("a.toml", &format!("[tracing]\nendpoint = \"{endpoint}\""));
+        let said = case.errors();
+        assert_eq!(said.len(), 1, "{endpoint}: {said:?}");
+        assert!(said[0].contains("tracing.endpoint") && !said[0].contains("password@"), "{said:?}");
+    }
+    for ratio in ["-0.1", "1.5", "\"all\"", "nan"] {
+        let case = Case::new().file("a.toml", &format!("[tracing]\nsample_ratio = {ratio}"));
+        assert!(case.errors()[0].contains("tracing.sample_ratio"), "{ratio}");
+    }
+}
