@@ -289,7 +289,8 @@ impl Faces {
         let path = request.uri().path();
         let route = if peer.listener == ADMIN { AdminFace::template(path) } else { self.public.template(path) };
         let line = RequestLine::of(request, route, peer.encrypted);
-        tracer.record(sampled, line, self.answer(request, peer)).await
+        // On the heap, for the same reason.
+        tracer.record(sampled, line, Box::pin(self.answer(request, peer))).await
     }
 }
 
@@ -298,8 +299,7 @@ impl Handler for Faces {
         let sampled = self.tracer.as_ref().and_then(|tracer| Some((tracer, tracer.decide(request.headers())?)));
         let mut answer = match sampled {
             None => self.answer(request, peer).await,
-            // On the heap, for the same reason.
-            Some((tracer, sampled)) => Box::pin(self.record(tracer, sampled, request, peer)).await,
+            Some((tracer, sampled)) => self.record(tracer, sampled, request, peer).await,
         };
         if peer.encrypted {
             answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, ONE_YEAR);

@@ -563,7 +563,8 @@ fn the_usual_variables_of_opentelemetry_count_and_ours_are_stronger() {
     assert_eq!((tracing.sample_ratio, &*tracing.service_name), (Ratio(0.25), "introspectd"));
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(tracing.resource_attributes, [pair("site", "one two"), pair("team", "identity")]);
-    let ours = usual().variable("INTROSPECTD_TRACING__SAMPLE_RATIO", "1").file("a.toml", "tracing.service_name = \"x\"");
+    let ours =
+        usual().variable("INTROSPECTD_TRACING__SAMPLE_RATIO", "1").file("a.toml", "tracing.service_name = \"x\"");
     let tracing = ours.config().tracing;
     assert_eq!((tracing.sample_ratio, &*tracing.service_name), (Ratio(1.0), "x"));
     assert_eq!(usual().variable("OTEL_SDK_DISABLED", "TRUE").config().tracing.endpoint, None);

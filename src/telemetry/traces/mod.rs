@@ -6,7 +6,7 @@
 //! - [`export`] how it gets there
 //!
 //! Off, none of this exists. On, a request that is not sampled is told so from its head, and everything after that finds
-//! no [`Recording`] around it. What is recorded belongs to the task of the request until it ends; then it goes to the
+//! no recording around it. What is recorded belongs to the task of the request until it ends; then it goes to the
 //! exporter at once, or is dropped and counted when the exporter has too much already. Nothing of a request ever waits
 //! for the exporter.
 //!

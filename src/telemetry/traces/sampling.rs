@@ -77,7 +77,7 @@ fn not_zero(span: SpanId) -> SpanId {
     if span == [0; 8] { [1; 8] } else { span }
 }
 
-/// Numbers that spread evenly: nothing is kept secret by them, and each costs a nanosecond (SplitMix64).
+/// Numbers that spread evenly: nothing is kept secret by them, and each costs a nanosecond (`SplitMix64`).
 fn cheap_random() -> u64 {
     thread_local! {
         static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(0));
