@@ -11,6 +11,7 @@ use crate::client::secret::Secret;
 use crate::client::{Client, ClientId, ClientState, Right, is_vschar};
 use crate::http::error::ApiError;
 use crate::http::json as body;
+use crate::http::name;
 use crate::http::request::{self, MediaType};
 use crate::http::trail::Trail;
 use crate::http::{Answer, Context, respond};
@@ -77,7 +78,11 @@ async fn create(context: &Context, request: &mut Request<RequestBody>, peer: &Pe
         ),
     };
     if let Some(id) = &id {
-        Trail::of(request).name(&context.service, "client_id", id.as_str());
+        Trail::of(request).name(&context.service, "client_id", id.as_str(), now).await;
+        // It would be in every log.
+        if !name::may_be_written(&context.service, id.as_str(), now).await {
+            return Err(invalid("client_id must not be a token, nor have the form of one"));
+        }
     }
     let secret = match members.get("client_secret") {
         None => None,

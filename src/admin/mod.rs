@@ -74,7 +74,7 @@ impl AdminFace {
         let room = context.audit.admit(act).map_err(ApiError::unavailable)?;
         let now = context.service.now();
         let mut trail = Trail { act: Some(act), promised: room.is_promised(), ..Trail::default() };
-        route.name(&context.service, &mut trail);
+        route.name(&context.service, &mut trail, now).await;
         let recording = Recording::begin(context, request.headers(), peer, now);
         recording.note(|noted| *noted = trail.clone());
         *Trail::of(request) = trail;
@@ -288,10 +288,10 @@ impl Route {
     }
 
     /// Names what its path names.
-    fn name(&self, service: &Service, trail: &mut Trail) {
+    async fn name(&self, service: &Service, trail: &mut Trail, now: Now) {
         match self {
-            Self::Client(id) | Self::ClientAction(id, _) => trail.name(service, "client_id", id.as_str()),
-            Self::Key(kid, _) => trail.name(service, "kid", kid),
+            Self::Client(id) | Self::ClientAction(id, _) => trail.name(service, "client_id", id.as_str(), now).await,
+            Self::Key(kid, _) => trail.name(service, "kid", kid, now).await,
             Self::Users(route) => route.name(&mut trail.target),
             _ => {}
         }

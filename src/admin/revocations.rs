@@ -141,7 +141,7 @@ pub async fn revoke_all(
     let trail = Trail::of(request);
     for (member, text) in [("client_id", &asked.client_id), ("sub", &asked.sub)] {
         if let Some(text) = text {
-            trail.name(&context.service, member, text);
+            trail.name(&context.service, member, text, now).await;
         }
     }
     if asked.all {

@@ -68,7 +68,7 @@ pub async fn issue(context: &Context, request: &mut Request<RequestBody>, peer: 
     let trail = Trail::of(request);
     trail.target.text("client_id", id.as_str());
     if let Some(sub) = &asked.sub {
-        trail.name(&context.service, "sub", sub);
+        trail.name(&context.service, "sub", sub, now).await;
     }
     if asked.token.is_some() {
         trail.target.value("imported", true);

@@ -31,6 +31,7 @@ pub mod introspect;
 pub mod json;
 pub mod jwks;
 pub mod metadata;
+pub mod name;
 pub mod observe;
 pub mod published;
 pub mod request;

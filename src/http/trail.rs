@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request};
 
 use super::error::ApiError;
-use super::{Answer, Context};
+use super::{Answer, Context, name};
 use crate::auth::credentials::{BodyCredentials, Credentials};
 use crate::auth::{Caller, Method};
 use crate::client::ClientId;
@@ -13,7 +13,6 @@ use crate::server::{Peer, RequestBody};
 use crate::service::Service;
 use crate::service::revoke::Touched;
 use crate::telemetry::audit::{Act, Actor, Details, Event, Origin, Outcome};
-use crate::token::keyring::Candidates;
 use crate::token::time::Now;
 use crate::token::value::{Presented, TokenKind};
 use crate::user::id::UserId;
@@ -51,11 +50,9 @@ impl Trail {
         Self { act: Some(act), actor: Actor::user(id), ..Self::default() }
     }
 
-    /// Names a text that a peer has sent, unless it may be a token: somebody may send one in a wrong place.
-    pub fn name(&mut self, service: &Service, member: &'static str, text: &str) {
-        if is_nameable(service, text) {
-            self.target.text(member, text);
-        }
+    /// Names a text that a peer has sent.
+    pub async fn name(&mut self, service: &Service, member: &'static str, text: &str, now: Now) {
+        name::add(service, &mut self.target, member, text, now).await;
     }
 
     /// Names tokens that were found.
@@ -77,6 +74,17 @@ impl Trail {
             }
         }
     }
+}
+
+/// A refresh token that came a second time.
+#[derive(Clone, Copy, Debug)]
+pub struct Reuse<'a> {
+    /// The token.
+    pub token: Presented<'a>,
+    /// The client that it was issued to.
+    pub client: &'a str,
+    /// What its sender is answered.
+    pub refusal: &'a ApiError,
 }
 
 /// The caller, as the log names it.
@@ -104,13 +112,6 @@ pub async fn claimed(service: &Service, headers: &HeaderMap) -> Actor {
         Ok(Some(_)) => Actor::Claimed(id.as_str().to_owned()),
         Ok(None) | Err(_) => Actor::Unknown,
     }
-}
-
-fn is_nameable(service: &Service, text: &str) -> bool {
-    // What a signed text of any issuer begins with: an object in base64url.
-    let looks_signed = text.starts_with("eyJ");
-    !looks_signed
-        && matches!(service.keys.recognise(Presented::new(text)), Candidates::Garbage | Candidates::Imported(_))
 }
 
 /// An act that is being done. Whoever goes away in the middle of it has a line all the same: it may have been done.
@@ -191,10 +192,11 @@ impl Context {
     }
 
     /// Records that a refresh token came a second time, and that its grant has ended.
-    pub fn record_reuse(&self, token: Presented<'_>, client: &str, headers: &HeaderMap, peer: &Peer, now: Now) {
+    pub fn record_reuse(&self, reuse: &Reuse<'_>, headers: &HeaderMap, peer: &Peer, now: Now) {
         if !self.audit.is_on() {
             return;
         }
+        let Reuse { token, client, refusal } = *reuse;
         let mut target = Details::default();
         if let Ok((grant, _)) = self.service.recognise_refresh_token(token) {
             target.text("grant_id", grant.to_text().as_str());
@@ -204,8 +206,8 @@ impl Context {
             now,
             act: Act::TokenReuse,
             outcome: Outcome::Done,
-            status: Some(StatusCode::BAD_REQUEST.as_u16()),
-            code: "invalid_grant",
+            status: Some(refusal.status().as_u16()),
+            code: refusal.code(),
             actor: Actor::Unknown,
             origin: Some(self.origin(headers, peer)),
             target,

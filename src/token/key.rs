@@ -45,6 +45,7 @@ pub struct Key {
     pub(super) successors: Zeroizing<[u8; 32]>,
     pub(super) identifiers: Zeroizing<[u8; 32]>,
     pub(super) sealing: Zeroizing<[u8; 32]>,
+    pub(super) names: Zeroizing<[u8; 32]>,
 }
 
 impl Key {
@@ -62,6 +63,7 @@ impl Key {
             successors: derive("introspectd 2026 v1 successor of a refresh token"),
             identifiers: derive("introspectd 2026 v1 identifier of a signed token"),
             sealing: derive("introspectd 2026 v1 sealing of signing keys"),
+            names: derive("introspectd 2026 v1 text that is not written into a log"),
         })
     }
 

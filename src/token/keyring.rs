@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -160,6 +162,13 @@ impl KeyRing {
         // An unknown key costs the same as a known one, so that time does not tell which keys are in use.
         let (key, known) = self.key(id).map_or((&self.active, false), |key| (key, true));
         bool::from(digest_of_secret(key, secret).ct_eq(digest)) & known
+    }
+
+    /// What stands for a text that must not be written down, as 22 characters: the same for the same text as long as
+    /// the key is the same. Nothing else is named or found by it.
+    pub fn pseudonym(&self, text: &str) -> String {
+        let digest = blake3::keyed_hash(&self.active.names, text.as_bytes());
+        URL_SAFE_NO_PAD.encode(&digest.as_bytes()[..16])
     }
 
     /// Whether digests made under this key id can be recognised.

@@ -231,6 +231,28 @@ impl CheckValue {
     pub(super) const BYTES: usize = 6;
 }
 
+/// Whether there is anything in `text` that has the form of a token of ours, opaque or signed, or of most of one.
+///
+/// For texts that are to be written down: whoever sends one may have put a token where something else belongs.
+pub fn holds_token(text: &str) -> bool {
+    let encoded =
+        |rest: &str| rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte)).count();
+    let opaque = [TokenKind::Access, TokenKind::Refresh]
+        .iter()
+        .flat_map(|kind| text.split(kind.prefix()).skip(1))
+        .any(|rest| encoded(rest) >= MOST_OF_A_TOKEN);
+    // An object in base64url, and what it says of another part.
+    let signed = text.match_indices("eyJ").any(|(start, _)| {
+        let rest = &text[start..];
+        let header = encoded(rest);
+        rest.as_bytes().get(header) == Some(&b'.') && encoded(&rest[header + 1..]) >= MOST_OF_A_TOKEN
+    });
+    opaque || signed
+}
+
+/// So many characters of a token may tell what the others are; no name that begins like one has as many by chance.
+const MOST_OF_A_TOKEN: usize = 16;
+
 fn has_prefix(text: &str) -> bool {
     [TokenKind::Access, TokenKind::Refresh].iter().any(|kind| text.starts_with(kind.prefix()))
 }

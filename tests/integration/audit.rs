@@ -16,6 +16,8 @@ use crate::support::eventually;
 use crate::support::node::{Kind, Node, OPERATOR, Registered};
 
 over_both_stores! {
+    a_session_that_has_ended_writes_no_more_lines
+    a_token_is_told_from_a_name_wherever_it_is
     an_operator_who_cannot_be_recorded_is_refused_but_never_a_revocation
     every_act_is_recorded_with_who_and_what_and_never_a_secret
     lines_of_peers_are_texts_in_ours
@@ -351,8 +353,12 @@ async fn lines_of_peers_are_texts_in_ours(kind: Kind) {
     let lines = recorded.of(Act::TokenRevokeAll, 4).await;
     assert_eq!(lines[0]["target"]["sub"], hostile);
     for line in &lines[1..] {
-        assert_eq!(line.get("target"), None, "{line}");
+        assert_eq!(line["target"].get("sub"), None, "{line}");
     }
+    // A text that is not written stands for itself all the same.
+    let withheld: BTreeSet<_> =
+        lines[1..].iter().map(|line| line["target"]["sub_withheld"].as_str().unwrap()).collect();
+    assert_eq!((withheld.len(), withheld.first().unwrap().len()), (3, 22));
     for token in [&access, &refresh, &signed] {
         for (method, path) in
             [("DELETE", format!("/admin/keys/{token}")), ("DELETE", format!("/admin/clients/{token}"))]
@@ -370,6 +376,66 @@ async fn lines_of_peers_are_texts_in_ours(kind: Kind) {
     for token in [&access, &refresh, &signed] {
         assert!(!text.contains(token.as_str()));
     }
+}
+
+/// Tokens among other words, tokens of others that were taken in, tokens as the name of a client; and names that only
+/// begin like one, under which operators would else hide what they do.
+async fn a_token_is_told_from_a_name_wherever_it_is(kind: Kind) {
+    let recorded = Recorded::start(kind, &[("tokens.imports", "true")]).await;
+    let node = &recorded.node;
+    let app = node.client(refresher()).await;
+    let (access, _) = node.tokens(&app).await;
+    let signed = node.issue(&app, json!({"format": "jwt"})).await["access_token"].as_str().unwrap().to_owned();
+    let foreign = "ory_at_Zm9yZWlnbg.c2lnbmF0dXJl";
+    node.issue(&app, json!({"token": foreign, "expires_in": 600})).await;
+    let revoke_all = async |member: &str, text: &str| {
+        node.operate("POST", "/admin/revocations", Some(json!({member: text}))).await;
+    };
+    let mut count = 0;
+    for token in [access.as_str(), &signed, foreign] {
+        for text in [format!("{token} "), format!("Bearer {token}"), format!("<{token}>"), format!("a,b;c\n{token}")] {
+            revoke_all("sub", &text).await;
+            count += 1;
+            let line = recorded.last(Act::TokenRevokeAll, count).await;
+            assert!(line["target"]["sub_withheld"].is_string() && line["target"].get("sub").is_none(), "{line}");
+        }
+        let answer = node.api.admin(OPERATOR, "DELETE", &format!("/admin/clients/{token}"), None).await;
+        assert!([400, 404].contains(&answer.status));
+    }
+    for text in ["eyJalice", "itd_at_home", "eyJ0.e30.x", "ory_at_nobody-has-this-one"] {
+        revoke_all("sub", text).await;
+        count += 1;
+        let line = recorded.last(Act::TokenRevokeAll, count).await;
+        assert_eq!(line["target"]["sub"], text);
+    }
+    for (id, status) in [("eyJx", 201), (access.as_str(), 400), (foreign, 400)] {
+        let body = json!({"client_id": id, "rights": ["introspect"]});
+        assert_eq!(node.api.admin(OPERATOR, "POST", "/admin/clients", Some(body)).await.status, status, "{id}");
+    }
+    node.operate("POST", "/admin/clients/eyJx/revoke", None).await;
+    assert_eq!(recorded.last(Act::ClientRevoke, 1).await["target"]["client_id"], "eyJx");
+    let text = recorded.text();
+    for token in [access.as_str(), &signed, foreign] {
+        assert!(!text.contains(token), "{token}");
+    }
+}
+
+/// Whoever has ever been logged in has a refresh token, and could fill the disk with it.
+async fn a_session_that_has_ended_writes_no_more_lines(kind: Kind) {
+    let recorded = Recorded::start(kind, &[("authentication.unknown_tokens_per_second", "1")]).await;
+    let user = json!({"username": "alice", "email": "alice@example.org", "password": PASSWORD});
+    let session = recorded.account("/register", None, user).await;
+    let refresh = session["refresh_token"].as_str().unwrap();
+    recorded.account("/logout", Some(refresh), json!({})).await;
+    let mut refused = 0;
+    for _ in 0..200 {
+        let request = recorded.node.api.request("POST", &recorded.node.api.url("/logout")).bearer_auth(refresh);
+        refused += u32::from(recorded.node.api.send(request).await.status == 429);
+    }
+    assert!(refused > 0);
+    recorded.node.operate("POST", "/admin/keys/rotate", None).await;
+    recorded.of(Act::KeyRotate, 1).await;
+    recorded.of(Act::SessionEnd, 1).await;
 }
 
 /// What was begun may have been done: who breaks off the connection leaves a line all the same.

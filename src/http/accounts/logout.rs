@@ -62,8 +62,10 @@ async fn here(asked: &Asked<'_>, shown: &Shown<'_>) -> Result<(), ApiError> {
                 trail.target.text("session_id", grant.id.to_text().as_str());
                 trail.target.text("client_id", &record.client_id);
             });
-            asked.context.service.log_out(user, grant.id, asked.now).await?;
-            ended = true;
+            let changed = asked.context.service.log_out(user, grant.id, asked.now).await?;
+            // No line where nothing was done, or whoever has ever had a session could write as many as he likes.
+            asked.note(|trail| trail.act = trail.act.filter(|_| changed));
+            ended |= changed;
         }
     }
     if !ended && let Err(seconds) = asked.face.guesses.spend(&asked.source, asked.now) {

@@ -8,6 +8,7 @@ use super::delivery::{Shown, hand_out};
 use crate::client::ClientId;
 use crate::http::Answer;
 use crate::http::error::ApiError;
+use crate::http::trail::Reuse;
 use crate::service::issue::IssueError;
 use crate::service::refresh::{RefreshError, RefreshRequest};
 use crate::telemetry::metrics::RefreshResult;
@@ -55,12 +56,13 @@ pub(super) async fn exchange(asked: &Asked<'_>) -> Result<Answer, ApiError> {
         Err(RefreshError::Issue(error)) => return Err(ApiError::internal(error)),
         Err(refused) => {
             let reused = matches!(refused, RefreshError::InvalidGrant { reused: true });
+            let refusal = shown.forgotten(ApiError::session_over());
             if reused {
-                let client = request.client.client.client_id.as_str();
-                asked.context.record_reuse(token, client, asked.headers, asked.peer, asked.now);
+                let reuse = Reuse { token, client: request.client.client.client_id.as_str(), refusal: &refusal };
+                asked.context.record_reuse(&reuse, asked.headers, asked.peer, asked.now);
             }
             asked.context.observer.refreshed(if reused { RefreshResult::Reused } else { RefreshResult::Refused });
-            return Err(shown.forgotten(ApiError::session_over()));
+            return Err(refusal);
         }
     };
     let result = if refreshed.repeated { RefreshResult::Repeated } else { RefreshResult::Rotated };

@@ -5,6 +5,7 @@ use crate::client::GrantType;
 use crate::form::{Form, Parameter};
 use crate::http::confirmation::{Confirmation, Sender};
 use crate::http::error::ApiError;
+use crate::http::trail::Reuse;
 use crate::http::{Answer, Context};
 use crate::service::refresh::{RefreshError, RefreshRequest};
 use crate::telemetry::metrics::RefreshResult;
@@ -39,10 +40,13 @@ pub(super) async fn exchange(
         confirmation: sender.confirmation(context, now).await?.as_ref().map(Confirmation::to_json),
     };
     let refreshed = context.service.refresh(&request, now).await.map_err(|error| {
-        if matches!(error, RefreshError::InvalidGrant { reused: true }) {
-            context.record_reuse(token, client.client_id.as_str(), sender.headers, sender.peer, now);
+        let reused = matches!(error, RefreshError::InvalidGrant { reused: true });
+        let refusal = count_refusal(context, error);
+        if reused {
+            let reuse = Reuse { token, client: client.client_id.as_str(), refusal: &refusal };
+            context.record_reuse(&reuse, sender.headers, sender.peer, now);
         }
-        count_refusal(context, error)
+        refusal
     })?;
     let result = if refreshed.repeated { RefreshResult::Repeated } else { RefreshResult::Rotated };
     context.observer.refreshed(result);

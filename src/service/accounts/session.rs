@@ -137,19 +137,20 @@ impl Service {
         Ok(true)
     }
 
-    /// Ends a session, whether or not it is still listed: refresh token and access tokens.
+    /// Ends a session, whether or not it is still listed: refresh token and access tokens. `false` when it had ended.
     ///
     /// # Errors
     /// [`StoreError`] when it cannot be said that it has ended.
-    pub async fn log_out(self: &Arc<Self>, id: Option<UserId>, grant: GrantId, now: Now) -> Result<(), StoreError> {
+    pub async fn log_out(self: &Arc<Self>, id: Option<UserId>, grant: GrantId, now: Now) -> Result<bool, StoreError> {
         // For good: who has logged out is not logged in again by an operator who approves a token of that session.
         let service = Arc::clone(self);
         let ended = tokio::spawn(carried(async move {
-            service.end_grant(grant).await?;
-            service.store.visible().await
+            let changed = service.end_grant(grant).await?;
+            service.store.visible().await?;
+            Ok::<_, StoreError>(changed)
         }));
-        ended.await.map_err(|_| cut_short())??;
-        let Some(id) = id else { return Ok(()) };
+        let changed = ended.await.map_err(|_| cut_short())??;
+        let Some(id) = id else { return Ok(changed) };
         let unlisted = self.change_user(id, |user| {
             let mut changed = user.clone();
             changed.sessions.retain(|session| session.grant != grant && session.expires_at > now.seconds());
@@ -159,7 +160,7 @@ impl Service {
         if let Err(error) = unlisted.await {
             tracing::debug!(%error, "a session that has ended was not taken off the list");
         }
-        Ok(())
+        Ok(changed)
     }
 
     /// Ends all sessions of a user, and every other token that speaks for it.
@@ -203,13 +204,13 @@ impl Service {
         changed.await.map_err(|_| AccountError::Store(cut_short()))?
     }
 
-    async fn end_grant(self: &Arc<Self>, grant: GrantId) -> Result<(), StoreError> {
-        if let Some(record) = self.store.grant(grant).await?
-            && let Some(family) = record.token.grant
-        {
-            self.revoke_mark(family, |mark| mark.revoked(Reason::LOGGED_OUT)).await?;
+    /// Ends a grant; `false` when it had ended, or there is none.
+    async fn end_grant(self: &Arc<Self>, grant: GrantId) -> Result<bool, StoreError> {
+        let family = self.store.grant(grant).await?.and_then(|record| record.token.grant);
+        match family {
+            Some(family) => self.revoke_mark(family, |mark| mark.revoked(Reason::LOGGED_OUT)).await,
+            None => Ok(false),
         }
-        Ok(())
     }
 }
 

@@ -106,14 +106,14 @@ impl Details {
         self.0.insert(name.to_owned(), json!(text.chars().take(MAX_TEXT_CHARACTERS).collect::<String>()));
     }
 
+    /// Adds what stands for a text that must not be written.
+    pub fn withheld(&mut self, name: &'static str, pseudonym: &str) {
+        self.0.insert(format!("{name}_withheld"), json!(pseudonym));
+    }
+
     /// Adds any other value.
     pub fn value(&mut self, name: &'static str, value: impl Into<Value>) {
         self.0.insert(name.to_owned(), value.into());
-    }
-
-    /// Takes a member away.
-    pub fn forget(&mut self, name: &'static str) {
-        self.0.remove(name);
     }
 
     /// Adds those of another.
