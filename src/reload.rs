@@ -3,6 +3,8 @@
 //!
 //! What cannot be taken over is named: it takes effect at the next start, and a node that is drained loses no request.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +63,12 @@ pub enum ReloadError {
     /// The settings.
     #[error("{0}")]
     Config(ConfigErrors),
+    /// A file that set something sets nothing any more.
+    #[error("{0} is empty: somebody may be writing it")]
+    Emptied(PathBuf),
+    /// Somebody writes the files just now.
+    #[error("the files were changed while they were read")]
+    Unsettled,
     /// A certificate or key.
     #[error("the {listener} listener: {source}")]
     Tls {
@@ -70,6 +78,9 @@ pub enum ReloadError {
         source: TlsError,
     },
 }
+
+/// How often settings are read that somebody changes meanwhile.
+const ATTEMPTS: usize = 3;
 
 impl Reloader {
     /// Takes over what `load` reads, for a service that was built from `snapshot`.
@@ -121,7 +132,9 @@ impl Reloader {
             status: None,
             code: match result {
                 Ok(_) => "",
-                Err(ReloadError::Config(_)) => "invalid_configuration",
+                Err(ReloadError::Config(_) | ReloadError::Emptied(_) | ReloadError::Unsettled) => {
+                    "invalid_configuration"
+                }
                 Err(ReloadError::Tls { .. }) => "invalid_certificate",
             },
             actor: Actor::Host,
@@ -132,14 +145,17 @@ impl Reloader {
     }
 
     fn exchange(&self, current: &mut Current) -> Result<Reloaded, ReloadError> {
-        // Before it is read: what changes while it is read is seen by the next look.
-        current.fingerprint = current.snapshot.fingerprint();
-        let next = (self.load)().map_err(ReloadError::Config)?;
+        let next = self.read(current)?;
+        if let Some(file) = current.snapshot.emptied_in(&next) {
+            return Err(ReloadError::Emptied(file.to_owned()));
+        }
         let mut prepared = Vec::new();
+        let mut swapped = Vec::new();
         for (listener, handle) in &self.parts.certificates {
             if let Some(files) = listener_of(&next.config, listener) {
                 let certificate = handle.prepare(files).map_err(|source| ReloadError::Tls { listener, source })?;
                 prepared.push((handle, certificate));
+                swapped.push(*listener);
             }
         }
         let service = &self.parts.service;
@@ -153,39 +169,66 @@ impl Reloader {
             level.set(&next.config.log);
         }
         let differences = current.snapshot.differences(&next);
-        let (taken, at_restart) = differences.into_iter().partition(|path| self.takes(path));
-        current.fingerprint = next.fingerprint();
+        let (taken, at_restart) = differences.into_iter().partition(|path| takes(path, &swapped));
         // What waits for a restart is named again the next time.
         let mut in_effect = next;
-        in_effect.keep_of(&current.snapshot, |path| self.takes(path));
+        in_effect.keep_of(&current.snapshot, |path| takes(path, &swapped));
         current.snapshot = in_effect;
-        Ok(Reloaded { taken, at_restart })
+        Ok(Reloaded { taken: whole_clients(taken), at_restart })
     }
 
-    /// Whether a setting is taken over.
-    fn takes(&self, path: &str) -> bool {
-        let of_a_certificate = self.parts.certificates.iter().any(|(listener, _)| {
-            path.strip_prefix(listener).is_some_and(|key| key.starts_with(".tls_") && key.ends_with("_file"))
-        });
-        of_a_certificate || path == "log.level" || path.starts_with("clients[")
+    /// Reads the settings, and sees that nobody writes the files meanwhile.
+    fn read(&self, current: &mut Current) -> Result<Snapshot, ReloadError> {
+        for _ in 0..ATTEMPTS {
+            // Before they are read: what changes while they are read is seen by the next look.
+            current.fingerprint = current.snapshot.fingerprint();
+            let next = (self.load)().map_err(ReloadError::Config)?;
+            if current.snapshot.fingerprint() == current.fingerprint {
+                // It may name other files.
+                current.fingerprint = next.fingerprint();
+                return Ok(next);
+            }
+        }
+        Err(ReloadError::Unsettled)
     }
 
-    /// Looks from time to time whether a file has changed, and takes over what it says then. Never ends.
+    /// Looks from time to time whether a file has changed, and takes over what it says once it says the same at two
+    /// looks: whoever writes it may be in the middle. Never ends.
     pub async fn watch(&self, interval: Duration) {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut seen = None;
         loop {
             ticks.tick().await;
             let changed = {
                 let current = self.current.lock().await;
-                current.snapshot.fingerprint() != current.fingerprint
+                Some(current.snapshot.fingerprint()).filter(|now| *now != current.fingerprint)
             };
-            if changed {
+            if changed.is_some() && changed == seen {
                 // What was wrong is said in the log.
                 let _ = self.reload().await;
             }
+            seen = changed;
         }
     }
+}
+
+/// Whether a setting is taken over; of certificates, those of the listeners where they were.
+fn takes(path: &str, swapped: &[&str]) -> bool {
+    let of_a_certificate = swapped.iter().any(|listener| {
+        path.strip_prefix(listener).is_some_and(|key| key.starts_with(".tls_") && key.ends_with("_file"))
+    });
+    of_a_certificate || path == "log.level" || path.starts_with("clients[")
+}
+
+/// Names a client that has come, gone or become another as a whole, and of the others what has changed.
+fn whole_clients(paths: Vec<String>) -> Vec<String> {
+    let of =
+        |path: &str| path.starts_with("clients[").then(|| path.find("].").map(|end| path[..=end].to_owned())).flatten();
+    let others: BTreeSet<_> =
+        paths.iter().filter(|path| path.ends_with("].client_id")).filter_map(|path| of(path)).collect();
+    let named = paths.into_iter().map(|path| of(&path).filter(|client| others.contains(client)).unwrap_or(path));
+    named.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn listener_of<'a>(config: &'a Config, name: &str) -> Option<&'a crate::config::TlsFiles> {

@@ -119,7 +119,7 @@ pub async fn one(
     if method == Method::GET || method == Method::DELETE {
         authorise(context, request, peer, now, &[Right::Admin]).await?;
         if method == Method::DELETE {
-            service.delete_client(id).await.map_err(refuse)?;
+            service.delete_client(id, now).await.map_err(refuse)?;
             return Ok(respond::empty(StatusCode::NO_CONTENT));
         }
         let known = service.registry.find(id).await?.ok_or_else(ApiError::not_found)?;

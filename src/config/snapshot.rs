@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::error::ConfigErrors;
-use super::tree::{Node, Value, join};
+use super::tree::{Node, Origin, Value, join};
 use super::{Config, Environment, Sources, read};
 
 /// All settings, and what they were read from.
@@ -17,6 +17,8 @@ pub struct Snapshot {
     /// A digest of the value of each, by its full path: of secrets, too, so that a change of one is seen.
     values: BTreeMap<String, blake3::Hash>,
     files: Vec<PathBuf>,
+    /// Those of the configuration that set something.
+    speaking: Vec<PathBuf>,
 }
 
 impl Snapshot {
@@ -27,13 +29,20 @@ impl Snapshot {
     pub fn take<E: Environment>(sources: &Sources<E>) -> Result<Self, ConfigErrors> {
         let (config, log, tree) = read(sources)?;
         let values = log.effective.iter().filter(|effective| effective.used).map(|effective| {
-            let value = effective.value.as_ref().map(|value| blake3::hash(value.to_string().as_bytes()));
+            let value = effective.value.as_ref().map(|value| digest_of(&effective.key, value));
             let digest = effective.secret_digest.or(value).unwrap_or_else(|| blake3::hash(b""));
             (join(&effective.table, &effective.key), digest)
         });
         let mut files = sources.files.clone();
         collect_files(&tree, &mut files);
-        Ok(Self { values: values.collect(), config, files })
+        let speaking = sources.files.iter().filter(|file| sets_something(&tree, file)).cloned().collect();
+        Ok(Self { values: values.collect(), config, files, speaking })
+    }
+
+    /// A file of the configuration that set something here and sets nothing in `next`: whoever writes a file may have
+    /// emptied it first, and everything in it would be taken for deleted.
+    pub fn emptied_in(&self, next: &Self) -> Option<&Path> {
+        self.speaking.iter().find(|file| !next.speaking.contains(file)).map(PathBuf::as_path)
     }
 
     /// The settings of which the two differ, in the order of their paths.
@@ -62,6 +71,25 @@ impl Snapshot {
             hasher.update(&(content.len() as u64).to_be_bytes()).update(&content);
         }
         hasher.finalize()
+    }
+}
+
+/// Of a path, and of what is there: a certificate that was written over has changed.
+fn digest_of(key: &str, value: &serde_json::Value) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(value.to_string().as_bytes());
+    if let Some(path) = value.as_str().filter(|_| key.ends_with("_file")) {
+        hasher.update(&content(Path::new(path)).unwrap_or_default());
+    }
+    hasher.finalize()
+}
+
+/// Whether a value of `node` comes from `file`.
+fn sets_something(node: &Node, file: &Path) -> bool {
+    match &node.value {
+        Value::Table(entries) => entries.iter().any(|(_, child)| sets_something(child, file)),
+        Value::List(elements) => elements.iter().any(|element| sets_something(element, file)),
+        _ => matches!(&node.origin, Origin::File(path) if path.as_path() == file),
     }
 }
 

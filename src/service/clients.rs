@@ -10,7 +10,9 @@ use crate::client::metadata::{self, ClientMetadata, MetadataError};
 use crate::client::secret::{Secret, SecretHash, StoredSecret};
 use crate::client::{Client, ClientId, ClientState};
 use crate::store::{ClientWrite, StoreError};
+use crate::token::epoch::EpochAxis;
 use crate::token::grant::TokenFormat;
+use crate::token::record::Reason;
 use crate::token::time::Now;
 
 /// A client to be created.
@@ -196,13 +198,18 @@ impl Service {
         Ok(changed)
     }
 
-    /// Deletes a client. Its tokens are inactive from then on, also if a client of the same id is created later.
+    /// Deletes a client. Its tokens are inactive from then on, also if a client of the same id is created later; those,
+    /// too, that were issued elsewhere before now and are imported for that one.
     ///
     /// # Errors
-    /// [`ClientError`].
-    pub async fn delete_client(&self, id: &ClientId) -> Result<(), ClientError> {
+    /// [`ClientError`]. When it cannot be said that it was deleted, its tokens may be revoked for good all the same.
+    pub async fn delete_client(&self, id: &ClientId, now: Now) -> Result<(), ClientError> {
         if self.registry.declared(id.as_str()).is_some() {
             return Err(ClientError::Declared);
+        }
+        // First: of a client that is gone nobody would know any more that there is something left to be done.
+        if self.registry.read(id).await?.is_some() {
+            self.revoke_all(EpochAxis::Client(id.as_str()), None, Reason::BULK, now).await?;
         }
         let existed = self.store.delete_client(id).await?;
         // Also when somebody else has deleted it just now.

@@ -110,7 +110,7 @@ async fn clients_come_change_and_go() {
     assert!(service.api.is_active((APP.0, "another secret of the application"), &token).await);
 
     service.write("", &operator());
-    service.reloader.reload().await.unwrap();
+    assert_eq!(service.reloader.reload().await.unwrap().taken, ["clients[1]", "clients[2]"]);
     assert_eq!(service.api.introspect(new, &token).await.status, 401);
     assert!(!service.api.is_active(OPERATOR, &token).await, "its client is gone, whatever is remembered");
 }
@@ -128,11 +128,17 @@ async fn what_is_wrong_changes_nothing() {
         assert!(matches!(service.reloader.reload().await, Err(ReloadError::Config(_))), "{settings}");
         assert!(service.api.is_active(APP, &token).await, "the client that the file leaves out is still there");
     }
+    // As whoever writes a file over leaves it for a moment, or for good when the disk is full.
+    for nothing in ["", "\n", "# nothing\n[log]\n"] {
+        std::fs::write(service.folder.path().join("introspectd.toml"), nothing).unwrap();
+        assert!(matches!(service.reloader.reload().await, Err(ReloadError::Emptied(_))), "{nothing:?}");
+        assert!(service.api.is_active(APP, &token).await);
+    }
     std::fs::remove_file(service.folder.path().join("introspectd.toml")).unwrap();
     assert!(service.reloader.reload().await.is_err());
     assert!(service.api.is_active(APP, &token).await);
     let page = service.api.send(service.api.request("GET", &service.api.admin_url("/metrics"))).await.body;
-    assert!(page.contains("introspect_config_reloads_total{result=\"refused\"} 4\n"), "{page}");
+    assert!(page.contains("introspect_config_reloads_total{result=\"refused\"} 7\n"), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -178,7 +184,13 @@ async fn certificates_are_swapped_under_open_connections() {
     assert!(matches!(service.reloader.reload().await, Err(ReloadError::Tls { listener: "public", .. })));
     connect(service.public, one.cert.der()).await;
     std::fs::write(&key, other.signing_key.serialize_pem()).unwrap();
-    service.reloader.reload().await.unwrap();
+    let reloaded = service.reloader.reload().await.unwrap();
+    assert_eq!(reloaded.taken, ["public.tls_certificate_file", "public.tls_key_file"], "what is in them has changed");
+    connect(service.public, other.cert.der()).await;
+    // A listener that loses its certificate keeps it until the next start: nothing else is said.
+    service.write("", &operator());
+    let reloaded = service.reloader.reload().await.unwrap();
+    assert_eq!((&reloaded.taken[..], reloaded.at_restart.len()), (&[][..], 2), "{reloaded:?}");
     connect(service.public, other.cert.der()).await;
     let request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     assert_eq!(raw::exchange_over(open, request).await.status, 200, "who is connected stays so");

@@ -14,6 +14,7 @@ use crate::support::node::{AUDIENCE, Kind, Node, OPERATOR, Registered};
 over_both_stores! {
     a_bulk_revocation_outlives_its_own_memory
     a_list_imported_twice_changes_nothing
+    a_token_from_before_its_client_was_deleted_is_not_of_the_next_of_its_name
     a_token_revoked_in_bulk_before_its_import_is_never_active
     a_token_revoked_since_its_import_does_not_come_back
     an_imported_token_ends_as_any_other
@@ -173,6 +174,23 @@ async fn a_token_revoked_in_bulk_before_its_import_is_never_active(kind: Kind) {
     assert!(node.api.is_active(app.pair(), "clock-ahead").await);
     node.operate("POST", "/admin/revocations", Some(json!({"sub": "carol"}))).await;
     assert!(!node.api.is_active(app.pair(), "clock-ahead").await);
+}
+
+async fn a_token_from_before_its_client_was_deleted_is_not_of_the_next_of_its_name(kind: Kind) {
+    let node = Node::start(kind).await;
+    let app = node.application().await;
+    node.operate("DELETE", &format!("/admin/clients/{}", app.id), None).await;
+    let again = json!({
+        "client_id": app.id, "client_secret": app.secret, "rights": ["introspect"], "audiences": [AUDIENCE],
+        "grant_types": ["client_credentials"], "scope": "read write"
+    });
+    node.operate("POST", "/admin/clients", Some(again)).await;
+    assert_eq!(outcomes(&node, &[line(&node, &app, "never-seen-before", json!({}))]).await, ["revoked"]);
+    assert!(!node.api.is_active(app.pair(), "never-seen-before").await);
+    node.pass(Duration::from_secs(2)).await;
+    let later = line(&node, &app, "of-the-new-one", json!({"iat": node.now()}));
+    assert_eq!(outcomes(&node, &[later]).await, ["imported"]);
+    assert!(node.api.is_active(app.pair(), "of-the-new-one").await);
 }
 
 /// An epoch is forgotten when nothing issued before it can be alive; what was taken over since then may be.
