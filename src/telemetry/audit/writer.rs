@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::event::Event;
 use crate::telemetry::metrics::{AuditResult, Metrics};
@@ -28,6 +28,9 @@ pub enum Place {
 /// How long a line that could not be written waits for the next attempt.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// For how long a write may take before it counts as failed: whoever reads a pipe may have stopped to.
+const STALL: Duration = Duration::from_secs(2);
+
 /// How long the end of the process waits for the last lines.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -42,6 +45,7 @@ struct Shared {
     /// Something has changed in the queue.
     changed: Condvar,
     capacity: usize,
+    stall: Duration,
     metrics: Arc<Metrics>,
 }
 
@@ -57,6 +61,8 @@ struct Queue {
     /// How many were lost since the log of the service last said so.
     lost: u64,
     failing: bool,
+    /// Since when the operating system has a write of which nothing is heard.
+    writing: Option<Instant>,
     reopen: bool,
     closing: bool,
     ended: bool,
@@ -73,6 +79,20 @@ impl Shared {
         // Whoever panicked with it left it whole: no change of it takes two steps that can panic.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The queue, after a look at the thread: it cannot say by itself that it is stuck in a write.
+    fn watched_queue(&self) -> MutexGuard<'_, Queue> {
+        let mut queue = self.queue();
+        let is_stuck = queue.writing.is_some_and(|since| since.elapsed() >= self.stall);
+        if is_stuck && !queue.failing {
+            queue.failing = true;
+            self.metrics.audit_failing.set(true);
+            drop(queue);
+            tracing::error!("the audit log cannot be written: its reader does not read, or its disk does not answer");
+            queue = self.queue();
+        }
+        queue
+    }
 }
 
 impl Writer {
@@ -83,7 +103,7 @@ impl Writer {
     /// Those of opening the file and of starting the thread.
     pub fn start(place: Place, capacity: usize, refuses: bool, metrics: Arc<Metrics>) -> io::Result<Self> {
         let sink = open(&place)?;
-        Self::over(sink, move || open(&place), capacity, refuses, metrics)
+        Self::over(sink, move || open(&place), capacity, refuses, STALL, metrics)
     }
 
     fn over(
@@ -91,9 +111,10 @@ impl Writer {
         reopen: impl Fn() -> io::Result<Box<dyn Write + Send>> + Send + 'static,
         capacity: usize,
         refuses: bool,
+        stall: Duration,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
-        let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity, metrics });
+        let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity, stall, metrics });
         let hand = Hand { shared: Arc::clone(&shared), sink, reopen, text: Vec::new(), written: 0, lines: 0 };
         std::thread::Builder::new().name("audit".into()).spawn(move || hand.run())?;
         Ok(Self { shared, refuses })
@@ -105,7 +126,7 @@ impl Writer {
 
     /// Promises room for one line; `false` when there is none, or lines cannot be written at the moment.
     pub(super) fn reserve(&self) -> bool {
-        let mut queue = self.shared.queue();
+        let mut queue = self.shared.watched_queue();
         let granted = !queue.failing && queue.held() + queue.promised < self.shared.capacity;
         queue.promised += usize::from(granted);
         granted
@@ -118,17 +139,22 @@ impl Writer {
     pub(super) fn take(&self, event: Event) {
         let promised = event.promised;
         let rest = event.render();
-        let mut queue = self.shared.queue();
+        let mut queue = self.shared.watched_queue();
         queue.number += 1;
         let for_others = if promised { 0 } else { queue.promised };
+        let mut first_lost = false;
         if queue.held() + for_others >= self.shared.capacity || queue.ended {
             queue.lost += 1;
+            first_lost = queue.lost == 1;
             self.shared.metrics.audit_events.increment(AuditResult::Lost);
         } else {
             let line = format!("{{\"number\":{}{rest}\n", queue.number);
             queue.lines.push_back(line);
         }
         drop(queue);
+        if first_lost {
+            tracing::error!("lines of the audit log are being lost: too many wait to be written");
+        }
         self.shared.changed.notify_all();
     }
 
@@ -138,7 +164,7 @@ impl Writer {
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.shared.queue().held()
+        self.shared.watched_queue().held()
     }
 
     pub(super) fn close(&self) {
@@ -172,12 +198,22 @@ impl fmt::Debug for Writer {
 fn open(place: &Place) -> io::Result<Box<dyn Write + Send>> {
     Ok(match place {
         // Nobody else is to read who did what.
-        Place::File(path) => {
-            let file: File = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-            Box::new(file)
-        }
+        Place::File(path) => Box::new(
+            open_file(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?,
+        ),
         Place::Output => Box::new(io::stdout()),
     })
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    // Opening one waits for a reader, however long there is none.
+    if path.metadata().is_ok_and(|found| found.file_type().is_fifo()) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is a named pipe; give its reader the standard output",
+        ));
+    }
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
 /// What the thread has in its hand.
@@ -244,6 +280,7 @@ impl<R: Fn() -> io::Result<Box<dyn Write + Send>>> Hand<R> {
     /// Writes what is in hand, as far as it goes.
     fn write(&mut self) {
         while self.written < self.text.len() {
+            self.shared.queue().writing = Some(Instant::now());
             match self.sink.write(&self.text[self.written..]) {
                 Ok(0) => return self.failed(&io::ErrorKind::WriteZero.into()),
                 Ok(count) => self.written += count,
@@ -256,6 +293,7 @@ impl<R: Fn() -> io::Result<Box<dyn Write + Send>>> Hand<R> {
         }
         let mut queue = self.shared.queue();
         queue.in_hand = 0;
+        queue.writing = None;
         let recovered = std::mem::take(&mut queue.failing);
         let lost = std::mem::take(&mut queue.lost);
         drop(queue);
@@ -272,7 +310,10 @@ impl<R: Fn() -> io::Result<Box<dyn Write + Send>>> Hand<R> {
     }
 
     fn failed(&mut self, error: &io::Error) {
-        let before = std::mem::replace(&mut self.shared.queue().failing, true);
+        let mut queue = self.shared.queue();
+        queue.writing = None;
+        let before = std::mem::replace(&mut queue.failing, true);
+        drop(queue);
         self.shared.metrics.audit_failing.set(true);
         if !before {
             tracing::error!(%error, "the audit log cannot be written; it is tried again every second");
@@ -314,10 +355,8 @@ impl<R: Fn() -> io::Result<Box<dyn Write + Send>>> Hand<R> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-    use std::time::Instant;
-
     use serde_json::Value;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use super::super::{Act, Actor, Details, Outcome};
     use super::*;
@@ -331,6 +370,8 @@ mod tests {
         full: Arc<AtomicBool>,
         /// After how many bytes it is full.
         room: Arc<AtomicUsize>,
+        /// Held by a test: nothing is heard of a write until it lets go.
+        stuck: Arc<Mutex<()>>,
     }
 
     impl Disk {
@@ -353,6 +394,7 @@ mod tests {
 
     impl Write for Disk {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            drop(self.stuck.lock());
             let count = bytes.len().min(7).min(self.room.load(Ordering::SeqCst));
             if self.full.load(Ordering::SeqCst) || count == 0 {
                 return Err(io::ErrorKind::StorageFull.into());
@@ -368,10 +410,14 @@ mod tests {
     }
 
     fn writer(disk: &Disk, capacity: usize) -> Writer {
+        stalling_writer(disk, capacity, Duration::MAX)
+    }
+
+    fn stalling_writer(disk: &Disk, capacity: usize, stall: Duration) -> Writer {
         let metrics = Arc::new(Metrics::new(&MetricsConfig { latency_buckets: vec![PAUSE] }));
         let other = disk.clone();
         let reopen = move || Ok(Box::new(other.clone()) as Box<dyn Write + Send>);
-        Writer::over(Box::new(disk.clone()), reopen, capacity, true, metrics).unwrap()
+        Writer::over(Box::new(disk.clone()), reopen, capacity, true, stall, metrics).unwrap()
     }
 
     fn event(promised: bool) -> Event {
@@ -439,6 +485,23 @@ mod tests {
     }
 
     #[test]
+    fn a_write_of_which_nothing_is_heard_counts_as_failed() {
+        let disk = Disk::new();
+        let writer = stalling_writer(&disk, 16, Duration::ZERO);
+        let held = disk.stuck.lock().unwrap();
+        writer.take(event(false));
+        eventually("it is noticed", || writer.waiting() > 0 && writer.shared.queue().failing);
+        assert!(!writer.reserve());
+        assert!(writer.shared.metrics.render().contains("introspect_audit_failing 1\n"));
+        (0..20).for_each(|_| writer.take(event(false)));
+        assert_eq!(writer.waiting(), 16, "and what comes meanwhile waits");
+        drop(held);
+        eventually("the others", || writer.waiting() == 0);
+        eventually("it goes on", || writer.shared.metrics.render().contains("introspect_audit_failing 0\n"));
+        assert_eq!(disk.numbers(), (1..=16).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn room_that_was_promised_is_kept() {
         let disk = Disk::new();
         disk.full.store(true, Ordering::SeqCst);
@@ -491,6 +554,7 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600, "who did what is for nobody else to read");
         // A folder that is gone keeps what is open.
         let nowhere = folder.path().join("missing/audit.log");
-        assert!(open(&Place::File(nowhere)).is_err());
+        let said = open(&Place::File(nowhere)).err().unwrap().to_string();
+        assert!(said.contains("missing/audit.log: No such file"), "{said}");
     }
 }
