@@ -45,7 +45,9 @@ struct Current {
     snapshot: Snapshot,
     /// Those that first-party clients were declared from; others take effect at the next start.
     accounts: AccountsConfig,
-    fingerprint: blake3::Hash,
+    /// What stood in the files when they were last read, whether or not it was taken over; none while that is the
+    /// snapshot.
+    refused: Option<blake3::Hash>,
 }
 
 /// What came of it.
@@ -66,9 +68,6 @@ pub enum ReloadError {
     /// A file that set something sets nothing any more.
     #[error("{0} is empty: somebody may be writing it")]
     Emptied(PathBuf),
-    /// Somebody writes the files just now.
-    #[error("the files were changed while they were read")]
-    Unsettled,
     /// A certificate or key.
     #[error("the {listener} listener: {source}")]
     Tls {
@@ -79,15 +78,12 @@ pub enum ReloadError {
     },
 }
 
-/// How often settings are read that somebody changes meanwhile.
-const ATTEMPTS: usize = 3;
-
 impl Reloader {
     /// Takes over what `load` reads, for a service that was built from `snapshot`.
     pub fn new(parts: Parts, snapshot: Snapshot, level: Option<LevelHandle>, load: Load) -> Self {
-        let (accounts, fingerprint) = (snapshot.config.accounts.clone(), snapshot.fingerprint());
+        let accounts = snapshot.config.accounts.clone();
         parts.metrics.reloaded(parts.service.now());
-        Self { load, parts, level, current: Mutex::new(Current { snapshot, accounts, fingerprint }) }
+        Self { load, parts, level, current: Mutex::new(Current { snapshot, accounts, refused: None }) }
     }
 
     /// Reads the settings anew and takes over what can be.
@@ -132,9 +128,7 @@ impl Reloader {
             status: None,
             code: match result {
                 Ok(_) => "",
-                Err(ReloadError::Config(_) | ReloadError::Emptied(_) | ReloadError::Unsettled) => {
-                    "invalid_configuration"
-                }
+                Err(ReloadError::Config(_) | ReloadError::Emptied(_)) => "invalid_configuration",
                 Err(ReloadError::Tls { .. }) => "invalid_certificate",
             },
             actor: Actor::Host,
@@ -145,7 +139,9 @@ impl Reloader {
     }
 
     fn exchange(&self, current: &mut Current) -> Result<Reloaded, ReloadError> {
-        let next = self.read(current)?;
+        // Before they are read: what is written while they are read is seen by the next look.
+        current.refused = current.snapshot.change();
+        let next = (self.load)().map_err(ReloadError::Config)?;
         if let Some(file) = current.snapshot.emptied_in(&next) {
             return Err(ReloadError::Emptied(file.to_owned()));
         }
@@ -174,22 +170,8 @@ impl Reloader {
         let mut in_effect = next;
         in_effect.keep_of(&current.snapshot, |path| takes(path, &swapped));
         current.snapshot = in_effect;
+        current.refused = None;
         Ok(Reloaded { taken: whole_clients(taken), at_restart })
-    }
-
-    /// Reads the settings, and sees that nobody writes the files meanwhile.
-    fn read(&self, current: &mut Current) -> Result<Snapshot, ReloadError> {
-        for _ in 0..ATTEMPTS {
-            // Before they are read: what changes while they are read is seen by the next look.
-            current.fingerprint = current.snapshot.fingerprint();
-            let next = (self.load)().map_err(ReloadError::Config)?;
-            if current.snapshot.fingerprint() == current.fingerprint {
-                // It may name other files.
-                current.fingerprint = next.fingerprint();
-                return Ok(next);
-            }
-        }
-        Err(ReloadError::Unsettled)
     }
 
     /// Looks from time to time whether a file has changed, and takes over what it says once it says the same at two
@@ -202,7 +184,7 @@ impl Reloader {
             ticks.tick().await;
             let changed = {
                 let current = self.current.lock().await;
-                Some(current.snapshot.fingerprint()).filter(|now| *now != current.fingerprint)
+                current.snapshot.change().filter(|now| Some(*now) != current.refused)
             };
             if changed.is_some() && changed == seen {
                 // What was wrong is said in the log.

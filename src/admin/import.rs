@@ -271,6 +271,7 @@ fn refuse(error: ImportError) -> Trouble {
         ImportError::NotYetIssued => "iat",
         ImportError::Differs | ImportError::Issue(IssueError::SignedHere) => "token",
         ImportError::Issue(IssueError::NeverActive | IssueError::TooLong(_)) => "exp",
+        ImportError::Issue(IssueError::UserDisabled) => "sub",
         ImportError::Issue(IssueError::Unstorable(_)) => return general(error.to_string()).into(),
         ImportError::Issue(_) => {
             let ImportError::Issue(error) = error else { return general(error.to_string()).into() };

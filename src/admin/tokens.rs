@@ -152,7 +152,7 @@ fn check(
 pub(super) fn seconds(value: u64) -> Result<UnixSeconds, ApiError> {
     let seconds = UnixSeconds(value);
     if seconds > UnixSeconds::MAX {
-        return Err(ApiError::invalid_request("exp and nbf are seconds since 1970, not milliseconds"));
+        return Err(ApiError::invalid_request("exp, nbf and iat are seconds since 1970, not milliseconds"));
     }
     Ok(seconds)
 }
@@ -211,6 +211,7 @@ pub(super) fn refuse(error: IssueError) -> ApiError {
         | IssueError::SignedImport
         | IssueError::SignedHere
         | IssueError::TooLarge
+        | IssueError::UserDisabled
         | IssueError::Unstorable(_) => ApiError::invalid_request(error.to_string()),
         IssueError::Randomness(error) => ApiError::internal(error),
         IssueError::Signing(message) => ApiError::internal(message),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use super::Failure;
@@ -69,6 +69,12 @@ impl Serve {
         if self.dev {
             dev::prepare(&mut overrides);
         }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
+        // Before anything that takes time: the signal would end the process until somebody listens to it.
+        let hangup = {
+            let _inside = runtime.enter();
+            signal(SignalKind::hangup()).map_err(Failure::failed)?
+        };
         let sources = Sources { overrides, ..self.files.sources() };
         let is_dev = self.dev;
         let load: Load = Box::new(move || {
@@ -87,14 +93,18 @@ impl Serve {
             folder = if self.data.is_none() { dev::temporary_store(&mut config)? } else { None };
         }
         let level = logging::start(&config.log).map_err(Failure::failed)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
         let reloader = |parts| Reloader::new(parts, snapshot, Some(level), load);
-        let outcome = runtime.block_on(self.serve(config, reloader));
+        let outcome = runtime.block_on(self.serve(config, reloader, hangup));
         drop(folder);
         outcome
     }
 
-    async fn serve(self, config: Config, reloader: impl FnOnce(Parts) -> Reloader) -> Result<(), Failure> {
+    async fn serve(
+        self,
+        config: Config,
+        reloader: impl FnOnce(Parts) -> Reloader,
+        hangup: Signal,
+    ) -> Result<(), Failure> {
         let (accounts, interval) = (config.accounts.enabled, config.reload.interval);
         let app = App::build(config, Clock::System).await.map_err(|error| Failure::failed(error.to_string()))?;
         // What libraries count is shown on the same page. Only the program may decide this for its whole process.
@@ -102,7 +112,7 @@ impl Serve {
         let signals = app.drain().on_signals().map_err(Failure::failed)?;
         let reloader = Arc::new(reloader(app.parts()));
         let supervisor = Arc::new(Supervisor::of(&ProcessEnvironment));
-        let reloading = on_hangup(Arc::clone(&reloader), Arc::clone(&supervisor)).map_err(Failure::failed)?;
+        let reloading = on_hangup(hangup, Arc::clone(&reloader), Arc::clone(&supervisor));
         let watching = (!interval.is_zero()).then(|| tokio::spawn(async move { reloader.watch(interval).await }));
         let seeds = if self.dev { Some(dev::seed(app.service()).await?) } else { None };
         let places: Vec<String> = app.bound().iter().map(app::url).collect();
@@ -137,12 +147,11 @@ impl Serve {
 }
 
 /// Takes settings over at each SIGHUP.
-fn on_hangup(reloader: Arc<Reloader>, supervisor: Arc<Supervisor>) -> std::io::Result<JoinHandle<()>> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(tokio::spawn(async move {
+fn on_hangup(mut hangup: Signal, reloader: Arc<Reloader>, supervisor: Arc<Supervisor>) -> JoinHandle<()> {
+    tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             // What was wrong is said in the log.
             let _ = supervisor.while_reloading(reloader.reload()).await;
         }
-    }))
+    })
 }

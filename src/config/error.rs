@@ -25,6 +25,11 @@ impl ConfigErrors {
         if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
     }
 
+    /// One mistake alone.
+    pub(super) fn one(error: ConfigError) -> Self {
+        Self(vec![error])
+    }
+
     /// The mistakes, in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.0.iter()

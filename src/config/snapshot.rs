@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::error::ConfigErrors;
+use super::error::{ConfigError, ConfigErrors};
 use super::tree::{Node, Origin, Value, join};
 use super::{Config, Environment, Sources, read};
 
@@ -19,14 +19,36 @@ pub struct Snapshot {
     files: Vec<PathBuf>,
     /// Those of the configuration that set something.
     speaking: Vec<PathBuf>,
+    /// What stood in the files when they were read.
+    read: blake3::Hash,
 }
 
 impl Snapshot {
     /// Reads all sources. Everything that is wrong with them comes back at once.
     ///
+    /// Files are read until they say the same twice: else a change that comes while they are read would be in effect
+    /// in part, or in none, and never be seen.
+    ///
     /// # Errors
     /// [`ConfigErrors`].
     pub fn take<E: Environment>(sources: &Sources<E>) -> Result<Self, ConfigErrors> {
+        let mut snapshot = Self::take_once(sources)?;
+        // A pipe cannot be read again, and changes in no other way.
+        if !sources.files.iter().all(|file| file.is_file()) {
+            return Ok(snapshot);
+        }
+        for _ in 0..ATTEMPTS {
+            let again = Self::take_once(sources)?;
+            if again.read == snapshot.read {
+                return Ok(again);
+            }
+            snapshot = again;
+        }
+        let message = "the files were changed again and again while they were read".to_owned();
+        Err(ConfigErrors::one(ConfigError { key: None, origin: Origin::Default, message }))
+    }
+
+    fn take_once<E: Environment>(sources: &Sources<E>) -> Result<Self, ConfigErrors> {
         let (config, log, tree) = read(sources)?;
         let values = log.effective.iter().filter(|effective| effective.used).map(|effective| {
             let value = effective.value.as_ref().map(|value| digest_of(&effective.key, value));
@@ -36,7 +58,13 @@ impl Snapshot {
         let mut files = sources.files.clone();
         collect_files(&tree, &mut files);
         let speaking = sources.files.iter().filter(|file| sets_something(&tree, file)).cloned().collect();
-        Ok(Self { values: values.collect(), config, files, speaking })
+        let read = fingerprint(&files);
+        Ok(Self { values: values.collect(), config, files, speaking, read })
+    }
+
+    /// Whether something else stands in the files than when they were read, and a digest of that.
+    pub fn change(&self) -> Option<blake3::Hash> {
+        Some(fingerprint(&self.files)).filter(|now| *now != self.read)
     }
 
     /// A file of the configuration that set something here and sets nothing in `next`: whoever writes a file may have
@@ -61,17 +89,20 @@ impl Snapshot {
         let kept = other.values.iter().filter(|(path, _)| !taken(path));
         self.values.extend(kept.map(|(path, digest)| (path.clone(), *digest)));
     }
+}
 
-    /// What stands in all files that were read, as a digest. Files are followed to where they are now, so that a
-    /// replaced link is seen as well as a changed file (as Kubernetes replaces what it mounts).
-    pub fn fingerprint(&self) -> blake3::Hash {
-        let mut hasher = blake3::Hasher::new();
-        for file in &self.files {
-            let content = content(file).unwrap_or_default();
-            hasher.update(&(content.len() as u64).to_be_bytes()).update(&content);
-        }
-        hasher.finalize()
+/// How often files are read that somebody changes meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// What stands in files, as a digest. Files are followed to where they are now, so that a replaced link is seen as well
+/// as a changed file (as Kubernetes replaces what it mounts).
+fn fingerprint(files: &[PathBuf]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for file in files {
+        let content = content(file).unwrap_or_default();
+        hasher.update(&(content.len() as u64).to_be_bytes()).update(&content);
     }
+    hasher.finalize()
 }
 
 /// Of a path, and of what is there: a certificate that was written over has changed.
@@ -148,11 +179,11 @@ mod tests {
         std::fs::write(&second, "b-secret-of-a-gateway").unwrap();
         std::os::unix::fs::symlink(&first, &link).unwrap();
         let snapshot = take(&[("forward_auth.secret_file", link.to_str().unwrap())]);
-        let before = snapshot.fingerprint();
-        assert_eq!(before, snapshot.fingerprint());
+        assert_eq!(snapshot.change(), None);
         std::fs::remove_file(&link).unwrap();
-        assert_ne!(before, snapshot.fingerprint(), "it is gone");
+        let gone = snapshot.change();
+        assert!(gone.is_some());
         std::os::unix::fs::symlink(&second, &link).unwrap();
-        assert_ne!(before, snapshot.fingerprint());
+        assert!(snapshot.change().is_some() && snapshot.change() != gone);
     }
 }

@@ -90,6 +90,7 @@ impl Service {
         if token.issued_at.is_some_and(|issued_at| issued_at >= latest) {
             return Err(ImportError::NotYetIssued);
         }
+        self.expect_enabled(token.subject.as_deref()).await?;
         let presented = token.value.as_presented();
         if self.says_it_was_signed_here(presented) {
             return Err(IssueError::SignedHere.into());

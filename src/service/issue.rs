@@ -15,6 +15,7 @@ use crate::token::record::{Grant, Record, State};
 use crate::token::scope::Scope;
 use crate::token::time::{Now, Stamp, UnixSeconds};
 use crate::token::value::{TokenKind, TokenValue};
+use crate::user::id::UserId;
 
 /// A token to be issued. All texts have been checked.
 #[derive(Clone, Debug)]
@@ -99,6 +100,9 @@ pub enum IssueError {
     /// The metadata does not fit a record.
     #[error("{0}")]
     Unstorable(crate::token::codec::EncodeError),
+    /// Its subject is a user who is disabled.
+    #[error("sub is a user who is disabled")]
+    UserDisabled,
     /// The operating system gave no randomness.
     #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
@@ -119,6 +123,17 @@ pub(super) struct Minted {
 }
 
 impl Service {
+    /// Refuses a subject that is a user of ours who is disabled: disabling ends what there is, and nothing is to be
+    /// added to that.
+    pub(super) async fn expect_enabled(&self, subject: Option<&str>) -> Result<(), IssueError> {
+        let Some(id) = subject.filter(|_| self.accounts.is_some()).and_then(UserId::from_text) else { return Ok(()) };
+        match self.user(id).await? {
+            Some(known) if !known.user.is_active() => Err(IssueError::UserDisabled),
+            // Whoever is not known here may be known elsewhere.
+            _ => Ok(()),
+        }
+    }
+
     /// Issues an access token, with a refresh token if asked for. Nothing is returned before the store has it for good.
     ///
     /// If the caller goes away and this future is dropped, the token may be kept; nobody knows its text.
@@ -132,6 +147,7 @@ impl Service {
         }
         let access_expiry = new.expires_at.unwrap_or_else(|| self.usual_access_expiry(&new.owner, now));
         self.check_lifetime(access_expiry, new.not_before, now)?;
+        self.expect_enabled(new.subject.as_deref()).await?;
         let grant = match new.refresh {
             Some(expiry) => Some(self.new_grant(expiry, access_expiry, &new, now)?),
             None => None,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use introspectd::app::App;
 use introspectd::config::{Snapshot, Sources};
@@ -58,6 +59,11 @@ impl Service {
     }
 
     async fn start_with(settings: &str, clients: &str) -> Self {
+        Self::start_and_meanwhile(settings, clients, |_| {}).await
+    }
+
+    /// Has other clients written while it starts.
+    async fn start_and_meanwhile(settings: &str, clients: &str, meanwhile: impl FnOnce(&dyn Fn(&str))) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("introspectd.toml");
         let store = folder.path().join("data");
@@ -66,6 +72,9 @@ impl Service {
         let load = move || Snapshot::take(&sources);
         let snapshot = load().unwrap_or_else(|errors| panic!("{errors}"));
         let app = App::build(snapshot.config.clone(), Clock::System).await.unwrap();
+        meanwhile(&|clients| {
+            std::fs::write(folder.path().join("introspectd.toml"), text(&store, settings, clients)).unwrap();
+        });
         let (public, admin) = (app.bound()[0].address, app.bound()[1].address);
         let reloader = Arc::new(Reloader::new(app.parts(), snapshot, None, Box::new(load)));
         let running = tokio::spawn(app.run());
@@ -152,6 +161,20 @@ async fn what_needs_a_restart_is_named_until_there_is_one() {
     service.write("", &operator());
     let reloaded = service.reloader.reload().await.unwrap();
     assert_eq!((&reloaded.taken[..], &reloaded.at_restart[..]), (&["log.level".to_owned()][..], &[][..]));
+}
+
+/// Files are read at the start, and what they say is in effect a moment later: a change in between is none that was read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changes_while_the_service_starts_is_taken_over() {
+    let late = application(APP.1);
+    let service = Service::start_and_meanwhile("", &operator(), |write| write(&[operator(), late].concat())).await;
+    let reloader = Arc::clone(&service.reloader);
+    let watching = tokio::spawn(async move { reloader.watch(Duration::from_millis(10)).await });
+    eventually("the client is known", async || {
+        service.api.post("/token", APP, &[("grant_type", "client_credentials")]).await.status == 200
+    })
+    .await;
+    watching.abort();
 }
 
 /// Opens a connection to a server that is to present this certificate.

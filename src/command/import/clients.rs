@@ -1,9 +1,9 @@
 //! One client: created, or found to be there as it is asked for.
 
 use std::cell::RefCell;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -54,7 +54,11 @@ impl<'a> Registrar<'a> {
         dry_run: bool,
     ) -> Result<Self, Failure> {
         let open = |path: &Path| {
-            let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+            let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).and_then(|file| {
+                // One that was there may have been anybody's to read.
+                file.set_permissions(Permissions::from_mode(0o600))?;
+                Ok(file)
+            });
             file.map(|file| (path.to_owned(), RefCell::new(file)))
                 .map_err(|error| Failure::Usage(format!("cannot write {}: {error}", path.display())))
         };

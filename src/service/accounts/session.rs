@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{ATTEMPTS, AccountError, KnownUser, kept_changing};
 use crate::client::policy;
 use crate::service::Service;
-use crate::service::issue::{GrantExpiry, IssuedToken, NewToken};
+use crate::service::issue::{GrantExpiry, IssueError, IssuedToken, NewToken};
 use crate::service::refresh::cut_short;
 use crate::service::registry::KnownClient;
 use crate::store::StoreError;
@@ -75,7 +75,11 @@ impl Service {
             claims: Claims::default(),
             import: None,
         };
-        let issued = self.issue(token, now).await?;
+        let issued = self.issue(token, now).await.map_err(|error| match error {
+            // Since the password was looked at: no other failure than that of whoever was disabled before.
+            IssueError::UserDisabled => AccountError::Unknown,
+            other => other.into(),
+        })?;
         let grant = issued.grant.ok_or_else(|| AccountError::Internal("a session without a grant".into()))?;
         let session = Session {
             grant,

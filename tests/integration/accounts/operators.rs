@@ -32,6 +32,17 @@ async fn asvs_7_4_2_disabling_ends_everything_until_enabled(kind: Kind) {
     assert_eq!(site.log_in_with("alice", PASSWORD).await.status, 401);
     assert_eq!(site.node.operate("POST", &disable, Some(json!({}))).await, json!({"changed": false}));
     assert_eq!(site.node.operate("GET", &format!("/admin/users/{id}"), None).await["state"], json!("disabled"));
+    // Nor does an operator add a token to what has ended.
+    let app = site.node.application().await;
+    let (issue, import) = ("/admin/tokens", "/admin/tokens/import");
+    let token = json!({"client_id": app.id, "sub": id});
+    let refused = site.node.api.admin(OPERATOR, "POST", issue, Some(token)).await;
+    assert_eq!((refused.status, refused.error().as_str()), (400, "invalid_request"));
+    let undated = json!({"client_id": app.id, "sub": id, "token": "ory_at_legacy", "exp": site.node.now() + 60});
+    let imported = site.node.operate("POST", import, Some(json!({"tokens": [undated]}))).await;
+    let result = &imported["results"][0];
+    assert_eq!((&result["outcome"], &result["member"]), (&json!("refused"), &json!("sub")));
+    assert!(!site.is_active("ory_at_legacy").await);
     assert_eq!(site.node.operate("POST", &enable, Some(json!({}))).await, json!({"changed": true}));
     assert!(!site.is_active(&one.access).await && !site.works(&other.refresh).await, "what has ended stays so");
     assert!(site.is_active(&site.log_in("alice").await.access).await);

@@ -362,6 +362,9 @@ fn clients_come_over_from_the_list_that_hydra_prints() {
     let (summary, finished) = place.import(&["clients", "--from", "hydra", &file]);
     assert_eq!(counts(&summary)[1], 2, "who has a secret needs a place for it: {finished:?}");
     let secrets = place.path("secrets.jsonl");
+    // Made by somebody for whom everybody may read it.
+    fs::write(&secrets, "").unwrap();
+    fs::set_permissions(&secrets, fs::Permissions::from_mode(0o644)).unwrap();
     let (summary, finished) = place.import(&["clients", "--from", "hydra", "--secrets", &secrets, &file]);
     assert_eq!(counts(&summary), [6, 2, 2, 0, 0, 0, 2], "{finished:?}");
     assert_eq!(fs::metadata(&secrets).unwrap().permissions().mode() & 0o777, 0o600);
