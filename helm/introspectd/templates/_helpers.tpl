@@ -96,7 +96,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $ports = append $ports (int .) }}
 {{- end }}
 {{- range concat (list (include "introspectd.redisUrl" .)) (dig "redis" "nodes" (list) .Values.config) }}
-{{- with regexFind ":[0-9]+(/|$)" . }}
+{{- with regexFind ":[0-9]+([/?#]|$)" . }}
 {{- $ports = append $ports (regexFind "[0-9]+" . | int) }}
 {{- end }}
 {{- end }}
@@ -122,7 +122,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else if eq $unit "s" }}{{ $number }}
 {{- else if eq $unit "ms" }}{{ div (add $number 999) 1000 }}
 {{- else if eq $unit "us" }}{{ div (add $number 999999) 1000000 }}
-{{- else }}{{ fail (printf "config.drain.max: %s needs a unit: us, ms, s, m, h or d" .) }}
+{{- else }}{{ fail (printf "config.drain: %s needs a unit: us, ms, s, m, h or d" .) }}
+{{- end }}
+{{- end }}
+
+{{/* The labels by which Prometheus knows what the chart has it scrape. */}}
+{{- define "introspectd.scraped" -}}
+{{- if .Values.serviceMonitor.enabled -}}
+{namespace={{ .Release.Namespace | quote }},job={{ printf "%s-metrics" (include "introspectd.fullname" .) | quote }}}
+{{- else if .Values.podMonitor.enabled -}}
+{namespace={{ .Release.Namespace | quote }},job={{ printf "%s/%s" .Release.Namespace (include "introspectd.fullname" .) | quote }}}
 {{- end }}
 {{- end }}
 
@@ -183,7 +192,33 @@ limits: { memory: 64Mi, ephemeral-storage: 16Mi }
 {{- if and .Values.serviceMonitor.enabled (not .Values.metrics.service.enabled) }}
 {{- fail "serviceMonitor.enabled needs metrics.service.enabled" }}
 {{- end }}
+{{- $ids := list }}
+{{- range .Values.keys.digest }}
+{{- if has .id $ids }}
+{{- fail (printf "keys.digest has two keys of the id %s" .id) }}
+{{- end }}
+{{- $ids = append $ids .id }}
+{{- end }}
+{{- with .Values.keys.active }}
+{{- if not (has . $ids) }}
+{{- fail (printf "keys.active names %s, which keys.digest does not have" .) }}
+{{- end }}
+{{- end }}
+{{- range $from := list "commonLabels" "podLabels" }}
+{{- range $name, $_ := get $.Values $from }}
+{{- if has $name (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart") }}
+{{- fail (printf "%s must not set %s: the chart does, and finds its pods by such labels" $from $name) }}
+{{- end }}
+{{- if and (eq $from "podLabels") (hasKey $.Values.commonLabels $name) }}
+{{- fail (printf "podLabels and commonLabels both set %s" $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- $drain := dig "drain" "max" "30s" .Values.config | include "introspectd.seconds" | int }}
+{{- $least := dig "drain" "min" "5s" .Values.config | include "introspectd.seconds" | int }}
+{{- if gt $least $drain }}
+{{- fail (printf "config.drain.min (%d s) must not be longer than config.drain.max (%d s)" $least $drain) }}
+{{- end }}
 {{- $sleep := include "introspectd.preStop" . | int }}
 {{- if le (int .Values.terminationGracePeriodSeconds) (add $sleep $drain | int) }}
 {{- fail (printf "terminationGracePeriodSeconds (%d) must be longer than preStopSleepSeconds (%d) and config.drain.max (%d s) together" (int .Values.terminationGracePeriodSeconds) $sleep $drain) }}
