@@ -140,6 +140,8 @@ pub(super) async fn serve<H: Handler>(
     let opened = Instant::now();
     let progress = Arc::new(Progress::new(Stage::Head));
     let identified = tokio::select! {
+        // A request that is there already is answered.
+        biased;
         identified = timeout(patience, Stream::identify(transport, Arc::clone(&progress))) => identified,
         // It has asked for nothing yet.
         () = service.drain.reached(Phase::Closing) => return,

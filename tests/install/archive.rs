@@ -143,6 +143,16 @@ fn the_same_commit_gives_the_same_archive_whoever_builds_it() {
 }
 
 #[test]
+fn a_program_that_is_linked_dynamically_is_not_packed_as_static() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let arguments = ["--binary", PROGRAM, "--target", TARGET, "--out", out.to_str().unwrap()];
+    let refused = run(root().join("deploy/release").to_str().unwrap(), &arguments).unwrap();
+    assert!(!refused.status.success() && !out.exists());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("linked dynamically"));
+}
+
+#[test]
 fn a_program_of_another_version_is_refused() {
     let folder = TempDir::new().unwrap();
     let other = folder.path().join("introspectd");

@@ -76,6 +76,11 @@ fn every_line_of_the_example_is_a_setting() {
     let folder = format!("/var/lib/{}", value(UNIT, "StateDirectory"));
     assert!(path.starts_with(&folder), "the unit lets it write to {folder} only");
 
+    let log = format!("/var/log/{}/", value(UNIT, "LogsDirectory"));
+    for page in [EXAMPLE, "docs/observability.md"] {
+        assert!(text(page).contains(&format!("{log}audit.log")), "{page}: the unit lets it write logs to {log} only");
+    }
+
     let folder = TempDir::new().unwrap();
     let credentials = folder.path().join("credentials");
     std::fs::create_dir(&credentials).unwrap();

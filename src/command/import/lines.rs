@@ -47,6 +47,13 @@ pub(super) struct Batch {
     pub(super) end: Position,
 }
 
+/// U+FEFF as UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+fn utf8(text: Vec<u8>) -> Result<String, &'static str> {
+    String::from_utf8(text).map_err(|_| "not UTF-8")
+}
+
 impl Source {
     /// A file; `-` is standard input.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
@@ -158,7 +165,9 @@ impl Reader {
             let Some(text) = self.line().map_err(|error| unreadable(&self.name, &error))? else { break };
             let text = match text {
                 Ok(text) if text.trim_ascii().is_empty() => continue,
-                Ok(text) => String::from_utf8(text).map_err(|_| "not UTF-8"),
+                // Some editors begin a file with a mark that says that it is UTF-8.
+                Ok(text) if self.lines == 1 && text.starts_with(MARK) => utf8(text[MARK.len()..].to_vec()),
+                Ok(text) => utf8(text),
                 Err(reason) => Err(reason),
             };
             bytes += text.as_ref().map_or(0, String::len);

@@ -84,7 +84,8 @@ fn tokens_are_imported_once_and_what_was_revoked_stays_so() {
     let inactive = json!({"token": "inactive-token", "active": false});
     let mut lines: Vec<Value> = (0..5).map(|number| token(&format!("legacy-{number}"))).collect();
     lines.extend([expired, inactive]);
-    let text = joined(&lines, "\r\n\n");
+    // As editors of Windows write it.
+    let text = format!("\u{feff}{}", joined(&lines, "\r\n\n"));
     let file = place.write("tokens.jsonl", &text);
     let (summary, finished) = place.import(&["tokens", "--dry-run", &file]);
     assert_eq!((counts(&summary), finished.code), ([14, 5, 0, 0, 1, 1, 0], Some(0)), "{finished:?}");
