@@ -89,6 +89,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   {{- end }}
 {{- end }}
 
+{{/* The port of an address of Redis, with or without the scheme and whatever follows the port. */}}
+{{- define "introspectd.redisPort" -}}
+{{- $authority := regexReplaceAll "^[a-z]+://" . "" | regexFind "^[^/?#]*" }}
+{{- regexFind ":[0-9]+$" $authority | trimPrefix ":" | default "6379" }}
+{{- end }}
+
 {{/* Every port that Redis may be on, as JSON: those that are listed, and those of the addresses that are known here. */}}
 {{- define "introspectd.redisPorts" -}}
 {{- $ports := list }}
@@ -96,8 +102,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $ports = append $ports (int .) }}
 {{- end }}
 {{- range concat (list (include "introspectd.redisUrl" .)) (dig "redis" "nodes" (list) .Values.config) }}
-{{- with regexFind ":[0-9]+([/?#]|$)" . }}
-{{- $ports = append $ports (regexFind "[0-9]+" . | int) }}
+{{- with . }}
+{{- $ports = append $ports (include "introspectd.redisPort" . | atoi) }}
 {{- end }}
 {{- end }}
 {{- $ports | uniq | toJson }}
@@ -112,18 +118,29 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 /run/secrets/introspectd
 {{- end }}
 
-{{/* A duration of the configuration in whole seconds, rounded up. */}}
-{{- define "introspectd.seconds" -}}
-{{- $number := regexFind "^[0-9]+" . | int }}
+{{/* A duration of `config.drain` in microseconds. The service takes no more than an hour there. */}}
+{{- define "introspectd.microseconds" -}}
+{{- $digits := regexFind "^[0-9]+" . }}
 {{- $unit := regexFind "[a-z]+$" . }}
-{{- if eq $unit "d" }}{{ mul $number 86400 }}
-{{- else if eq $unit "h" }}{{ mul $number 3600 }}
-{{- else if eq $unit "m" }}{{ mul $number 60 }}
-{{- else if eq $unit "s" }}{{ $number }}
-{{- else if eq $unit "ms" }}{{ div (add $number 999) 1000 }}
-{{- else if eq $unit "us" }}{{ div (add $number 999999) 1000000 }}
-{{- else }}{{ fail (printf "config.drain: %s needs a unit: us, ms, s, m, h or d" .) }}
+{{- $units := dict "us" 1 "ms" 1000 "s" 1000000 "m" 60000000 "h" 3600000000 "d" 86400000000 }}
+{{- if not (hasKey $units $unit) }}
+{{- fail (printf "config.drain: %s needs a unit: us, ms, s, m, h or d" .) }}
 {{- end }}
+{{- /* More digits than an hour has in microseconds would not fit into the product. */}}
+{{- $significant := regexReplaceAll "^0+" $digits "" }}
+{{- $length := 0 }}
+{{- if le (len $significant) 10 }}
+{{- $length = mul (atoi $digits) (get $units $unit | int64) }}
+{{- end }}
+{{- if or (gt (len $significant) 10) (gt (int64 $length) (int64 3600000000)) }}
+{{- fail (printf "config.drain: %s is longer than 1h" .) }}
+{{- end }}
+{{- $length }}
+{{- end }}
+
+{{/* The same in whole seconds, rounded up. */}}
+{{- define "introspectd.seconds" -}}
+{{- div (add (include "introspectd.microseconds" . | int64) 999999) 1000000 }}
 {{- end }}
 
 {{/* The labels by which Prometheus knows what the chart has it scrape. */}}
@@ -204,25 +221,19 @@ limits: { memory: 64Mi, ephemeral-storage: 16Mi }
 {{- fail (printf "keys.active names %s, which keys.digest does not have" .) }}
 {{- end }}
 {{- end }}
-{{- range $from := list "commonLabels" "podLabels" }}
-{{- range $name, $_ := get $.Values $from }}
-{{- if has $name (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart") }}
-{{- fail (printf "%s must not set %s: the chart does, and finds its pods by such labels" $from $name) }}
+{{- include "introspectd.checkLabels" . }}
+{{- $least := dig "drain" "min" "5s" .Values.config }}
+{{- $most := dig "drain" "max" "30s" .Values.config }}
+{{- if gt (include "introspectd.microseconds" $least | int64) (include "introspectd.microseconds" $most | int64) }}
+{{- fail (printf "config.drain.min (%s) must not be longer than config.drain.max (%s)" $least $most) }}
 {{- end }}
-{{- if and (eq $from "podLabels") (hasKey $.Values.commonLabels $name) }}
-{{- fail (printf "podLabels and commonLabels both set %s" $name) }}
-{{- end }}
-{{- end }}
-{{- end }}
-{{- $drain := dig "drain" "max" "30s" .Values.config | include "introspectd.seconds" | int }}
-{{- $least := dig "drain" "min" "5s" .Values.config | include "introspectd.seconds" | int }}
-{{- if gt $least $drain }}
-{{- fail (printf "config.drain.min (%d s) must not be longer than config.drain.max (%d s)" $least $drain) }}
-{{- end }}
+{{- $drain := include "introspectd.seconds" $most | int }}
 {{- $sleep := include "introspectd.preStop" . | int }}
 {{- if le (int .Values.terminationGracePeriodSeconds) (add $sleep $drain | int) }}
 {{- fail (printf "terminationGracePeriodSeconds (%d) must be longer than preStopSleepSeconds (%d) and config.drain.max (%d s) together" (int .Values.terminationGracePeriodSeconds) $sleep $drain) }}
 {{- end }}
+{{- include "introspectd.checkRedis" . }}
+{{- include "introspectd.checkKubernetes" . }}
 {{- end }}
 
 {{/* The configuration file: `config`, and what the chart knows better. */}}
