@@ -143,12 +143,25 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- div (add (include "introspectd.microseconds" . | int64) 999999) 1000000 }}
 {{- end }}
 
-{{/* The labels by which Prometheus knows what the chart has it scrape. */}}
+{{/* The labels by which Prometheus knows what the chart has it scrape, but for those that somebody has it write anew. */}}
 {{- define "introspectd.scraped" -}}
-{{- if .Values.serviceMonitor.enabled -}}
-{namespace={{ .Release.Namespace | quote }},job={{ printf "%s-metrics" (include "introspectd.fullname" .) | quote }}}
-{{- else if .Values.podMonitor.enabled -}}
-{namespace={{ .Release.Namespace | quote }},job={{ printf "%s/%s" .Release.Namespace (include "introspectd.fullname" .) | quote }}}
+{{- $monitor := ternary .Values.serviceMonitor .Values.podMonitor .Values.serviceMonitor.enabled }}
+{{- if $monitor.enabled }}
+{{- $job := printf "%s/%s" .Release.Namespace (include "introspectd.fullname" .) }}
+{{- if .Values.serviceMonitor.enabled }}
+{{- $job = printf "%s-metrics" (include "introspectd.fullname" .) }}
+{{- end }}
+{{- $labels := dict "namespace" .Release.Namespace "job" $job }}
+{{- range concat $monitor.relabelings $monitor.metricRelabelings }}
+{{- $labels = omit $labels (get . "targetLabel") }}
+{{- end }}
+{{- $matchers := list }}
+{{- range $name, $value := $labels }}
+{{- $matchers = append $matchers (printf "%s=%q" $name $value) }}
+{{- end }}
+{{- with $matchers }}
+{{- printf "{%s}" (join "," .) }}
+{{- end }}
 {{- end }}
 {{- end }}
 
