@@ -31,7 +31,8 @@ pub(super) struct Around<'a> {
     pub(super) api: u16,
     /// For 8000.
     pub(super) gateway: u16,
-    /// For `/etc/introspectd/ca.pem`; there is one if the program asks over TLS.
+    /// For `/etc/introspectd/ca.pem`; there is one if the program asks over TLS. Other files from there are in the
+    /// program's own folder.
     pub(super) ca: &'a Path,
 }
 
@@ -92,6 +93,7 @@ impl Program {
             }
             Self::Apache => {
                 fill("apache/introspectd.conf", folder, around);
+                fill("apache/callers.lua", folder, around);
                 // It gives root's rights away before it reads this.
                 fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
                 fs::copy(around.ca, folder.join("ca.pem")).unwrap();
@@ -136,7 +138,7 @@ pub(super) fn fill(example: &str, folder: &Path, around: &Around<'_>) {
     let text = text.replace("8080", &around.node.to_string()).replace("9000", &around.api.to_string());
     // The name is one for the whole machine.
     let text = text.replace("8000", &gateway).replace("abns@introspectd", &format!("abns@introspectd-{gateway}"));
-    let text = text.replace("/etc/introspectd/ca.pem", &folder.join("ca.pem").display().to_string());
+    let text = text.replace("/etc/introspectd/", &format!("{}/", folder.display()));
     fs::write(folder.join(file.file_name().unwrap()), text).unwrap();
 }
 
@@ -171,7 +173,7 @@ LoadModule authn_core_module /usr/lib/apache2/modules/mod_authn_core.so
 LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
 LoadModule authz_user_module /usr/lib/apache2/modules/mod_authz_user.so
 LoadModule headers_module /usr/lib/apache2/modules/mod_headers.so
-LoadModule setenvif_module /usr/lib/apache2/modules/mod_setenvif.so
+LoadModule lua_module /usr/lib/apache2/modules/mod_lua.so
 LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
 LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
 LoadModule auth_openidc_module /usr/lib/apache2/modules/mod_auth_openidc.so
