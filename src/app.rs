@@ -48,6 +48,7 @@ use crate::telemetry::traces::export::{ExportConfigError, Exporter};
 use crate::telemetry::traces::sampling::Sampled;
 use crate::telemetry::traces::span::Kind;
 use crate::telemetry::traces::{self, RequestLine, Tracer};
+use crate::threads::Threads;
 use crate::token::keyring::{Key, KeyId, KeyRing, KeyRingError};
 use crate::token::time::{Clock, Now};
 
@@ -59,6 +60,7 @@ pub struct App {
     public: PublicFace,
     drain: Drain,
     server: Server,
+    threads: Threads,
     traces: Option<(Tracer, Exporter)>,
 }
 
@@ -86,6 +88,9 @@ pub enum StartError {
     /// No keys, and no place to make one.
     #[error("keys.digest: with Redis, every node needs the same key: none is configured")]
     NoKeys,
+    /// The operating system has no threads for connections.
+    #[error("no threads for connections: {0}")]
+    Threads(io::Error),
     /// No randomness for the names of cached texts.
     #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
@@ -119,7 +124,8 @@ impl App {
     /// [`StartError`].
     pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(&config.metrics));
-        let (backend, keys) = open_store(&config, &clock, &metrics).await?;
+        let threads = Threads::start(config.http.threads).map_err(StartError::Threads)?;
+        let (backend, keys) = open_store(&config, &clock, &metrics, &threads).await?;
         let audit = Audit::open(&config.audit, &metrics).map_err(StartError::Audit)?;
         let traces = Exporter::start(&config.tracing, &metrics)?;
         let calls = Arc::clone(&metrics) as Arc<dyn StoreObserver>;
@@ -151,8 +157,8 @@ impl App {
             let limits = Limits { capacity: MOST_CLIENTS, usual: 1, max_age: config.cache.max_age };
             NearCache::new(CacheName::Clients, limits, Arc::clone(store.coherence()), Arc::clone(&observer))
         });
-        let (threads, queue) = (config.authentication.hashing_threads, config.authentication.hashing_queue);
-        let hashing = HashingPool::new(threads, queue, Priority::Usual).map_err(StartError::HashingThreads)?;
+        let (hashers, queue) = (config.authentication.hashing_threads, config.authentication.hashing_queue);
+        let hashing = HashingPool::new(hashers, queue, Priority::Usual).map_err(StartError::HashingThreads)?;
         let accounts = Accounts::new(&config.accounts, &issuer).map_err(StartError::HashingThreads)?;
         let service = Arc::new(Service {
             registry: Registry::new(declared, Arc::clone(&store), clients),
@@ -185,7 +191,7 @@ impl App {
         let gateways = ForwardAuth::new(&config.forward_auth);
         let description = Published::new(openapi::public(features, &context.service.issuer).to_string());
         let public = PublicFace::new(Arc::clone(&context), metadata, accounts, gateways, description);
-        Ok(Self { service, context, public, drain, server, traces })
+        Ok(Self { service, context, public, drain, server, threads, traces })
     }
 
     /// Where the listeners listen: the public one first, then the admin one.
@@ -230,7 +236,7 @@ impl App {
 
     /// Answers until the drain has come to its end.
     pub async fn run(self) -> Outcome {
-        let Self { service, context, public, drain, server, traces } = self;
+        let Self { service, context, public, drain, server, threads, traces } = self;
         // Asked once before the first answer, so that readiness is true from the start when it can be.
         let watched = WatchedStore::found(service.store.probe().await);
         watched.show(&context);
@@ -242,7 +248,7 @@ impl App {
         let description = Published::new(openapi::admin().to_string());
         let admin = AdminFace::new(context, server.statistics(), description);
         let faces = Faces { public, admin, tracer };
-        let outcome = server.serve(faces, &drain).await;
+        let outcome = server.serve(faces, &drain, &threads).await;
         prober.abort();
         reader.abort();
         service.store.close().await;
@@ -406,7 +412,12 @@ impl WatchedStore {
     }
 }
 
-async fn open_store(config: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> Result<(Backend, KeyRing), StartError> {
+async fn open_store(
+    config: &Config,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+    threads: &Threads,
+) -> Result<(Backend, KeyRing), StartError> {
     match &config.store {
         StoreConfig::Embedded { path } => {
             // The key before the database: beside a database, a key that is missing is lost, and not still to be made.
@@ -423,7 +434,7 @@ async fn open_store(config: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> R
                 max_age: config.cache.max_age,
                 observer: Arc::clone(metrics) as Arc<dyn CacheObserver>,
             });
-            let outside = Outside { observer, epochs, ..Outside::default() };
+            let outside = Outside { observer, epochs, threads: threads.clone(), ..Outside::default() };
             Ok((Backend::Redis(RedisStore::open_with(redis, outside).await?), keys))
         }
     }

@@ -62,6 +62,7 @@ pub mod shutdown;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;
+pub mod threads;
 pub mod token;
 pub mod user;
 pub mod watch;

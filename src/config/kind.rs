@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use super::tree::Value;
 use super::{
     AccessLog, Acknowledge, AuditFailure, ClientCertificates, Delivery, Durability, LogFormat, Network, Ratio,
-    RedisTopology, Registration, UnsafeSettings, WebOrigin,
+    RedisTopology, Registration, ThreadModel, UnsafeSettings, WebOrigin,
 };
 use crate::client::{AuthenticationMethod, ClientId, GrantType, Right};
 use crate::jose::algorithm::Algorithm;
@@ -380,6 +380,7 @@ choice! {
     ClientCertificates: "none" = ClientCertificates::None, "optional" = ClientCertificates::Optional;
     Delivery: "body" = Delivery::Body, "cookie" = Delivery::Cookie;
     Registration: "open" = Registration::Open, "closed" = Registration::Closed;
+    ThreadModel: "per_core" = ThreadModel::PerCore, "shared" = ThreadModel::Shared;
     LogFormat: "text" = LogFormat::Text, "json" = LogFormat::Json;
     AccessLog: "off" = AccessLog::Off, "errors" = AccessLog::Errors, "sampled" = AccessLog::Sampled,
         "all" = AccessLog::All;

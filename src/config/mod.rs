@@ -519,6 +519,17 @@ pub struct HttpConfig {
     pub idle_timeout: Duration,
     /// `request_timeout`: from the end of the body to the answer; beyond it the answer is 503.
     pub request_timeout: Duration,
+    /// `threads`.
+    pub threads: ThreadModel,
+}
+
+/// Which threads work for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThreadModel {
+    /// One from the beginning to the end; each has its own connections to the store.
+    PerCore,
+    /// Any that has nothing else to do.
+    Shared,
 }
 
 /// `[drain]`: how the service ends on SIGTERM.

@@ -1,6 +1,7 @@
 //! One connection, from its first byte to its last: handshake, protocol, timeouts, drain.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -107,6 +108,16 @@ fn http2_builder(config: &HttpConfig) -> http2::Builder<TokioExecutor> {
 pub(super) enum Accepted {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+impl Accepted {
+    /// The same for the runtime that this is called in: a socket is woken by the runtime that it is known to.
+    pub(super) fn moved_here(self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(socket) => Self::Tcp(TcpStream::from_std(socket.into_std()?)?),
+            Self::Unix(socket) => Self::Unix(UnixStream::from_std(socket.into_std()?)?),
+        })
+    }
 }
 
 /// Serves one connection until it ends.
@@ -232,15 +243,15 @@ where
     C: Future<Output = hyper::Result<()>>,
 {
     let mut closing = pin!(drain.reached(Phase::Closing));
-    let mut announced: Option<(Phase, Waker)> = None;
+    let mut announced: Option<Waker> = None;
     let mut shutting_down = false;
     poll_fn(|context| {
-        // Polled for the sake of the wake-up alone, and only when the last one is used up: each poll takes a lock that
-        // all connections share. The phase itself is an atomic.
-        let phase = drain.phase();
-        let waits = |(seen, waker): &(Phase, Waker)| *seen == phase && waker.will_wake(context.waker());
+        // Polled for the sake of the wake-up alone, and not again while it is still to come: each poll takes a lock that
+        // all connections share. The phase itself is an atomic, and changes before anybody is woken: so in any phase but
+        // the first, the wake-up may have been used up by an earlier change.
+        let waits = |waker: &Waker| drain.is_serving() && waker.will_wake(context.waker());
         if !shutting_down && !announced.as_ref().is_some_and(waits) {
-            announced = Some((phase, context.waker().clone()));
+            announced = Some(context.waker().clone());
             // Ready only in the phase that is looked at next.
             let _ = closing.as_mut().poll(context);
         }

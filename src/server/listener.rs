@@ -21,6 +21,7 @@ use super::connection::{self, Accepted, Service};
 use super::tls::TlsHandle;
 use super::{ConnectionMemory, Handler, Peer};
 use crate::shutdown::Phase;
+use crate::threads::Threads;
 
 /// How many connections the kernel may hold for us. tokio's own 128 overflows in a moment's reconnect of a fleet; the
 /// kernel takes the lesser of this and `net.core.somaxconn`.
@@ -113,9 +114,14 @@ impl Listener {
     /// Accepts and serves until [`Phase::Closing`], then waits for the connections until [`Phase::Ending`].
     ///
     /// Returns how many were cut off. Dropped, it closes the socket and all its connections.
-    pub(super) async fn run<H: Handler>(self, service: Arc<Service<H>>, permits: Arc<Semaphore>) -> usize {
+    pub(super) async fn run<H: Handler>(
+        self,
+        service: Arc<Service<H>>,
+        permits: Arc<Semaphore>,
+        threads: Threads,
+    ) -> usize {
         let mut connections = JoinSet::new();
-        self.accept_until_closing(&service, &permits, &mut connections).await;
+        self.accept_until_closing(&service, &permits, &threads, &mut connections).await;
         // The socket closes, and its file goes, before the connections end: a successor may already take over.
         drop(self);
 
@@ -140,6 +146,7 @@ impl Listener {
         &self,
         service: &Arc<Service<H>>,
         permits: &Arc<Semaphore>,
+        threads: &Threads,
         connections: &mut JoinSet<()>,
     ) {
         let mut closing = pin!(service.drain.reached(Phase::Closing));
@@ -155,11 +162,24 @@ impl Listener {
                         let encrypted = acceptor.is_some();
                         let memory = ConnectionMemory::default();
                         let peer = Peer { address, encrypted, listener: self.name, certificate: None, memory };
-                        let served = connection::serve(Arc::clone(service), accepted, acceptor, peer);
-                        connections.spawn(async move {
-                            served.await;
-                            drop(permit);
-                        });
+                        let service = Arc::clone(service);
+                        match threads.seat() {
+                            None => connections.spawn(async move {
+                                connection::serve(service, accepted, acceptor, peer).await;
+                                drop(permit);
+                            }),
+                            Some(seat) => {
+                                let handle = seat.handle().clone();
+                                let moved = async move {
+                                    match accepted.moved_here() {
+                                        Ok(accepted) => connection::serve(service, accepted, acceptor, peer).await,
+                                        Err(error) => tracing::error!(%error, "cannot serve a connection"),
+                                    }
+                                    drop((permit, seat));
+                                };
+                                connections.spawn_on(moved, &handle)
+                            }
+                        };
                     }
                     Err(error) if concerns_one_connection(&error) => {}
                     Err(error) => {

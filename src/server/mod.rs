@@ -50,6 +50,7 @@ use self::connection::Service;
 use self::listener::{Listener, ListeningSocket};
 use crate::config::{HttpConfig, ListenerConfig};
 use crate::shutdown::{Drain, Outcome};
+use crate::threads::Threads;
 
 /// What answers requests.
 ///
@@ -173,16 +174,16 @@ impl Server {
         Arc::clone(&self.statistics)
     }
 
-    /// Serves until `drain` has come to its end, moving it through its phases once it has begun.
+    /// Serves on `threads` until `drain` has come to its end, moving it through its phases once it has begun.
     ///
     /// Returns as soon as no connection is left after `drain.min`, at the latest after `drain.max`. Dropped, it closes
     /// all sockets and connections at once.
-    pub async fn serve<H: Handler>(self, handler: H, drain: &Drain) -> Outcome {
+    pub async fn serve<H: Handler>(self, handler: H, drain: &Drain, threads: &Threads) -> Outcome {
         let permits = Arc::new(Semaphore::new(self.http.max_connections.min(Semaphore::MAX_PERMITS)));
         let service = Arc::new(Service::new(handler, &self.http, drain.clone(), self.statistics));
         let mut running = JoinSet::new();
         for listener in self.listeners {
-            running.spawn(listener.run(Arc::clone(&service), Arc::clone(&permits)));
+            running.spawn(listener.run(Arc::clone(&service), Arc::clone(&permits), threads.clone()));
         }
 
         let mut conductor = pin!(drain.conduct());

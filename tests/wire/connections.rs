@@ -10,7 +10,7 @@ use crate::harness::{Options, Running, SMUGGLED, eventually};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rfc9112_9_3_2_pipelined_requests_are_answered_in_order() {
     let server = Running::with_defaults();
     let mut client = server.connect().await;
@@ -23,7 +23,7 @@ async fn rfc9112_9_3_2_pipelined_requests_are_answered_in_order() {
     assert_eq!(client.exchange(GET).await.status, 200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rfc9112_9_3_2_an_error_in_the_first_does_not_displace_the_second() {
     let server = Running::with_defaults();
     let mut client = server.connect().await;
@@ -34,7 +34,7 @@ async fn rfc9112_9_3_2_an_error_in_the_first_does_not_displace_the_second() {
     assert_eq!(client.reply().await.text(), "second");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rfc9112_9_3_2_an_answer_is_not_held_back_by_half_of_the_next_request() {
     let server = Running::with_defaults();
     let mut client = server.connect().await;
@@ -43,7 +43,7 @@ async fn rfc9112_9_3_2_an_answer_is_not_held_back_by_half_of_the_next_request() 
     assert_eq!(client.exchange(other).await.text(), "GET /smuggled");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rfc9112_9_3_a_connection_carries_a_thousand_requests_whatever_they_are_answered() {
     let server = Running::with_defaults();
     let mut client = server.connect().await;
@@ -64,7 +64,7 @@ async fn rfc9112_9_3_a_connection_carries_a_thousand_requests_whatever_they_are_
     assert_eq!(server.statistics.requests_in_flight(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rfc9112_9_6_connection_close_is_honoured() {
     let server = Running::with_defaults();
     for value in ["close", "Close", "keep-alive, close"] {
@@ -76,7 +76,7 @@ async fn rfc9112_9_6_connection_close_is_honoured() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rfc9112_9_3_http10_closes_unless_asked_not_to() {
     let server = Running::with_defaults();
     assert_eq!(server.everything("GET / HTTP/1.0\r\nHost: a.example\r\n\r\n").await.len(), 1);
@@ -86,7 +86,7 @@ async fn rfc9112_9_3_http10_closes_unless_asked_not_to() {
     assert_eq!(client.exchange(kept).await.status, 200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rfc9110_7_8_an_upgrade_is_not_taken() {
     let server = Running::with_defaults();
     let mut client = server.connect().await;
@@ -98,7 +98,7 @@ async fn rfc9110_7_8_an_upgrade_is_not_taken() {
     assert_eq!(client.exchange(GET).await.status, 200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rfc9110_9_3_2_head_is_answered_without_a_body() {
     let server = Running::with_defaults();
     let mut client = server.connect().await;
@@ -108,7 +108,7 @@ async fn rfc9110_9_3_2_head_is_answered_without_a_body() {
     assert_eq!(client.exchange(GET).await.text(), "GET /", "and nothing in between");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_costs_one_request_and_nothing_else() {
     let server = Running::with_defaults();
     let mut other = server.connect().await;
@@ -126,7 +126,7 @@ async fn a_panic_costs_one_request_and_nothing_else() {
     assert_eq!(server.statistics.requests_in_flight(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_is_dropped_when_its_peer_leaves() {
     let server = Running::with_defaults();
     let mut client = server.connect().await;
@@ -138,7 +138,7 @@ async fn a_request_is_dropped_when_its_peer_leaves() {
     assert_eq!(server.statistics.requests_in_flight(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
     let mut options = Options::default();
     options.http.max_connections = 2;

@@ -9,9 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use introspectd::config::{DrainConfig, HttpConfig, ListenerConfig, TlsFiles};
+use introspectd::config::{DrainConfig, HttpConfig, ListenerConfig, ThreadModel, TlsFiles};
 use introspectd::server::{BindError, Handler, Peer, Refusal, RequestBody, Server, ServerStatistics};
 use introspectd::shutdown::{Drain, Outcome};
+use introspectd::threads::Threads;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -117,6 +118,7 @@ impl Default for Options {
                 body_timeout: never,
                 idle_timeout: never,
                 request_timeout: never,
+                threads: ThreadModel::PerCore,
             },
             drain: DrainConfig { min: Duration::ZERO, max: never },
             unix: None,
@@ -136,6 +138,8 @@ impl Options {
         Server::bind(&[("public", &listener)], &self.http)
     }
 
+    /// Starts it. In a test with several threads its connections are spread over as many; else all are served where the
+    /// test runs.
     pub(crate) fn start(&self) -> Running {
         let server = self.bind().unwrap();
         let address = server.bound()[0].address;
@@ -144,7 +148,8 @@ impl Options {
         let stub = Stub { gate: Arc::new(Semaphore::new(0)), dropped: Arc::default() };
         let task = tokio::spawn({
             let (stub, drain) = (stub.clone(), drain.clone());
-            async move { server.serve(stub, &drain).await }
+            let threads = Threads::start(self.http.threads).unwrap();
+            async move { server.serve(stub, &drain, &threads).await }
         });
         Running { address, statistics, drain, stub, task }
     }

@@ -13,7 +13,7 @@ fn with_socket(folder: &tempfile::TempDir) -> Options {
     Options { unix: Some(folder.path().join("introspectd.sock")), ..Options::default() }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_unix_socket_serves_beside_the_address() {
     let folder = tempfile::tempdir().unwrap();
     let options = with_socket(&folder);
@@ -31,7 +31,7 @@ async fn a_unix_socket_serves_beside_the_address() {
     assert!(!path.exists(), "removed in the end");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_file_of_a_dead_process_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let options = with_socket(&folder);
@@ -44,7 +44,7 @@ async fn a_socket_file_of_a_dead_process_is_replaced() {
     assert_eq!(client.exchange("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.status, 200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_file_of_a_living_process_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let options = with_socket(&folder);
@@ -54,7 +54,7 @@ async fn a_socket_file_of_a_living_process_is_refused() {
     assert!(error.to_string().contains("another process listens on this socket"), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_no_socket_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let options = with_socket(&folder);
@@ -65,7 +65,7 @@ async fn a_file_that_is_no_socket_is_left_alone() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_file_that_another_process_has_replaced_is_left_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let options = with_socket(&folder);
@@ -78,7 +78,7 @@ async fn a_socket_file_that_another_process_has_replaced_is_left_to_it() {
     assert!(std::fs::symlink_metadata(&path).unwrap().file_type().is_socket());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_in_use_is_named() {
     let server = Options::default().bind().unwrap();
     let taken = server.bound()[0].address;
@@ -87,7 +87,7 @@ async fn an_address_in_use_is_named() {
     assert!(error.to_string().starts_with(&format!("the admin listener cannot listen on {taken}: ")), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_wait_from_bind_on() {
     let options = Options::default();
     let server = options.bind().unwrap();
@@ -109,7 +109,7 @@ fn want_of_file_descriptors_is_waited_out() {
     assert!(child.status.success() && output.contains("1 passed"), "{output}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "for want_of_file_descriptors_is_waited_out, which limits them first"]
 async fn in_a_process_with_few_file_descriptors() {
     if std::env::var_os("FEW_FILES").is_none() {

@@ -77,7 +77,7 @@ impl Identity {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_versions_of_tls_are_served() {
     let identity = Identity::new();
     let server = identity.options().start();
@@ -89,7 +89,7 @@ async fn both_versions_of_tls_are_served() {
     assert_eq!(server.statistics.connections_by_protocol(Protocol::Http1), 2);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn alpn_chooses_http2_where_it_is_offered() {
     let identity = Identity::new();
     let server = identity.options().start();
@@ -108,7 +108,7 @@ async fn alpn_chooses_http2_where_it_is_offered() {
     assert!(identity.connect(&server, &["spdy/3"], &[&version::TLS13]).await.is_err(), "nothing in common");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_says_other_than_it_agreed_on_is_closed() {
     let identity = Identity::new();
     let server = identity.options().start();
@@ -118,7 +118,7 @@ async fn a_peer_that_says_other_than_it_agreed_on_is_closed() {
     assert_eq!(server.statistics.requests_by_protocol(Protocol::Http1), 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tls_peer_can_ask_for_the_connection_to_be_closed() {
     let identity = Identity::new();
     let server = identity.options().start();
@@ -128,7 +128,7 @@ async fn a_tls_peer_can_ask_for_the_connection_to_be_closed() {
     assert_eq!(client.until_closed().await.len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_handshake_disturbs_nobody() {
     let identity = Identity::new();
     let server = identity.options().start();
@@ -139,7 +139,7 @@ async fn a_failed_handshake_disturbs_nobody() {
     assert_eq!(client.exchange(GET).await.status, 200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handshake_that_does_not_come_is_cut_off_beside_others() {
     let identity = Identity::new();
     let mut options = identity.options();
@@ -152,7 +152,7 @@ async fn a_handshake_that_does_not_come_is_cut_off_beside_others() {
     assert_eq!(server.statistics.failed_handshakes(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_cannot_be_used_are_named_with_their_fault() {
     let identity = Identity::new();
     let key = identity.issued.signing_key.serialize_pem();

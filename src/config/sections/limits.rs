@@ -6,7 +6,7 @@ use super::{DAY, HOUR, MINUTE, WholeSeconds, seconds};
 use crate::config::reader::Reader;
 use crate::config::{
     AccessLog, AuditConfig, AuditFailure, AuthenticationConfig, DrainConfig, HttpConfig, LogConfig, LogFormat,
-    MetricsConfig, ReloadConfig, TokensConfig,
+    MetricsConfig, ReloadConfig, ThreadModel, TokensConfig,
 };
 use crate::telemetry::logging::parse_level;
 
@@ -260,6 +260,12 @@ pub(super) fn http(reader: &mut Reader<'_>) -> HttpConfig {
             REQUEST_TIMEOUT,
             patience,
             "From the end of the body to the answer; beyond it the answer is 503.",
+        ),
+        threads: section.value(
+            "threads",
+            ThreadModel::PerCore,
+            "`per_core`: each thread has connections of its own, to callers and to Redis. `shared`: any thread works for \
+             any connection; better where few connections of HTTP/2 carry everything.",
         ),
     })
 }

@@ -153,7 +153,13 @@ fn redis(section: &mut Reader<'_>, revocation: RevocationConfig) -> Option<Redis
         Duration::from_millis(1)..=Duration::from_secs(30),
         "How long one command may take before the request is answered 503.",
     );
-    let connections = section.within("connections", CONNECTIONS, 1..=64, "Multiplexed connections for the hot path.");
+    let connections = section.within(
+        "connections",
+        CONNECTIONS,
+        1..=64,
+        "Multiplexed connections for the hot path, to each primary; more where `http.threads` is `per_core` and there are \
+         more threads: one for each.",
+    );
     let ca_file: Option<PathBuf> =
         section.optional("ca_file", "PEM file of the authority that signed Redis' certificate, for `rediss://`.");
     if let Some(url) = &url {

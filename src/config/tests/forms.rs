@@ -8,7 +8,7 @@ use crate::client::secret::Secret;
 use crate::client::{AuthenticationMethod, GrantType, Right, Rights};
 use crate::config::{
     AccountsConfig, Acknowledge, AuditConfig, AuditFailure, Delivery, Durability, ForwardAuthConfig, RedisConfig,
-    RedisTopology, Registration, RevocationConfig, UnsafeSettings, WebOrigin,
+    RedisTopology, Registration, RevocationConfig, ThreadModel, UnsafeSettings, WebOrigin,
 };
 use crate::jose::algorithm::Algorithm;
 use crate::token::grant::TokenFormat;
@@ -171,6 +171,7 @@ header_timeout = "1s"
 body_timeout = "2s"
 idle_timeout = "3s"
 request_timeout = "4s"
+threads = "shared"
 
 [drain]
 min = "0s"
@@ -371,6 +372,7 @@ fn check_everything(config: &Config) {
             body_timeout: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(3),
             request_timeout: Duration::from_secs(4),
+            threads: ThreadModel::Shared,
         }
     );
     assert_eq!(config.drain, DrainConfig { min: Duration::ZERO, max: Duration::from_mins(1) });

@@ -7,7 +7,6 @@
 //! Each batch ends with a marker of the dataset (see [`super::dataset`]).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -323,13 +322,4 @@ pub(super) async fn watch_over(line: &mut Line, doubt: &Notify, response_timeout
             return Fault::unavailable("Redis hangs: the connection is open and nothing is answered");
         }
     }
-}
-
-/// Which of several connections a thread keeps to, so that what it asks in a row leaves in one write.
-pub(super) fn own_place(places: usize) -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
-    }
-    THREAD.with(|thread| thread % places.max(1))
 }

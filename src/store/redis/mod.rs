@@ -84,6 +84,7 @@ use super::condition::{Condition, Finding};
 use crate::coherence::Coherence;
 use crate::coherence::clock::{BootClock, Moment};
 use crate::config::{Acknowledge, RedisConfig};
+use crate::threads::Threads;
 use crate::token::time::{Now, UnixSeconds};
 
 pub use self::endpoint::RedisConfigError;
@@ -118,6 +119,8 @@ pub struct Outside {
     pub observer: Arc<dyn FleetObserver>,
     /// How epochs are remembered; none are without it.
     pub epochs: Option<Remembering>,
+    /// Where requests are answered: each of these threads has a connection of its own to each primary.
+    pub threads: Threads,
 }
 
 impl Default for Outside {
@@ -126,7 +129,8 @@ impl Default for Outside {
         // Without randomness waits are merely not spread.
         let seed = getrandom::u64().unwrap_or(1);
         let (dial, observer) = (Arc::new(Network), Arc::new(Unobserved));
-        Self { dial, clock: BootClock::System, seed, dataset: None, observer, epochs: None }
+        let clock = BootClock::System;
+        Self { dial, clock, seed, dataset: None, observer, epochs: None, threads: Threads::default() }
     }
 }
 
@@ -143,7 +147,7 @@ impl RedisStore {
 
     /// The same in other surroundings.
     pub async fn open_with(config: &RedisConfig, outside: Outside) -> Result<Self, RedisConfigError> {
-        let Outside { dial, clock, seed, dataset, observer, epochs } = outside;
+        let Outside { dial, clock, seed, dataset, observer, epochs, threads } = outside;
         let (endpoint, addresses) = endpoint::Endpoint::new(config, dial)?;
         let pinned = match config.dataset.as_deref().map(DatasetId::parse) {
             Some(None) => return Err(RedisConfigError::Dataset),
@@ -155,6 +159,8 @@ impl RedisStore {
         let patience = endpoint.connect_timeout() + endpoint.response_timeout();
         let (prefix, revocation, connections) = (&config.key_prefix, config.revocation, config.connections);
         let mut common = Common::new(endpoint, prefix, Arc::clone(&coherence), fence, revocation, connections, seed);
+        common.connections = common.connections.max(threads.count());
+        common.threads = threads;
         common.observer = observer;
         common.next_dataset = dataset.map(DatasetId::from_bytes);
         let fleet = Fleet::open(Arc::new(common), directory, pinned, patience).await;

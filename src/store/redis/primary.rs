@@ -22,7 +22,7 @@ use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::fence::Fence;
 use super::incarnation::Incarnation;
-use super::lane::{self, Lane, State};
+use super::lane::{Lane, State};
 use super::leases::Leases;
 use super::observe::{FleetObserver, Unobserved};
 use super::settings::Finding;
@@ -30,6 +30,7 @@ use super::tracker;
 use super::upkeep::Upkeep;
 use crate::coherence::Coherence;
 use crate::config::{Durability, RevocationConfig};
+use crate::threads::{self, Threads};
 use crate::watch;
 
 /// What everything that deals with Redis shares.
@@ -44,6 +45,8 @@ pub(super) struct Common {
     pub(super) seed: u64,
     /// How many connections of the hot path there are to each primary.
     pub(super) connections: usize,
+    /// Where these are kept up.
+    pub(super) threads: Threads,
     /// Which data this node works with, once it has found out.
     dataset: watch::Sender<Option<DatasetId>>,
     /// How long leases may be by what the markers say, in milliseconds; 0 until that is known.
@@ -75,6 +78,7 @@ impl Common {
             revocation,
             seed,
             connections: connections.max(1),
+            threads: Threads::default(),
             dataset: watch::channel(None).0,
             agreed_lease: AtomicU64::new(0),
             progress: Notify::new(),
@@ -176,7 +180,11 @@ impl Primary {
         let mut tasks = JoinSet::new();
         tasks.spawn(tracker::keep_up(Arc::clone(&primary), Arc::clone(common)));
         for place in 0..primary.lanes.len() {
-            tasks.spawn(Lane::keep_up(place, Arc::clone(&primary), Arc::clone(common)));
+            let kept_up = Lane::keep_up(place, Arc::clone(&primary), Arc::clone(common));
+            match common.threads.of(place) {
+                Some(thread) => tasks.spawn_on(kept_up, thread),
+                None => tasks.spawn(kept_up),
+            };
         }
         if common.upkeep.durability == Durability::Replicas {
             tasks.spawn(Upkeep::keep_groups(Arc::clone(&primary), Arc::clone(common)));
@@ -212,7 +220,7 @@ impl Primary {
 
     /// A connection that is up: that of this thread, or the next.
     pub(super) fn lane(&self) -> Result<Arc<State>, Fault> {
-        let (before, after) = self.lanes.split_at(lane::own_place(self.lanes.len()));
+        let (before, after) = self.lanes.split_at(threads::place(self.lanes.len()));
         let mut fault = None;
         for lane in after.iter().chain(before) {
             let state = lane.state();

@@ -149,7 +149,8 @@ async fn tells_the_api_who_is_calling(place: &Place) {
     let token = format!("Bearer {}", place.token(json!({})).await);
     for alias in ALIASES.into_iter().filter(|_| !place.program.is_the_api()) {
         // Another of the kind that is empty, before and behind it: whoever looks at one of them only may look at that.
-        for headers in [&[(alias, "root")][..], &[(alias, "root"), ("x.auth.z", "")], &[("x_auth_a", ""), (alias, "root")]]
+        for headers in
+            [&[(alias, "root")][..], &[(alias, "root"), ("x.auth.z", "")], &[("x_auth_a", ""), (alias, "root")]]
         {
             let mut all = vec![("authorization", &*token)];
             all.extend_from_slice(headers);
