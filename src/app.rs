@@ -224,6 +224,11 @@ impl App {
         &self.context.readiness
     }
 
+    /// Where connections are served.
+    pub fn threads(&self) -> &Threads {
+        &self.threads
+    }
+
     /// What of it can be changed while it runs.
     pub fn parts(&self) -> Parts {
         Parts {

@@ -20,6 +20,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::config::Environment;
 use crate::http::health::Readiness;
 use crate::shutdown::{Drain, Phase};
+use crate::threads::Threads;
 
 /// How often readiness is looked at until the service is ready: a start is not delayed by more than this.
 const LOOK: Duration = Duration::from_millis(20);
@@ -59,11 +60,11 @@ impl Supervisor {
     }
 
     /// Tells it of the service's life for as long as the result is driven; it never ends.
-    pub async fn follow(&self, drain: &Drain, readiness: &Readiness) {
+    pub async fn follow(&self, drain: &Drain, readiness: &Readiness, threads: &Threads) {
         if self.socket.is_none() {
             return std::future::pending().await;
         }
-        tokio::join!(self.tell_phases(drain, readiness), self.tell_that_it_runs());
+        tokio::join!(self.tell_phases(drain, readiness), self.tell_that_it_runs(threads));
     }
 
     async fn tell_phases(&self, drain: &Drain, readiness: &Readiness) {
@@ -94,13 +95,15 @@ impl Supervisor {
         }
     }
 
-    /// A sign of life comes from the threads that answer requests: when they all hang, it does not come.
-    async fn tell_that_it_runs(&self) {
+    /// A sign of life comes from the threads that answer requests: when one of them hangs that connections belong to, or
+    /// all of those that share them, it does not come.
+    async fn tell_that_it_runs(&self, threads: &Threads) {
         let Some(patience) = self.watchdog else { return std::future::pending().await };
         let mut ticks = interval(patience / 2);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            threads.turn().await;
             self.send("WATCHDOG=1\n").await;
         }
     }
@@ -178,7 +181,7 @@ mod tests {
         let manager = Manager::new();
         let supervisor = Supervisor::of(&manager.environment);
         let drain = drain();
-        let readiness = Readiness::new(drain.clone(), false);
+        let (readiness, threads) = (Readiness::new(drain.clone(), false), Threads::default());
         let service = async {
             assert_eq!(manager.hears().await, "STATUS=not ready: store unavailable\n");
             supervisor.while_reloading(async {}).await;
@@ -197,7 +200,7 @@ mod tests {
             assert!(manager.socket.try_recv(&mut [0; 16]).is_err(), "it is not ready again");
         };
         tokio::select! {
-            () = supervisor.follow(&drain, &readiness) => unreachable!("it never ends"),
+            () = supervisor.follow(&drain, &readiness, &threads) => unreachable!("it never ends"),
             () = service => {}
         }
     }
@@ -207,7 +210,7 @@ mod tests {
         let manager = Manager::new();
         let supervisor = Supervisor::of(&manager.environment);
         let drain = drain();
-        let readiness = Readiness::new(drain.clone(), false);
+        let (readiness, threads) = (Readiness::new(drain.clone(), false), Threads::default());
         drain.begin();
         let service = async {
             let first = manager.hears().await;
@@ -215,7 +218,7 @@ mod tests {
             assert_eq!(last, "STOPPING=1\nSTATUS=draining\n");
         };
         tokio::select! {
-            () = supervisor.follow(&drain, &readiness) => unreachable!("it never ends"),
+            () = supervisor.follow(&drain, &readiness, &threads) => unreachable!("it never ends"),
             () = service => {}
         }
     }
@@ -228,7 +231,7 @@ mod tests {
         let supervisor = Supervisor::of(&manager.environment);
         assert_eq!(supervisor.watchdog, Some(Duration::from_millis(20)));
         let drain = drain();
-        let readiness = Readiness::new(drain.clone(), false);
+        let (readiness, threads) = (Readiness::new(drain.clone(), false), Threads::default());
         let service = async {
             let mut signs = 0;
             while signs < 3 {
@@ -239,7 +242,7 @@ mod tests {
             assert_eq!(manager.hears().await, "WATCHDOG=1\n", "and while it drains");
         };
         tokio::select! {
-            () = supervisor.follow(&drain, &readiness) => unreachable!("it never ends"),
+            () = supervisor.follow(&drain, &readiness, &threads) => unreachable!("it never ends"),
             () = service => {}
         }
     }

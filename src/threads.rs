@@ -72,6 +72,14 @@ impl Threads {
         Some(Seat { workers: Arc::clone(&self.workers), place })
     }
 
+    /// Returns when each of them has come round to something new.
+    pub async fn turn(&self) {
+        for worker in &*self.workers {
+            // An error means that it has ended, and has nothing to hang on.
+            let _ = worker.handle.spawn(async {}).await;
+        }
+    }
+
     /// Where the tasks of one of several things of a kind run: on the thread that has the same [`place`].
     pub fn of(&self, number: usize) -> Option<&Handle> {
         let worker = self.workers.get(number.checked_rem(self.workers.len())?)?;
@@ -152,6 +160,23 @@ mod tests {
         assert_eq!(Threads::start(ThreadModel::PerCore).unwrap().count(), 0);
         let shared = Threads::start(ThreadModel::Shared).unwrap();
         assert!(shared.seat().is_none() && shared.of(0).is_none());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn one_that_hangs_is_noticed() {
+        let threads = Threads::start(ThreadModel::PerCore).unwrap();
+        threads.turn().await;
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (begin, begun) = oneshot::channel();
+        threads.of(1).unwrap().spawn(async move {
+            let _ = begin.send(());
+            let _ = held.recv();
+        });
+        begun.await.unwrap();
+        let mut turn = std::pin::pin!(threads.turn());
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(20), &mut turn).await.is_err());
+        drop(release);
+        turn.await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

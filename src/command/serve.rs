@@ -118,8 +118,8 @@ impl Serve {
         let places: Vec<String> = app.bound().iter().map(app::url).collect();
         tracing::info!(public = places[0], admin = places[1], "listening");
         let following = tokio::spawn({
-            let (drain, readiness) = (app.drain().clone(), app.readiness().clone());
-            async move { supervisor.follow(&drain, &readiness).await }
+            let (drain, readiness, threads) = (app.drain().clone(), app.readiness().clone(), app.threads().clone());
+            async move { supervisor.follow(&drain, &readiness, &threads).await }
         });
         let running = tokio::spawn(app.run());
         match self.print {
