@@ -8,6 +8,7 @@ use super::call::{answered, attempt, is_active, issue, refresh};
 use super::site::Site;
 use super::{Tally, digest, key_ring};
 use crate::support::api::Api;
+use crate::support::eventually;
 use crate::support::life::{Pair, expect_invalid_grant};
 
 /// A grant, as its client knows it.
@@ -88,6 +89,7 @@ impl Family {
     pub(super) async fn look_up(&mut self, site: &Site, tally: &mut Tally) {
         let gone_on = self.has_gone_on(&site.api(), tally).await;
         let store = site.redis.store().await;
+        eventually("the store is there", async || store.probe().await.is_ok()).await;
         let kept = store.grant(self.id).await.unwrap().expect("a grant is lost");
         let (successor, successor_digest) = self.successor();
         assert_eq!(kept.current, if gone_on { successor_digest } else { digest(&self.current) });
