@@ -74,7 +74,11 @@ impl RedisStore {
     ) -> Result<bool, StoreError> {
         let arguments = [stored_mark(before), stored_mark(after), end_with_grace(expires_at)];
         let invocation = scripts::grants::MARK.on([self.keys.grant_mark(id)], arguments);
-        Ok(is_done(self.begin()?.ending(invocation).await?)?)
+        let done = is_done(self.begin()?.ending(invocation).await?)?;
+        if done {
+            self.grant_stays_approved(id, before, after, end_with_grace(expires_at)).await?;
+        }
+        Ok(done)
     }
 
     /// What keeps a new grant.

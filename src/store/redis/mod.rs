@@ -30,6 +30,7 @@
 //! `PING` and `UNWATCH` are what the pool asks a connection with before it hands it out again.
 
 mod administration;
+mod approvals;
 mod backoff;
 mod call;
 mod clients;

@@ -134,17 +134,16 @@ impl RedisStore {
     pub async fn set_state(&self, digest: TokenDigest, state: State, now: Now) -> Result<Transition, StoreError> {
         let keys = [self.keys.token(digest), self.keys.tombstone(digest)];
         let call = self.begin()?;
-        let invocation = match state {
+        match state {
             State::Approved => {
-                let seen = self.tombstone(&call, digest).await?;
-                scripts::tokens::APPROVE.on(keys, [milliseconds(now), seen])
+                let approve = |seen| scripts::tokens::APPROVE.on(keys.clone(), [milliseconds(now), seen]);
+                Ok(self.approve(call, digest, approve).await?)
             }
             State::Revoked(reason) => {
                 let invocation = scripts::tokens::REVOKE.on(keys, [vec![reason.to_byte()]]);
-                return Ok(transition(call.ending(invocation).await?)?);
+                Ok(transition(call.ending(invocation).await?)?)
             }
-        };
-        Ok(transition(call.script(invocation).await?)?)
+        }
     }
 
     /// See [`crate::store::Store::set_signed_state`].
@@ -160,24 +159,39 @@ impl RedisStore {
         }
         let keys = [self.keys.tombstone(token)];
         let call = self.begin()?;
-        let invocation = match state {
+        match state {
             State::Approved => {
-                let seen = self.tombstone(&call, token).await?;
-                scripts::tokens::APPROVE_SIGNED.on(keys, [seen])
+                let approve = |seen| scripts::tokens::APPROVE_SIGNED.on(keys.clone(), [seen]);
+                Ok(self.approve(call, token, approve).await?)
             }
             State::Revoked(reason) => {
                 let arguments = [vec![reason.to_byte()], end_with_grace(expires_at)];
-                return Ok(transition(call.ending(scripts::tokens::REVOKE_SIGNED.on(keys, arguments)).await?)?);
+                Ok(transition(call.ending(scripts::tokens::REVOKE_SIGNED.on(keys, arguments)).await?)?)
             }
-        };
-        Ok(transition(call.script(invocation).await?)?)
+        }
+    }
+
+    /// Approves a token by what `script` makes of the tombstone that it undoes.
+    async fn approve(
+        &self,
+        call: Call,
+        token: TokenDigest,
+        script: impl Fn(Vec<u8>) -> Invocation,
+    ) -> Result<Transition, Fault> {
+        let seen = self.tombstone(&call, token).await?;
+        let transition = transition(call.script(script(seen.clone())).await?)?;
+        drop(call);
+        if transition == Transition::Changed {
+            self.token_stays_approved(token, &seen, script).await?;
+        }
+        Ok(transition)
     }
 
     /// What an approval undoes, and names in the script that carries it out: nothing, or the revocation with its stamp.
     ///
     /// The script may reach Redis long after its caller was told that nothing is known, from a buffer on the way. A
     /// revocation that was acknowledged by then has put another tombstone there.
-    async fn tombstone(&self, call: &Call, token: TokenDigest) -> Result<Vec<u8>, Fault> {
+    pub(super) async fn tombstone(&self, call: &Call, token: TokenDigest) -> Result<Vec<u8>, Fault> {
         Ok(call.value(self.keys.tombstone(token)).await?.unwrap_or_default())
     }
 

@@ -110,7 +110,8 @@ impl Upkeep {
         if self.durability != Durability::Replay {
             return Ok(());
         }
-        let mut replay = Replay::new(&self.ring, incarnation.clone(), &common.prefix);
+        let origin = primary.origin().ok_or_else(incarnation::changed)?;
+        let mut replay = Replay::new(&self.ring, incarnation.clone(), &common.prefix).of_slots(&origin);
         let is_here = |key: &Key| {
             let key = [&*common.prefix, &key.text()].concat();
             gained.holds(slot_of(key.as_bytes())) && primary.has(key.as_bytes())

@@ -2,7 +2,9 @@
 //!
 //! - [`starters`] what the tests start for it does what it says
 //! - [`sentinel`] a store whose primary the Sentinels name; [`cluster`] one in a cluster
+//! - [`approvals`] what is approved while slots move
 
+mod approvals;
 mod cluster;
 mod sentinel;
 mod starters;

@@ -10,7 +10,7 @@ use crate::token::record::Reason;
 ///
 /// A token that was approved alone stays so only if neither mark covers it: an approval that one of them has not heard
 /// of is lost rather than a revocation.
-pub(super) fn union(one: &GrantMark, other: &GrantMark) -> GrantMark {
+pub(in super::super) fn union(one: &GrantMark, other: &GrantMark) -> GrantMark {
     let access = match (one.access, other.access) {
         (Some(one), Some(other)) => {
             Some(Cover { until: one.until.max(other.until), reason: stronger(one.reason, other.reason) })

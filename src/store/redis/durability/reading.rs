@@ -1,14 +1,15 @@
 //! Reading what was changed, by this node or another one, into the [`Ring`].
 
-use redis::{Cmd, Value};
+use redis::{Cmd, ServerErrorKind, Value};
 use tokio::time::Instant;
 
 use super::Conversation;
 use super::key::Key;
-use super::ring::{Reading, Ring, Seen, Source};
+use super::ring::{Answer, Reading, Ring, Seen, Source};
 use crate::coherence::clock::Moment;
 use crate::store::redis::fault::Fault;
 use crate::store::redis::incarnation::Incarnation;
+use crate::store::redis::lane::sends_elsewhere;
 use crate::store::redis::link::accept;
 use crate::token::time::Stamp;
 
@@ -37,11 +38,14 @@ impl Origin {
         now: impl Fn() -> Moment,
         deadline: Instant,
     ) -> Result<(), Fault> {
-        self.carry_out(conversation, ring.read(self.source, keys), now, deadline).await
+        match self.carry_out(conversation, ring.read(self.source, keys), now, deadline).await? {
+            0 => Ok(()),
+            _ => Err(Fault::unavailable("what was written is being moved to another Redis")),
+        }
     }
 
-    /// Reads some of what was heard of and lies on this primary; returns how many keys that were, none when there was
-    /// nothing to read.
+    /// Reads some of what was heard of and lies on this primary; returns how many keys were read, none when there was
+    /// nothing to read. What is being moved away waits, and nothing else waits for it.
     ///
     /// # Errors
     /// [`Fault`]: it is still to be read.
@@ -55,8 +59,7 @@ impl Origin {
     ) -> Result<usize, Fault> {
         let Some(reading) = ring.read_unread(self.source, BATCH, is_here) else { return Ok(0) };
         let count = reading.keys().len();
-        self.carry_out(conversation, reading, now, deadline).await?;
-        Ok(count)
+        Ok(count - self.carry_out(conversation, reading, now, deadline).await?)
     }
 
     async fn carry_out(
@@ -65,7 +68,7 @@ impl Origin {
         reading: Reading<'_>,
         now: impl Fn() -> Moment,
         deadline: Instant,
-    ) -> Result<(), Fault> {
+    ) -> Result<usize, Fault> {
         let mut commands = Vec::with_capacity(2 * reading.keys().len() + 2);
         for key in reading.keys() {
             commands.extend(questions(&self.prefix, key));
@@ -79,10 +82,9 @@ impl Origin {
         let mut replies = replies.into_iter();
         let mut answers = Vec::with_capacity(reading.keys().len());
         while let (Some(value), Some(expiry)) = (replies.next(), replies.next()) {
-            answers.push(seen(value, expiry)?);
+            answers.push(answer(value, expiry)?);
         }
-        reading.learn(answers, at, now());
-        Ok(())
+        Ok(reading.learn(answers, at, now()))
     }
 }
 
@@ -96,6 +98,19 @@ pub(super) fn seen(value: Value, expiry: Value) -> Result<Seen, Fault> {
         (Value::Nil, _) | (Value::BulkString(_), Value::Int(-2)) => Ok(Seen::Absent),
         (Value::BulkString(value), Value::Int(expires_at)) => Ok(Seen::Present(value, u64::try_from(expires_at).ok())),
         _ => Err(Fault::unexpected_reply()),
+    }
+}
+
+/// The same of a key whose slot may be on its way.
+fn answer(value: Value, expiry: Value) -> Result<Answer, Fault> {
+    let is_away =
+        |reply: &Value| matches!(reply, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::Ask));
+    if is_away(&value) && is_away(&expiry) {
+        Ok(Answer::Away)
+    } else if sends_elsewhere(&value) || sends_elsewhere(&expiry) {
+        Ok(Answer::Elsewhere)
+    } else {
+        seen(value, expiry).map(Answer::Seen)
     }
 }
 

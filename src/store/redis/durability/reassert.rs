@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::key::Key;
 use super::merge::union;
 use super::reading::{Origin, questions, seen};
-use super::ring::{Entry, Known, Ring, Seen};
+use super::ring::{Entry, Known, Ring, Seen, Source};
 use super::{Conversation, run};
 use crate::store::redis::decimal;
 use crate::store::redis::fault::Fault;
@@ -37,6 +37,8 @@ pub(in super::super) struct Replay {
     origin: Origin,
     /// How much of the ring has been written.
     done: u64,
+    /// Since when the primary has lost nothing, if it is caught up with for the sake of slots that have come to it.
+    whole_since: Option<Source>,
 }
 
 /// What came of it.
@@ -63,7 +65,20 @@ enum Compared {
 impl Replay {
     /// Nothing has been written to this incarnation yet.
     pub(in super::super) fn new(ring: &Ring, incarnation: Incarnation, prefix: &str) -> Self {
-        Self { origin: Origin { source: ring.source(), incarnation, prefix: prefix.into() }, done: 0 }
+        Self {
+            origin: Origin { source: ring.source(), incarnation, prefix: prefix.into() },
+            done: 0,
+            whole_since: None,
+        }
+    }
+
+    /// For slots that have come to a primary that has lost nothing since it was caught up with.
+    ///
+    /// What is not there then, and was not where the slots were while these were moved, is nowhere: it was approved, and
+    /// this node has not read that yet. Of everything else it is not known, and it is written again.
+    pub(in super::super) fn of_slots(mut self, origin: &Origin) -> Self {
+        self.whole_since = Some(origin.source);
+        self
     }
 
     /// What may be read from once it was caught up with.
@@ -91,7 +106,8 @@ impl Replay {
             ring.page(next, BATCH, |key, source| source != self.origin.source && is_here(key))
         {
             if !entries.is_empty() {
-                replayed.add(self.write(conversation, &entries, response_timeout).await?);
+                let is_away = |key: &Key| self.whole_since.is_some_and(|since| ring.is_away(key, since));
+                replayed.add(self.write_unless(is_away, conversation, &entries, response_timeout).await?);
             }
             next = after;
         }
@@ -100,10 +116,23 @@ impl Replay {
     }
 
     /// Writes these, as far as the primary lacks them.
-    ///
-    /// It is asked first: nearly always it has them, and that is much cheaper to find out than to write.
+    #[cfg(test)]
     pub(in super::super) async fn write(
         &self,
+        conversation: &mut impl Conversation,
+        entries: &[Entry],
+        response_timeout: Duration,
+    ) -> Result<Replayed, Fault> {
+        self.write_unless(|_| false, conversation, entries, response_timeout).await
+    }
+
+    /// Writes these, as far as the primary lacks them, but for those of which it has nothing and that `is_nowhere` says to
+    /// be nowhere then.
+    ///
+    /// It is asked first: nearly always it has them, and that is much cheaper to find out than to write.
+    async fn write_unless(
+        &self,
+        is_nowhere: impl Fn(&Key) -> bool,
         conversation: &mut impl Conversation,
         entries: &[Entry],
         response_timeout: Duration,
@@ -118,6 +147,9 @@ impl Replay {
             let mut lacking = Vec::new();
             let mut invocations = Vec::new();
             for (entry, seen) in left.into_iter().zip(answers) {
+                if seen == Seen::Absent && is_nowhere(&entry.key) {
+                    continue;
+                }
                 match self.compare(entry, seen) {
                     Compared::There => {}
                     Compared::Unreadable => replayed.unreadable += 1,

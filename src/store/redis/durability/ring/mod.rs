@@ -7,7 +7,7 @@
 //! whose reading **began** later: whatever was acknowledged before it began is in it. That it began later and saw less
 //! is possible, and harmless: the server will name the key once more for what it has not seen.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,8 @@ use crate::token::time::Stamp;
 
 /// The memory. One for the whole process.
 pub(in super::super) struct Ring {
-    unread: Mutex<BTreeSet<Key>>,
+    /// With the latest source there was when a primary said that a key that it does not have may be where its slot moves.
+    unread: Mutex<BTreeMap<Key, Option<Source>>>,
     /// The last moment at which no primary can have lost anything that is remembered, in nanoseconds.
     well: AtomicU64,
     memory: Mutex<Memory>,
@@ -49,7 +50,7 @@ impl Default for Limits {
 }
 
 /// Where something was read: one incarnation of one primary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in super::super) struct Source(u32);
 
 /// What is known of a key.
@@ -83,6 +84,17 @@ pub(in super::super) enum Seen {
     Unreadable,
 }
 
+/// What came of asking for one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) enum Answer {
+    /// What the primary has of it.
+    Seen(Seen),
+    /// Its slot is being moved, and the primary does not have it (any more).
+    Away,
+    /// It belongs to another primary.
+    Elsewhere,
+}
+
 /// What the ring has come to, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Figures {
@@ -107,6 +119,8 @@ pub(in super::super) struct Reading<'a> {
     ticket: u64,
     source: Source,
     keys: Vec<Key>,
+    /// What was said of each of them before, as where they wait.
+    said: Vec<Option<Source>>,
 }
 
 struct Memory {
@@ -146,7 +160,7 @@ const PLACE_BYTES: usize = 2 * size_of::<(Key, u64)>();
 impl Ring {
     pub(in super::super) fn new(limits: Limits) -> Self {
         Self {
-            unread: Mutex::new(BTreeSet::new()),
+            unread: Mutex::default(),
             well: AtomicU64::new(0),
             memory: Mutex::new(Memory {
                 slots: VecDeque::new(),
@@ -190,11 +204,17 @@ impl Ring {
     }
 
     fn to_be_read(&self, keys: impl IntoIterator<Item = Key>) {
+        self.wait_with(keys.into_iter().map(|key| (key, None)));
+    }
+
+    /// These wait for being read, with what was said of them: the latest of it counts.
+    fn wait_with(&self, keys: impl IntoIterator<Item = (Key, Option<Source>)>) {
         let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
-        for key in keys {
+        for (key, said) in keys {
             if unread.len() < self.limits.unread {
-                unread.insert(key);
-            } else if !unread.contains(&key) {
+                let latest = unread.entry(key).or_default();
+                *latest = (*latest).max(said);
+            } else if !unread.contains_key(&key) {
                 self.overflows.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -217,23 +237,35 @@ impl Ring {
         wanted: impl Fn(&Key) -> bool,
     ) -> Option<Reading<'_>> {
         let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
-        let keys: Vec<Key> = unread.extract_if(.., |key| wanted(key)).take(most).collect();
+        let (keys, said): (Vec<_>, Vec<_>) = unread.extract_if(.., |key, _| wanted(key)).take(most).unzip();
         drop(unread);
-        (!keys.is_empty()).then(|| self.read(source, keys))
+        (!keys.is_empty()).then(|| self.begin(source, keys, said))
     }
 
     /// Begins to read keys. To be called before anything is sent, and for what was written by this node after Redis has
     /// answered.
     pub(in super::super) fn read(&self, source: Source, keys: Vec<Key>) -> Reading<'_> {
+        let said = vec![None; keys.len()];
+        self.begin(source, keys, said)
+    }
+
+    fn begin(&self, source: Source, keys: Vec<Key>, said: Vec<Option<Source>>) -> Reading<'_> {
         let mut memory = self.memory();
         memory.next_ticket += 1;
         let ticket = memory.next_ticket;
         memory.readings.insert(ticket);
         drop(memory);
-        Reading { ring: self, ticket, source, keys }
+        Reading { ring: self, ticket, source, keys, said }
     }
 
     // --- by those who write again ---
+
+    /// Whether a key is still to be read of which its primary has said, not before `since`, that it is where its slot
+    /// moves, or nowhere.
+    pub(in super::super) fn is_away(&self, key: &Key, since: Source) -> bool {
+        let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        unread.get(key).is_some_and(|said| said.is_some_and(|said| said >= since))
+    }
 
     /// What was learnt after the first `after` values, oldest first, and the number to go on with: at most so many
     /// values are looked at. `None` when there are no more.
@@ -358,13 +390,25 @@ impl Reading<'_> {
         &self.keys
     }
 
-    /// What came of it: as many answers as keys, and Redis' clock after the last one.
-    pub(in super::super) fn learn(mut self, answers: Vec<Seen>, at: Stamp, now: Moment) {
+    /// What came of it: as many answers as keys, and Redis' clock after the last one. Returns how many of the keys are
+    /// still to be read, because they are not where they were asked for.
+    pub(in super::super) fn learn(mut self, answers: Vec<Answer>, at: Stamp, now: Moment) -> usize {
         debug_assert_eq!(answers.len(), self.keys.len(), "an answer for each key");
+        let latest = Source(self.ring.memory().next_source);
+        let (mut seen, mut left) = (Vec::new(), Vec::new());
+        for ((key, said), answer) in self.waiting().zip(answers) {
+            match answer {
+                Answer::Seen(what) => seen.push((key, what)),
+                Answer::Away => left.push((key, Some(latest))),
+                Answer::Elsewhere => left.push((key, said)),
+            }
+        }
+        let left_over = left.len();
+        self.ring.wait_with(left);
         let mut memory = self.ring.memory();
         // This one is over: only others can still bring something older.
         memory.readings.remove(&self.ticket);
-        for (key, seen) in std::mem::take(&mut self.keys).into_iter().zip(answers) {
+        for (key, seen) in seen {
             if let Some((known, expires_at)) = know(&key, seen, at) {
                 memory.learn(Held { key, known, expires_at, ticket: self.ticket, source: self.source }, now);
             } else {
@@ -372,6 +416,12 @@ impl Reading<'_> {
             }
         }
         self.ring.forget(&mut memory);
+        left_over
+    }
+
+    /// The keys with what was said of them; none are left.
+    fn waiting(&mut self) -> impl Iterator<Item = (Key, Option<Source>)> + use<> {
+        std::mem::take(&mut self.keys).into_iter().zip(std::mem::take(&mut self.said))
     }
 }
 
@@ -379,7 +429,8 @@ impl Drop for Reading<'_> {
     fn drop(&mut self) {
         self.ring.memory().readings.remove(&self.ticket);
         if !self.keys.is_empty() {
-            self.ring.to_be_read(std::mem::take(&mut self.keys));
+            let waiting = self.waiting();
+            self.ring.wait_with(waiting);
         }
     }
 }

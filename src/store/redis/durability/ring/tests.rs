@@ -20,7 +20,7 @@ fn revoked(stamp: u64) -> Seen {
 }
 
 fn learn(ring: &Ring, number: u8, seen: Seen) {
-    ring.read(Source(0), vec![key(number)]).learn(vec![seen], Stamp(1), NOW);
+    ring.read(Source(0), vec![key(number)]).learn(vec![Answer::Seen(seen)], Stamp(1), NOW);
 }
 
 fn all(ring: &Ring) -> Vec<Entry> {
@@ -41,7 +41,7 @@ fn what_a_server_names_is_read_once_however_often_it_is_named() {
     let reading = ring.read_unread(Source(0), 10, |_| true).unwrap();
     assert_eq!(reading.keys(), [key(1)]);
     assert!(ring.read_unread(Source(0), 10, |_| true).is_none());
-    reading.learn(vec![revoked(5)], Stamp(1), NOW);
+    reading.learn(vec![Answer::Seen(revoked(5))], Stamp(1), NOW);
     assert_eq!(keys(&ring), [key(1)]);
     assert!(ring.read_unread(Source(0), 10, |_| true).is_none());
 }
@@ -93,8 +93,8 @@ fn of_two_readings_the_one_that_began_later_counts() {
         let earlier = ring.read(Source(0), vec![key(1)]);
         let later = ring.read(Source(0), vec![key(1)]);
         let (old, new) = if later_is_absent { (revoked(5), Seen::Absent) } else { (Seen::Absent, revoked(5)) };
-        later.learn(vec![new], Stamp(1), NOW);
-        earlier.learn(vec![old], Stamp(1), NOW);
+        later.learn(vec![Answer::Seen(new)], Stamp(1), NOW);
+        earlier.learn(vec![Answer::Seen(old)], Stamp(1), NOW);
         let known: Vec<_> = all(&ring).into_iter().map(|entry| entry.known).collect();
         let revoked = Known::Epoch(Epoch { until: Stamp(5), reason: Reason::REQUESTED });
         assert_eq!(known, [if later_is_absent { Known::Gone(Stamp(1)) } else { revoked }]);
@@ -105,7 +105,7 @@ fn of_two_readings_the_one_that_began_later_counts() {
 fn a_deleted_client_is_remembered_as_one() {
     let ring = ring();
     let client = Key::Record("c:{YXBw}".into());
-    ring.read(Source(0), vec![client.clone()]).learn(vec![Seen::Absent], Stamp(77), NOW);
+    ring.read(Source(0), vec![client.clone()]).learn(vec![Answer::Seen(Seen::Absent)], Stamp(77), NOW);
     assert_eq!(all(&ring), [Entry { key: client, known: Known::Gone(Stamp(77)), expires_at: None }]);
 }
 
@@ -120,7 +120,7 @@ fn what_is_old_goes() {
     ring.all_is_well(NOW.plus(age));
     ring.all_is_well(NOW);
     drop(ring.read(Source(0), vec![]));
-    ring.read(Source(0), vec![key(3)]).learn(vec![revoked(5)], Stamp(1), NOW.plus(age));
+    ring.read(Source(0), vec![key(3)]).learn(vec![Answer::Seen(revoked(5))], Stamp(1), NOW.plus(age));
     assert_eq!(keys(&ring), [key(3)]);
     assert_eq!((ring.figures().entries, ring.figures().forgotten), (1, 0));
 }
@@ -131,7 +131,7 @@ fn nothing_grows_old_while_a_primary_is_away() {
     let ring = ring();
     learn(&ring, 1, revoked(5));
     let later = NOW.plus(Duration::from_hours(1));
-    ring.read(Source(0), vec![key(2)]).learn(vec![revoked(5)], Stamp(1), later);
+    ring.read(Source(0), vec![key(2)]).learn(vec![Answer::Seen(revoked(5))], Stamp(1), later);
     assert_eq!(keys(&ring), [key(1), key(2)]);
 }
 
@@ -198,8 +198,8 @@ fn pages_go_on_where_they_ended_and_meet_what_is_learnt_meanwhile() {
 fn what_was_read_from_a_primary_itself_can_be_left_out() {
     let ring = ring();
     let (one, other) = (ring.source(), ring.source());
-    ring.read(one, vec![key(1)]).learn(vec![revoked(5)], Stamp(1), NOW);
-    ring.read(other, vec![key(2)]).learn(vec![revoked(5)], Stamp(1), NOW);
+    ring.read(one, vec![key(1)]).learn(vec![Answer::Seen(revoked(5))], Stamp(1), NOW);
+    ring.read(other, vec![key(2)]).learn(vec![Answer::Seen(revoked(5))], Stamp(1), NOW);
     let (entries, _) = ring.page(0, 9, |_, source| source != one).unwrap();
     assert_eq!(entries.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>(), [key(2)]);
 }

@@ -9,7 +9,7 @@ use crate::store::redis::durability::barrier::Member;
 use crate::store::redis::durability::group::{Terms, group};
 use crate::store::redis::durability::key::Key;
 use crate::store::redis::durability::reassert::Replay;
-use crate::store::redis::durability::ring::{Entry, Known, Limits, Ring, Seen};
+use crate::store::redis::durability::ring::{Answer, Entry, Known, Limits, Ring, Seen};
 use crate::store::redis::scripts;
 use crate::token::digest::{GrantId, TokenDigest};
 use crate::token::epoch::Epoch;
@@ -160,7 +160,7 @@ async fn thousands_are_written_in_batches() {
         let tombstone = [&1_u64.to_be_bytes()[..], &[1]].concat();
         let seen = Seen::Present(tombstone, Some(FAR));
         let reading = ring.read(before, vec![Key::Tombstone(TokenDigest(digest))]);
-        reading.learn(vec![seen], Stamp(1), now());
+        reading.learn(vec![Answer::Seen(seen)], Stamp(1), now());
     }
     let mut replay = Replay::new(&ring, talk.incarnation().await, PREFIX);
     let replayed = replay.catch_up(&mut talk, &ring, |_| true, Duration::from_secs(10)).await.unwrap();
